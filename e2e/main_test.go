@@ -1,0 +1,25 @@
+// Package e2e_test holds the end-to-end scenarios: what a user of the gateway
+// sees, on a real cluster, with a real Redis.
+//
+//	tools/bazel test //e2e/...                            everything, four shards at a time
+//	tools/bazel test //e2e:02_ttl_expiration_test         one scenario
+//	tools/bazel test //e2e/... --test_filter='Completed'  specs whose text matches
+//	KUBECONFIG=... go test ./e2e                          on a cluster that is there already
+//
+// One file is one scenario and one test target, made of that file and this one,
+// so scenarios share nothing but package suite. A scenario's top-level containers
+// are what Bazel's shards divide among them; a spec therefore relies on no other
+// spec, on no order, and on no namespace, alert or object that it did not make.
+// It waits for what it expects (Eventually, with a deadline), never for time to
+// pass, except where silence itself is the promise.
+//
+// To add a scenario, add a file and run Gazelle.
+package e2e_test
+
+import (
+	"testing"
+
+	"stormgate.internal/e2e/suite"
+)
+
+func TestMain(m *testing.M) { suite.Main(m) }

@@ -1,0 +1,145 @@
+package suite
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+)
+
+// requestTimeout bounds one request to the gateway, as AlertManager would.
+const requestTimeout = 30 * time.Second
+
+// bodyLimit is far above what the gateway answers, metrics included.
+const bodyLimit = 16 << 20
+
+// GatewayClient speaks to the gateway like its users do.
+type GatewayClient struct {
+	base string
+	http *http.Client
+}
+
+// Gateway returns the client of the environment's gateway.
+func Gateway() *GatewayClient { return here.gateway }
+
+func newGatewayClient(base string) *GatewayClient {
+	return &GatewayClient{base: base, http: &http.Client{Timeout: requestTimeout}}
+}
+
+// SendPrometheus posts one AlertManager notification with these alerts and
+// returns the gateway's answer, whatever its code. The spec fails if there is
+// none, or if it is not of the form that the contract gives to its code.
+func (g *GatewayClient) SendPrometheus(ctx context.Context, alerts ...Alert) Reply {
+	ginkgo.GinkgoHelper()
+	reply, err := g.post(ctx, "/api/v1/signals/prometheus", notification(alerts))
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return reply
+}
+
+func (g *GatewayClient) post(ctx context.Context, path string, body any) (Reply, error) {
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return Reply{}, fmt.Errorf("POST %s: %w", path, err)
+	}
+	code, contentType, answer, err := g.do(ctx, http.MethodPost, path, payload)
+	if err != nil {
+		return Reply{}, err
+	}
+	reply, err := parseReply(code, contentType, answer)
+	if err != nil {
+		return Reply{}, fmt.Errorf("POST %s: answer %d of type %q: %w\n%s", path, code, contentType, err, answer)
+	}
+	return reply, nil
+}
+
+func (g *GatewayClient) do(ctx context.Context, method, path string, payload []byte) (code int, contentType string, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, g.base+path, bytes.NewReader(payload))
+	if err != nil {
+		return 0, "", nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := g.http.Do(request)
+	if err != nil {
+		return 0, "", nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	defer response.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(response.Body, bodyLimit))
+	if err != nil {
+		return 0, "", nil, fmt.Errorf("%s %s: read the answer: %w", method, path, err)
+	}
+	return response.StatusCode, response.Header.Get("Content-Type"), body, nil
+}
+
+// Reply is the gateway's answer to a signal.
+type Reply struct {
+	// Code is the HTTP status code.
+	Code int `json:"-"`
+	// Problem is the answer of any code from 400 on, and nil below; the other
+	// fields are those of an answer below 400.
+	Problem *Problem `json:"-"`
+
+	Status                      string             `json:"status"`
+	Message                     string             `json:"message"`
+	Fingerprint                 string             `json:"fingerprint"`
+	Duplicate                   bool               `json:"duplicate"`
+	RemediationRequestName      string             `json:"remediationRequestName"`
+	RemediationRequestNamespace string             `json:"remediationRequestNamespace"`
+	Environment                 string             `json:"environment"`
+	Priority                    string             `json:"priority"`
+	RemediationPath             string             `json:"remediationPath"`
+	Metadata                    *DuplicateMetadata `json:"metadata"`
+	IsStorm                     bool               `json:"isStorm"`
+	StormType                   string             `json:"stormType"`
+	WindowID                    string             `json:"windowID"`
+	Results                     []Reply            `json:"results"`
+}
+
+// DuplicateMetadata is what the gateway knows of the incident that a duplicate
+// belongs to.
+type DuplicateMetadata struct {
+	Fingerprint           string
+	Count                 int
+	RemediationRequestRef string // namespace/name
+	FirstSeen, LastSeen   time.Time
+}
+
+// Problem is an error of the gateway (RFC 7807).
+type Problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Detail    string `json:"detail"`
+	Status    int    `json:"status"`
+	Instance  string `json:"instance"`
+	RequestID string `json:"request_id"`
+}
+
+// parseReply reads an answer as strictly as the contract allows: the content
+// type fits the code, names are spelled exactly, and what must be there is.
+func parseReply(code int, contentType string, body []byte) (Reply, error) {
+	reply := Reply{Code: code}
+	if code >= http.StatusBadRequest {
+		reply.Problem = &Problem{}
+		if contentType != "application/problem+json" {
+			return reply, errors.New("an error must be application/problem+json")
+		}
+		err := decodeExactly(body, reply.Problem, "type", "title", "detail", "status", "instance")
+		if err == nil && reply.Problem.Status != code {
+			err = fmt.Errorf("its member status says %d", reply.Problem.Status)
+		}
+		return reply, err
+	}
+	if contentType != "application/json" {
+		return reply, errors.New("a success must be application/json")
+	}
+	err := decodeExactly(body, &reply, "status", "message", "fingerprint", "duplicate")
+	return reply, err
+}

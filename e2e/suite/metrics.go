@@ -1,0 +1,72 @@
+package suite
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Metrics are the samples of one scrape.
+type Metrics struct{ samples model.Vector }
+
+// Metrics scrapes the gateway. The metrics of a shared gateway move with what
+// other shards do, except where a label has a name that is the spec's own.
+func (g *GatewayClient) Metrics(ctx context.Context) Metrics {
+	ginkgo.GinkgoHelper()
+	text, err := g.exposition(ctx)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	metrics, err := parseMetrics(text)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return metrics
+}
+
+// Value sums the samples of that name whose labels include these (name, value,
+// name, value, ...). It is 0 if there are none. Histograms and summaries go by
+// the names of their parts, such as x_count.
+func (m Metrics) Value(name string, labels ...string) float64 {
+	var sum float64
+	for _, sample := range m.samples {
+		if string(sample.Metric[model.MetricNameLabel]) != name {
+			continue
+		}
+		matches := true
+		for i := 0; i+1 < len(labels); i += 2 {
+			matches = matches && string(sample.Metric[model.LabelName(labels[i])]) == labels[i+1]
+		}
+		if matches {
+			sum += float64(sample.Value)
+		}
+	}
+	return sum
+}
+
+func (g *GatewayClient) exposition(ctx context.Context) ([]byte, error) {
+	code, _, body, err := g.do(ctx, http.MethodGet, "/metrics", nil)
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("GET /metrics: answer %d", code)
+	}
+	return body, err
+}
+
+func parseMetrics(text []byte) (Metrics, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return Metrics{}, fmt.Errorf("parse metrics: %w", err)
+	}
+	var metrics Metrics
+	for _, family := range families {
+		samples, err := expfmt.ExtractSamples(&expfmt.DecodeOptions{}, family)
+		if err != nil {
+			return Metrics{}, fmt.Errorf("parse metric %s: %w", family.GetName(), err)
+		}
+		metrics.samples = append(metrics.samples, samples...)
+	}
+	return metrics, nil
+}

@@ -1,0 +1,151 @@
+// Package suite is what the scenarios share: the environment that they run in,
+// and the gateway, objects and Redis records as a user or an operator sees them.
+//
+// Main acquires the environment once for all specs of a process. In a spec,
+// NewNamespace gives a namespace that nobody else has, its alerts have names that
+// nobody else has, and everything else is asserted through them:
+//
+//	tenant := suite.NewNamespace(ctx)
+//	alert := tenant.NewAlert()
+//	Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeCreatedFor(alert))
+//	Expect(tenant.Remediations(ctx)).To(HaveLen(1))
+//
+// Where a function of this package can't do its work it fails the running spec.
+// Nothing here names a port, an address or a fixed namespace, and nothing is
+// cleaned that others can see: namespaces end with the lease.
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+	"github.com/redis/go-redis/v9"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime/pkg/client"
+
+	remediationv1alpha1 "stormgate.internal/gateway/api/v1alpha1"
+	bridge "stormgate.internal/tools/ginkgo"
+)
+
+// Names of what the environments forward.
+const (
+	gatewayForward = "gateway"
+	redisForward   = "redis"
+)
+
+// Defaults of Eventually and Consistently. A deadline only has to be longer than
+// the slowest machine; it costs nothing while specs pass.
+const (
+	// Deadline is how long Eventually waits.
+	Deadline = 30 * time.Second
+	// Interval is how often Eventually and Consistently look.
+	Interval = 50 * time.Millisecond
+)
+
+// environment is the part of the fixture's client that scenarios use.
+type environment interface {
+	// Namespace makes a namespace whose name begins with prefix.
+	Namespace(ctx context.Context, prefix string) (string, error)
+	// Forwards lists the names that URL and Address take.
+	Forwards() []string
+	// URL is the base URL of a forward, Address its host and port.
+	URL(forward string) string
+	Address(forward string) string
+	RESTConfig() *rest.Config
+	// Err is not nil when the cluster was lost.
+	Err() error
+	Artifacts(ctx context.Context, dir string) error
+	Release(ctx context.Context) error
+}
+
+// world is the environment with the clients made for it.
+type world struct {
+	environment environment
+	gateway     *GatewayClient
+	objects     ctrl.WithWatch
+	redis       *redis.Client
+	before      []byte // metrics when the lease began
+}
+
+// here is set before the first spec runs and stays until the last has ended.
+var here *world
+
+// Main runs the scenarios of this binary and exits. It is the whole of TestMain.
+func Main(*testing.M) {
+	gomega.RegisterFailHandler(ginkgo.Fail)
+	printBriefly()
+	gomega.SetDefaultEventuallyTimeout(Deadline)
+	gomega.SetDefaultEventuallyPollingInterval(Interval)
+	gomega.SetDefaultConsistentlyPollingInterval(Interval)
+	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
+	os.Exit(bridge.Run(bridge.Options{
+		Bazel:     "tools/bazel",
+		SetupName: "acquire the environment",
+		Setup: func(ctx context.Context) error {
+			environment, err := acquire(ctx)
+			if err != nil {
+				return err
+			}
+			here, err = newWorld(ctx, environment)
+			if err != nil {
+				return errors.Join(err, environment.Release(context.WithoutCancel(ctx)))
+			}
+			return nil
+		},
+		Blame:   func() error { return asInfrastructure(here.environment.Err()) },
+		Collect: func(ctx context.Context, dir string) error { return here.collect(ctx, dir) },
+		Release: func(ctx context.Context) error { return here.release(ctx) },
+	}))
+}
+
+func newWorld(ctx context.Context, environment environment) (*world, error) {
+	scheme := runtime.NewScheme()
+	if err := remediationv1alpha1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("register RemediationRequest: %w", err)
+	}
+	objects, err := ctrl.NewWithWatch(environment.RESTConfig(), ctrl.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("make client for RemediationRequests: %w", err)
+	}
+	w := &world{environment: environment, objects: objects}
+	forwards := environment.Forwards()
+	if !slices.Contains(forwards, gatewayForward) {
+		return nil, fmt.Errorf("find the gateway: the environment forwards %q, and nothing as %q", forwards, gatewayForward)
+	}
+	w.gateway = newGatewayClient(environment.URL(gatewayForward))
+	if w.before, err = w.gateway.exposition(ctx); err != nil {
+		return nil, fmt.Errorf("read metrics before the specs: %w", err)
+	}
+	if slices.Contains(forwards, redisForward) {
+		w.redis = newRedisClient(environment.Address(redisForward))
+	}
+	return w, nil
+}
+
+// collect saves what helps to understand a failure.
+func (w *world) collect(ctx context.Context, dir string) error {
+	after, err := w.gateway.exposition(ctx)
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "metrics-before.txt"), w.before, 0o644),
+		err,
+		os.WriteFile(filepath.Join(dir, "metrics-after.txt"), after, 0o644),
+		w.environment.Artifacts(ctx, dir),
+	)
+}
+
+func (w *world) release(ctx context.Context) error {
+	var err error
+	if w.redis != nil {
+		err = w.redis.Close()
+	}
+	return errors.Join(err, w.environment.Release(ctx))
+}

@@ -1,0 +1,149 @@
+// Package app puts the gateway together.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/policy"
+	"stormgate.internal/gateway/redisclient"
+	"stormgate.internal/gateway/remediation"
+	"stormgate.internal/gateway/server"
+	"stormgate.internal/gateway/signal"
+)
+
+// defaultFallbackNamespace is used outside of a pod.
+const defaultFallbackNamespace = "kubernaut-system"
+
+// Options are what a gateway needs besides its settings.
+type Options struct {
+	// Kubernetes reads and writes objects. Required.
+	Kubernetes client.Client
+	// CheckKubernetes returns why the API can't be used, or nil. Required.
+	CheckKubernetes func(context.Context) error
+	// PodNamespace is where this process runs, or "".
+	PodNamespace string
+	// Logger is required.
+	Logger *slog.Logger
+	// ShutdownPause and ShutdownBudget are as in server.Options.
+	ShutdownPause, ShutdownBudget time.Duration
+}
+
+// App is a gateway.
+type App struct {
+	server  *server.Server
+	redis   *redis.Client
+	monitor *redisclient.Monitor
+	dedup   *dedup.Deduplicator
+}
+
+// New puts a gateway together. It connects to nothing; the only failure is a
+// policy that can't be loaded. End it with Run or Serve, which close it.
+func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
+	processing := cfg.Processing
+	priorities, err := policy.LoadPriorities(ctx, processing.Priority.PolicyPath, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	m := metrics.New()
+	redisClient, monitor := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
+	m.WatchPool(redisClient.PoolStats, redisClient.Options().PoolSize)
+
+	placement := remediation.Placement{Fallback: fallbackNamespace(processing.CRD, o.PodNamespace)}
+	retry := remediation.Retry{
+		MaxAttempts:    processing.Retry.MaxAttempts,
+		InitialBackoff: processing.Retry.InitialBackoff.Std(),
+		MaxBackoff:     processing.Retry.MaxBackoff.Std(),
+		Observer:       m,
+	}
+	deduplicator := dedup.New(dedup.Options{
+		Redis:    redisClient,
+		Objects:  remediation.NewStore(o.Kubernetes, placement),
+		Retry:    retry,
+		Observer: m,
+		Logger:   o.Logger,
+		TTL:      processing.Deduplication.TTL.Std(),
+		Name:     remediation.Name,
+	})
+	overrides := types.NamespacedName{Namespace: processing.Environment.ConfigMapNamespace, Name: processing.Environment.ConfigMapName}
+	steps := &pipeline.Pipeline{
+		Deduplicator: deduplicator,
+		Environments: policy.NewEnvironments(o.Kubernetes, overrides, processing.Environment.CacheTTL.Std(), o.Logger),
+		Priorities:   priorities,
+		Path:         policy.Path,
+		Creator:      remediation.NewCreator(o.Kubernetes, placement, retry, m),
+		Observer:     m,
+	}
+	return &App{
+		redis: redisClient, monitor: monitor, dedup: deduplicator,
+		server: server.New(server.Options{
+			Addr:              cfg.Server.ListenAddr,
+			ReadTimeout:       cfg.Server.ReadTimeout.Std(),
+			WriteTimeout:      cfg.Server.WriteTimeout.Std(),
+			IdleTimeout:       cfg.Server.IdleTimeout.Std(),
+			RequestsPerMinute: cfg.Middleware.RateLimit.RequestsPerMinute,
+			Burst:             cfg.Middleware.RateLimit.Burst,
+			Adapters:          []server.Adapter{signal.Prometheus{}},
+			Processor:         steps,
+			Observer:          m,
+			Metrics:           m.Handler(),
+			Checks:            []server.Check{{Name: "Redis", Run: monitor.Check}, {Name: "Kubernetes API", Run: o.CheckKubernetes}},
+			Logger:            o.Logger,
+			ShutdownPause:     o.ShutdownPause,
+			ShutdownBudget:    o.ShutdownBudget,
+		}),
+	}, nil
+}
+
+func fallbackNamespace(cfg config.CRD, podNamespace string) string {
+	for _, namespace := range []string{cfg.FallbackNamespace, podNamespace} {
+		if namespace != "" {
+			return namespace
+		}
+	}
+	return defaultFallbackNamespace
+}
+
+// Handler returns the HTTP interface, for tests.
+func (a *App) Handler() http.Handler { return a.server.Handler() }
+
+// Run serves on the configured address until the context ends, shuts down and
+// closes the gateway. The error is nil if every request was finished.
+func (a *App) Run(ctx context.Context) error {
+	return a.run(ctx, a.server.Run)
+}
+
+// Serve is Run on a listener, which it closes.
+func (a *App) Serve(ctx context.Context, listener net.Listener) error {
+	return a.run(ctx, func(ctx context.Context) error { return a.server.Serve(ctx, listener) })
+}
+
+func (a *App) run(ctx context.Context, serve func(context.Context) error) error {
+	// The monitor outlives ctx: requests are still handled during shutdown.
+	monitorCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var monitor sync.WaitGroup
+	monitor.Go(func() { a.monitor.Run(monitorCtx) })
+
+	err := serve(ctx)
+	stop()
+	monitor.Wait()
+	a.dedup.Close()
+	if closeErr := a.redis.Close(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close Redis: %w", closeErr))
+	}
+	return err
+}

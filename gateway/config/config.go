@@ -1,0 +1,295 @@
+// Package config reads the gateway's settings: a YAML file, then environment
+// variables, then flags given on the command line, each overriding the former.
+//
+// Keys that the gateway does not know are errors, since a misspelt key that is
+// silently ignored leaves a default in force which nobody chose.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Config is everything that can be set. Default returns what absent keys mean.
+type Config struct {
+	Server         Server         `json:"server"`
+	Middleware     Middleware     `json:"middleware"`
+	Infrastructure Infrastructure `json:"infrastructure"`
+	Processing     Processing     `json:"processing"`
+}
+
+// Server is the HTTP listener.
+type Server struct {
+	// ListenAddr is host:port, host may be empty. Required, no default.
+	ListenAddr string `json:"listen_addr"`
+	// ReadTimeout limits reading a request. Default 30s; 0 means none.
+	ReadTimeout Duration `json:"read_timeout"`
+	// WriteTimeout limits handling a request. Default 30s; 0 means none.
+	WriteTimeout Duration `json:"write_timeout"`
+	// IdleTimeout closes idle connections. Default 120s; 0 means ReadTimeout.
+	IdleTimeout Duration `json:"idle_timeout"`
+}
+
+// Middleware configures what requests pass before they are handled.
+type Middleware struct {
+	RateLimit RateLimit `json:"rate_limit"`
+}
+
+// RateLimit is a token bucket for each client address.
+type RateLimit struct {
+	// RequestsPerMinute refills the bucket. Default 100; 0 switches the limit off.
+	RequestsPerMinute int `json:"requests_per_minute"`
+	// Burst is the size of the bucket. Default 10; 0 means 1.
+	Burst int `json:"burst"`
+}
+
+// Infrastructure is what the gateway depends on.
+type Infrastructure struct {
+	Redis Redis `json:"redis"`
+}
+
+// Redis is the connection to Redis. Zero values mean the client's defaults.
+type Redis struct {
+	// Addr is host:port, or the absolute path of a unix socket. Required, no default.
+	Addr         string   `json:"addr"`
+	DB           int      `json:"db"`
+	Password     string   `json:"password"`
+	DialTimeout  Duration `json:"dial_timeout"`
+	ReadTimeout  Duration `json:"read_timeout"`
+	WriteTimeout Duration `json:"write_timeout"`
+	PoolSize     int      `json:"pool_size"`
+	MinIdleConns int      `json:"min_idle_conns"`
+}
+
+// Processing configures what happens to a signal.
+type Processing struct {
+	Deduplication Deduplication `json:"deduplication"`
+	Storm         Storm         `json:"storm"`
+	Environment   Environment   `json:"environment"`
+	Priority      Priority      `json:"priority"`
+	CRD           CRD           `json:"crd"`
+	Retry         Retry         `json:"retry"`
+}
+
+// Deduplication configures the record of an incident in Redis.
+type Deduplication struct {
+	// TTL is how long the record outlives the latest signal. Its end makes no new
+	// incident, it only costs a look-up. Default 5m, also when 0.
+	TTL Duration `json:"ttl"`
+}
+
+// Storm configures detection and aggregation of alert storms.
+type Storm struct {
+	// RateThreshold: more signals of one name in a minute are a storm. Default 10;
+	// 0 means that the first one is.
+	RateThreshold int `json:"rate_threshold"`
+	// PatternThreshold: more resources with one alert in two minutes are a storm.
+	// Default 10; 0 means that the first one is.
+	PatternThreshold int `json:"pattern_threshold"`
+	// AggregationWindow is deprecated and has no effect.
+	AggregationWindow Duration `json:"aggregation_window"`
+	// BufferThreshold is how many signals open a window. Default 5, also when 0.
+	BufferThreshold int `json:"buffer_threshold"`
+	// InactivityTimeout ends a window without new signals. Default 60s, also when 0.
+	InactivityTimeout Duration `json:"inactivity_timeout"`
+	// MaxWindowDuration ends a window. Default 5m, also when 0.
+	MaxWindowDuration Duration `json:"max_window_duration"`
+	// DefaultMaxSize is the number of signals buffered for a namespace. Default 1000, also when 0.
+	DefaultMaxSize int `json:"default_max_size"`
+	// GlobalMaxSize is the number of signals buffered for all namespaces. Default 5000, also when 0.
+	GlobalMaxSize int `json:"global_max_size"`
+	// PerNamespaceLimits overrides DefaultMaxSize. Default none.
+	PerNamespaceLimits map[string]int `json:"per_namespace_limits"`
+	// SamplingThreshold is the buffer utilisation, 0 to 1, from which on windows are
+	// forced closed. Default 0.95, also when 0.
+	SamplingThreshold float64 `json:"sampling_threshold"`
+	// SamplingRate is the share, 0 to 1, of signals that are then still buffered.
+	// Default 0.5, also when 0.
+	SamplingRate float64 `json:"sampling_rate"`
+}
+
+// Environment configures how a namespace's environment is found.
+type Environment struct {
+	// CacheTTL is how long an answer is kept. Default 30s, also when 0.
+	CacheTTL Duration `json:"cache_ttl"`
+	// ConfigMapNamespace holds the overrides. Default kubernaut-system.
+	ConfigMapNamespace string `json:"configmap_namespace"`
+	// ConfigMapName holds the overrides. Default kubernaut-environment-overrides.
+	ConfigMapName string `json:"configmap_name"`
+}
+
+// Priority configures the priority policy.
+type Priority struct {
+	// PolicyPath is a Rego file. Required, no default.
+	PolicyPath string `json:"policy_path"`
+}
+
+// CRD configures the objects that the gateway makes.
+type CRD struct {
+	// FallbackNamespace gets the objects of signals whose own namespace is empty,
+	// no valid name or does not exist. Default: the pod's namespace, else
+	// kubernaut-system.
+	FallbackNamespace string `json:"fallback_namespace"`
+}
+
+// Retry configures how often the creation of an object is tried.
+type Retry struct {
+	// MaxAttempts is at least 1. Default 3; 0 means the defaults for all three keys.
+	MaxAttempts int `json:"max_attempts"`
+	// InitialBackoff is the wait before the second attempt; it doubles from then
+	// on. Default 100ms.
+	InitialBackoff Duration `json:"initial_backoff"`
+	// MaxBackoff caps the wait, and is at least InitialBackoff. Default 5s.
+	MaxBackoff Duration `json:"max_backoff"`
+}
+
+// Default returns the settings of an empty file. Those that have no default are
+// empty, so it does not pass Validate.
+func Default() Config {
+	return Config{
+		Server: Server{
+			ReadTimeout:  Duration(30 * time.Second),
+			WriteTimeout: Duration(30 * time.Second),
+			IdleTimeout:  Duration(120 * time.Second),
+		},
+		Middleware: Middleware{RateLimit: RateLimit{RequestsPerMinute: 100, Burst: 10}},
+		Processing: Processing{
+			Deduplication: Deduplication{TTL: Duration(5 * time.Minute)},
+			Storm: Storm{
+				RateThreshold: 10, PatternThreshold: 10, BufferThreshold: 5,
+				InactivityTimeout: Duration(time.Minute), MaxWindowDuration: Duration(5 * time.Minute),
+				DefaultMaxSize: 1000, GlobalMaxSize: 5000,
+				SamplingThreshold: 0.95, SamplingRate: 0.5,
+			},
+			Environment: Environment{
+				CacheTTL:           Duration(30 * time.Second),
+				ConfigMapNamespace: "kubernaut-system",
+				ConfigMapName:      "kubernaut-environment-overrides",
+			},
+			Retry: defaultRetry(),
+		},
+	}
+}
+
+func defaultRetry() Retry {
+	return Retry{MaxAttempts: 3, InitialBackoff: Duration(100 * time.Millisecond), MaxBackoff: Duration(5 * time.Second)}
+}
+
+// Load reads the file at path, applies environment variables as env (such as
+// os.LookupEnv) knows them, then override (which may be nil), and validates.
+// Warnings are about settings that are accepted and have no effect.
+func Load(path string, env func(string) (string, bool), override func(*Config)) (cfg Config, warnings []string, err error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("read configuration: %w (set --config)", err)
+	}
+	cfg, err = Parse(content)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	warnings = applyEnv(&cfg, env)
+	if override != nil {
+		override(&cfg)
+	}
+	if cfg.Processing.Storm.AggregationWindow != 0 {
+		warnings = append(warnings, "processing.storm.aggregation_window is deprecated and has no effect; use inactivity_timeout")
+	}
+	if err := cfg.Validate(); err != nil {
+		return Config{}, nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return cfg, warnings, nil
+}
+
+// Parse decodes a file's content over the defaults. Unknown and repeated keys,
+// wrong types and malformed durations are errors. It does not validate.
+func Parse(content []byte) (Config, error) {
+	cfg := Default()
+	if err := yaml.UnmarshalStrict(content, &cfg); err != nil {
+		return Config{}, err
+	}
+	cfg.replaceZeros()
+	return cfg, nil
+}
+
+// replaceZeros gives the settings their defaults for which zero makes no sense.
+func (c *Config) replaceZeros() {
+	d, p := Default().Processing, &c.Processing
+	replaceZero(&p.Deduplication.TTL, d.Deduplication.TTL)
+	replaceZero(&p.Storm.BufferThreshold, d.Storm.BufferThreshold)
+	replaceZero(&p.Storm.InactivityTimeout, d.Storm.InactivityTimeout)
+	replaceZero(&p.Storm.MaxWindowDuration, d.Storm.MaxWindowDuration)
+	replaceZero(&p.Storm.DefaultMaxSize, d.Storm.DefaultMaxSize)
+	replaceZero(&p.Storm.GlobalMaxSize, d.Storm.GlobalMaxSize)
+	replaceZero(&p.Storm.SamplingThreshold, d.Storm.SamplingThreshold)
+	replaceZero(&p.Storm.SamplingRate, d.Storm.SamplingRate)
+	replaceZero(&p.Environment.CacheTTL, d.Environment.CacheTTL)
+	replaceZero(&p.Environment.ConfigMapNamespace, d.Environment.ConfigMapNamespace)
+	replaceZero(&p.Environment.ConfigMapName, d.Environment.ConfigMapName)
+	if p.Retry.MaxAttempts == 0 {
+		p.Retry = defaultRetry()
+	}
+}
+
+func replaceZero[T comparable](value *T, replacement T) {
+	var zero T
+	if *value == zero {
+		*value = replacement
+	}
+}
+
+// Validate returns every problem at once, each naming its key.
+func (c *Config) Validate() error {
+	var problems []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	r, p := c.Infrastructure.Redis, c.Processing
+	require(c.Server.ListenAddr != "", "server.listen_addr is required")
+	require(r.Addr != "", "infrastructure.redis.addr is required")
+	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")
+	for key, value := range map[string]int{
+		"middleware.rate_limit.requests_per_minute": c.Middleware.RateLimit.RequestsPerMinute,
+		"middleware.rate_limit.burst":               c.Middleware.RateLimit.Burst,
+		"infrastructure.redis.db":                   r.DB,
+		"infrastructure.redis.pool_size":            r.PoolSize,
+		"infrastructure.redis.min_idle_conns":       r.MinIdleConns,
+		"processing.storm.rate_threshold":           p.Storm.RateThreshold,
+		"processing.storm.pattern_threshold":        p.Storm.PatternThreshold,
+		"processing.storm.buffer_threshold":         p.Storm.BufferThreshold,
+		"processing.storm.default_max_size":         p.Storm.DefaultMaxSize,
+		"processing.storm.global_max_size":          p.Storm.GlobalMaxSize,
+	} {
+		require(value >= 0, "%s must not be negative, is %d", key, value)
+	}
+	for key, value := range map[string]Duration{
+		"server.read_timeout":                  c.Server.ReadTimeout,
+		"server.write_timeout":                 c.Server.WriteTimeout,
+		"server.idle_timeout":                  c.Server.IdleTimeout,
+		"infrastructure.redis.dial_timeout":    r.DialTimeout,
+		"infrastructure.redis.read_timeout":    r.ReadTimeout,
+		"infrastructure.redis.write_timeout":   r.WriteTimeout,
+		"processing.deduplication.ttl":         p.Deduplication.TTL,
+		"processing.storm.aggregation_window":  p.Storm.AggregationWindow,
+		"processing.storm.inactivity_timeout":  p.Storm.InactivityTimeout,
+		"processing.storm.max_window_duration": p.Storm.MaxWindowDuration,
+		"processing.environment.cache_ttl":     p.Environment.CacheTTL,
+		"processing.retry.initial_backoff":     p.Retry.InitialBackoff,
+	} {
+		require(value >= 0, "%s must not be negative, is %s", key, value)
+	}
+	for namespace, limit := range p.Storm.PerNamespaceLimits {
+		require(limit > 0, "processing.storm.per_namespace_limits.%s must be positive, is %d", namespace, limit)
+	}
+	require(p.Storm.SamplingThreshold >= 0 && p.Storm.SamplingThreshold <= 1, "processing.storm.sampling_threshold must be between 0 and 1, is %g", p.Storm.SamplingThreshold)
+	require(p.Storm.SamplingRate >= 0 && p.Storm.SamplingRate <= 1, "processing.storm.sampling_rate must be between 0 and 1, is %g", p.Storm.SamplingRate)
+	require(p.Retry.MaxAttempts >= 1, "processing.retry.max_attempts must be at least 1, is %d", p.Retry.MaxAttempts)
+	require(p.Retry.MaxBackoff >= p.Retry.InitialBackoff, "processing.retry.max_backoff (%s) must not be below initial_backoff (%s)", p.Retry.MaxBackoff, p.Retry.InitialBackoff)
+	sortErrors(problems)
+	return errors.Join(problems...)
+}

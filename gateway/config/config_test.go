@@ -1,0 +1,194 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const minimal = `
+server: {listen_addr: ":8080"}
+infrastructure: {redis: {addr: "redis:6379"}}
+processing: {priority: {policy_path: policy.rego}}
+`
+
+func noEnv(string) (string, bool) { return "", false }
+
+func write(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAbsentKeysHaveTheDocumentedDefaults(t *testing.T) {
+	got, warnings, err := Load(write(t, minimal), noEnv, nil)
+	if err != nil || len(warnings) != 0 {
+		t.Fatal(err, warnings)
+	}
+	want := Config{
+		Server:         Server{ListenAddr: ":8080", ReadTimeout: Duration(30 * time.Second), WriteTimeout: Duration(30 * time.Second), IdleTimeout: Duration(120 * time.Second)},
+		Middleware:     Middleware{RateLimit{RequestsPerMinute: 100, Burst: 10}},
+		Infrastructure: Infrastructure{Redis{Addr: "redis:6379"}},
+		Processing: Processing{
+			Deduplication: Deduplication{TTL: Duration(5 * time.Minute)},
+			Storm: Storm{
+				RateThreshold: 10, PatternThreshold: 10, BufferThreshold: 5, InactivityTimeout: Duration(60 * time.Second), MaxWindowDuration: Duration(5 * time.Minute),
+				DefaultMaxSize: 1000, GlobalMaxSize: 5000, SamplingThreshold: 0.95, SamplingRate: 0.5,
+			},
+			Environment: Environment{CacheTTL: Duration(30 * time.Second), ConfigMapNamespace: "kubernaut-system", ConfigMapName: "kubernaut-environment-overrides"},
+			Priority:    Priority{PolicyPath: "policy.rego"},
+			Retry:       Retry{MaxAttempts: 3, InitialBackoff: Duration(100 * time.Millisecond), MaxBackoff: Duration(5 * time.Second)},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+}
+
+// Zero is "the first alert" for thresholds, "none" for timeouts and the rate
+// limit, and "the default" for the rest.
+func TestExplicitZeros(t *testing.T) {
+	cfg, err := Parse([]byte(`
+server: {read_timeout: 0s}
+middleware: {rate_limit: {requests_per_minute: 0}}
+processing:
+  deduplication: {ttl: 0s}
+  storm: {rate_threshold: 0, pattern_threshold: 0, buffer_threshold: 0, inactivity_timeout: 0s, max_window_duration: 0s}
+  environment: {cache_ttl: 0s}
+  retry: {max_attempts: 0, initial_backoff: 7s, max_backoff: 9s}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, p := Default().Processing, cfg.Processing
+	if cfg.Server.ReadTimeout != 0 || cfg.Middleware.RateLimit.RequestsPerMinute != 0 || p.Storm.RateThreshold != 0 || p.Storm.PatternThreshold != 0 {
+		t.Errorf("an explicit zero was replaced: %+v", cfg)
+	}
+	if p.Deduplication != d.Deduplication || p.Storm.BufferThreshold != 5 || p.Storm.InactivityTimeout != d.Storm.InactivityTimeout ||
+		p.Storm.MaxWindowDuration != d.Storm.MaxWindowDuration || p.Environment != d.Environment || p.Retry != d.Retry {
+		t.Errorf("a senseless zero was kept: %+v", p)
+	}
+}
+
+func TestEverythingCanBeSet(t *testing.T) {
+	cfg, warnings, err := Load(write(t, `
+server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s}
+middleware: {rate_limit: {requests_per_minute: 4, burst: 5}}
+infrastructure:
+  redis: {addr: "a:1", db: 6, password: p, dial_timeout: 7s, read_timeout: 8s, write_timeout: 9s, pool_size: 10, min_idle_conns: 11}
+processing:
+  deduplication: {ttl: 12s}
+  storm:
+    rate_threshold: 13
+    pattern_threshold: 14
+    aggregation_window: 15s
+    buffer_threshold: 16
+    inactivity_timeout: 17s
+    max_window_duration: 18s
+    default_max_size: 19
+    global_max_size: 20
+    per_namespace_limits: {shop: 21}
+    sampling_threshold: 0.22
+    sampling_rate: 0.23
+  environment: {cache_ttl: 24s, configmap_namespace: ns, configmap_name: c}
+  priority: {policy_path: x.rego}
+  crd: {fallback_namespace: f}
+  retry: {max_attempts: 25, initial_backoff: 26s, max_backoff: 27s}
+`), noEnv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := func(n int) Duration { return Duration(time.Duration(n) * time.Second) }
+	want := Config{
+		Server{"127.0.0.1:1", s(1), s(2), s(3)},
+		Middleware{RateLimit{4, 5}},
+		Infrastructure{Redis{"a:1", 6, "p", s(7), s(8), s(9), 10, 11}},
+		Processing{
+			Deduplication{s(12)},
+			Storm{13, 14, s(15), 16, s(17), s(18), 19, 20, map[string]int{"shop": 21}, 0.22, 0.23},
+			Environment{s(24), "ns", "c"}, Priority{"x.rego"}, CRD{"f"}, Retry{25, s(26), s(27)},
+		},
+	}
+	if diff := cmp.Diff(want, cfg); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "aggregation_window") {
+		t.Errorf("warnings %q", warnings)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for content, mentions := range map[string]string{
+		minimal + "servers: {}":                       "servers",
+		minimal + "middleware: {rate: {}}":            "rate",
+		minimal + "server: {listen_addr: x}":          "server",
+		"processing: {storm: {rate_treshold: 1}}":     "rate_treshold",
+		"server: {read_timeout: 30}":                  "unit",
+		"server: {read_timeout: soon}":                "soon",
+		"processing: {storm: {rate_threshold: many}}": "rate_threshold",
+		"- a list":                           "",
+		"":                                   "server.listen_addr is required",
+		"server: {listen_addr: ':1'}":        "infrastructure.redis.addr is required",
+		"infrastructure: {redis: {addr: x}}": "processing.priority.policy_path is required",
+		"server: {read_timeout: -1s}":        "server.read_timeout must not be negative",
+		"processing: {deduplication: {ttl: -5s}}":                "processing.deduplication.ttl must not be negative",
+		"processing: {storm: {rate_threshold: -1}}":              "processing.storm.rate_threshold must not be negative",
+		"processing: {storm: {pattern_threshold: -1}}":           "processing.storm.pattern_threshold must not be negative",
+		"processing: {storm: {per_namespace_limits: {shop: 0}}}": "per_namespace_limits.shop must be positive",
+		"processing: {storm: {sampling_rate: 2}}":                "sampling_rate must be between 0 and 1",
+		"middleware: {rate_limit: {requests_per_minute: -1}}":    "requests_per_minute must not be negative",
+		"processing: {retry: {max_attempts: -1}}":                "max_attempts must be at least 1",
+		"processing: {retry: {initial_backoff: 6s}}":             "max_backoff (5s) must not be below initial_backoff (6s)",
+		"processing: {retry: {initial_backoff: -1s}}":            "initial_backoff must not be negative",
+	} {
+		_, _, err := Load(write(t, content), noEnv, nil)
+		if err == nil || !strings.Contains(err.Error(), mentions) {
+			t.Errorf("%q: error %v, want one that mentions %q", content, err, mentions)
+		}
+	}
+	if _, _, err := Load(filepath.Join(t.TempDir(), "none.yaml"), noEnv, nil); err == nil || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("missing file: %v", err)
+	}
+}
+
+// The file, then the environment, then flags.
+func TestOrder(t *testing.T) {
+	env := map[string]string{
+		"GATEWAY_LISTEN_ADDR": ":1", "GATEWAY_REDIS_ADDR": "env:1", "GATEWAY_REDIS_PASSWORD": "secret",
+		"GATEWAY_REDIS_DB": "3", "GATEWAY_RATE_LIMIT_RPM": "7", "GATEWAY_DEDUP_TTL": "9s",
+	}
+	look := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
+	cfg, warnings, err := Load(write(t, minimal), look, func(c *Config) { c.Infrastructure.Redis.Addr = "flag:1" })
+	if err != nil || len(warnings) != 0 {
+		t.Fatal(err, warnings)
+	}
+	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || r.Addr != "flag:1" || r.Password != "secret" || r.DB != 3 ||
+		cfg.Middleware.RateLimit.RequestsPerMinute != 7 || cfg.Processing.Deduplication.TTL.Std() != 9*time.Second {
+		t.Errorf("configuration %+v", cfg)
+	}
+	// The environment alone is enough where the file says nothing.
+	if _, _, err := Load(write(t, "processing: {priority: {policy_path: x}}"), look, nil); err != nil {
+		t.Errorf("addresses only in the environment: %v", err)
+	}
+}
+
+func TestEnvironmentThatDoesNotParseIsIgnored(t *testing.T) {
+	env := map[string]string{"GATEWAY_REDIS_DB": "three", "GATEWAY_RATE_LIMIT_RPM": "", "GATEWAY_DEDUP_TTL": "5"}
+	cfg, warnings, err := Load(write(t, minimal), func(name string) (string, bool) { value, ok := env[name]; return value, ok }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Infrastructure.Redis.DB != 0 || cfg.Middleware.RateLimit.RequestsPerMinute != 100 || cfg.Processing.Deduplication.TTL.Std() != 5*time.Minute {
+		t.Errorf("configuration %+v", cfg)
+	}
+	if len(warnings) != 2 {
+		t.Errorf("warnings %q", warnings)
+	}
+}

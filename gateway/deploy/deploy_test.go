@@ -1,0 +1,261 @@
+package deploy_test
+
+import (
+	"embed"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/policy"
+)
+
+//go:embed base components overlays
+var files embed.FS
+
+// build returns the objects of a kustomization, as kustomize build does.
+func build(t *testing.T, kustomization string) resmap.ResMap {
+	t.Helper()
+	memory := filesys.MakeFsInMemory()
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return memory.WriteFile(path.Join("/", name), content)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(memory, path.Join("/", kustomization))
+	if err != nil {
+		t.Fatalf("build %s: %v", kustomization, err)
+	}
+	return objects
+}
+
+// one returns the only object of a kind with a name.
+func one[T any](t *testing.T, objects resmap.ResMap, kind, name string) T {
+	t.Helper()
+	var found []T
+	for _, object := range objects.Resources() {
+		if object.GetKind() != kind || name != "" && object.GetName() != name {
+			continue
+		}
+		fields, err := object.Map()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var typed T
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(fields, &typed, true); err != nil {
+			t.Fatalf("%s %s: %v", kind, object.GetName(), err)
+		}
+		found = append(found, typed)
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d objects of kind %s named %q, want one", len(found), kind, name)
+	}
+	return found[0]
+}
+
+var places = []struct {
+	kustomization, namespace string
+	readinessPeriod          int32
+}{
+	{"base", "kubernaut-system", 5},
+	{"overlays/calm", "calm", 1},
+}
+
+func TestObjectsLandInOneNamespace(t *testing.T) {
+	for _, place := range places {
+		t.Run(place.kustomization, func(t *testing.T) {
+			objects := build(t, place.kustomization)
+			if got := one[corev1.Namespace](t, objects, "Namespace", "").Name; got != place.namespace {
+				t.Errorf("Namespace %s", got)
+			}
+			clusterScoped := []string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+			for _, object := range objects.Resources() {
+				want := place.namespace
+				if slices.Contains(clusterScoped, object.GetKind()) {
+					want = ""
+				}
+				if got := object.GetNamespace(); got != want {
+					t.Errorf("%s %s is in namespace %q", object.GetKind(), object.GetName(), got)
+				}
+			}
+			if kinds := objects.Resources(); kinds[0].GetKind() != "Namespace" || kinds[1].GetKind() != "CustomResourceDefinition" {
+				t.Errorf("the first objects are %s and %s", kinds[0].GetKind(), kinds[1].GetKind())
+			}
+		})
+	}
+}
+
+// The gateway may do what the contract lists, and nothing else.
+func TestPermissions(t *testing.T) {
+	for _, place := range places {
+		t.Run(place.kustomization, func(t *testing.T) {
+			objects := build(t, place.kustomization)
+			allowed := map[string][]string{}
+			for _, rule := range one[rbacv1.ClusterRole](t, objects, "ClusterRole", "gateway").Rules {
+				for _, group := range rule.APIGroups {
+					for _, resource := range rule.Resources {
+						allowed[group+"/"+resource] = rule.Verbs
+					}
+				}
+			}
+			want := map[string][]string{
+				"remediation.kubernaut.io/remediationrequests": {"create", "get", "list", "watch", "update", "patch"},
+				"/namespaces": {"get", "list", "watch"},
+				"/configmaps": {"get", "list", "watch"},
+			}
+			for resource, verbs := range want {
+				if !slices.Equal(allowed[resource], verbs) {
+					t.Errorf("%s: %v, want %v", resource, allowed[resource], verbs)
+				}
+			}
+			if len(allowed) != len(want) {
+				t.Errorf("more than these is allowed: %v", allowed)
+			}
+			binding := one[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding", "")
+			if s := binding.Subjects; len(s) != 1 || s[0].Name != "gateway" || s[0].Namespace != place.namespace || binding.RoleRef.Name != "gateway" {
+				t.Errorf("binding %+v", binding)
+			}
+		})
+	}
+}
+
+func TestGatewayIsHardened(t *testing.T) {
+	for _, place := range places {
+		t.Run(place.kustomization, func(t *testing.T) {
+			pod := one[appsv1.Deployment](t, build(t, place.kustomization), "Deployment", "gateway").Spec.Template.Spec
+			hardened(t, pod)
+			c := pod.Containers[0]
+			if p := c.ReadinessProbe; p.HTTPGet.Path != "/ready" || p.PeriodSeconds != place.readinessPeriod {
+				t.Errorf("readiness %+v", p)
+			}
+			if p := c.LivenessProbe; p.HTTPGet.Path != "/health" || p.PeriodSeconds != 10 {
+				t.Errorf("liveness %+v", p)
+			}
+			// The gateway's own budget is 30 s.
+			if *pod.TerminationGracePeriodSeconds <= 30 {
+				t.Errorf("grace period %d s", *pod.TerminationGracePeriodSeconds)
+			}
+			if pod.ServiceAccountName != "gateway" || len(pod.InitContainers) != 0 {
+				t.Errorf("service account %s, init containers %v", pod.ServiceAccountName, pod.InitContainers)
+			}
+			if c.Image != "stormgate/gateway:dev" || !slices.Equal(c.Args, []string{"--config=/etc/gateway/gateway.yaml"}) {
+				t.Errorf("image %s, args %v", c.Image, c.Args)
+			}
+		})
+	}
+	t.Run("redis", func(t *testing.T) {
+		pod := one[appsv1.Deployment](t, build(t, "overlays/calm"), "Deployment", "redis").Spec.Template.Spec
+		hardened(t, pod)
+		if c := pod.Containers[0]; c.Image != "stormgate/redis:dev" || !slices.Equal(c.Args[:4], []string{"--save", "", "--appendonly", "no"}) {
+			t.Errorf("image %s, args %v", c.Image, c.Args)
+		}
+	})
+}
+
+func hardened(t *testing.T, pod corev1.PodSpec) {
+	t.Helper()
+	if s := pod.SecurityContext; !*s.RunAsNonRoot || *s.RunAsUser != 65532 {
+		t.Errorf("pod security %+v", s)
+	}
+	for _, c := range pod.Containers {
+		s := c.SecurityContext
+		if *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+			t.Errorf("container %s: security %+v", c.Name, s)
+		}
+	}
+}
+
+// What is deployed is what the gateway accepts, at the paths where it is mounted.
+func TestConfigurationsAreValid(t *testing.T) {
+	for _, place := range places {
+		t.Run(place.kustomization, func(t *testing.T) {
+			objects := build(t, place.kustomization)
+			pod := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec.Template.Spec
+			data := one[corev1.ConfigMap](t, objects, "ConfigMap", pod.Volumes[0].ConfigMap.Name).Data
+			cfg, err := config.Parse([]byte(data["gateway.yaml"]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cfg.Validate(); err != nil {
+				t.Error(err)
+			}
+			if cfg.Server.ListenAddr != ":8080" || cfg.Infrastructure.Redis.Addr != "redis:6379" {
+				t.Errorf("addresses %s, %s", cfg.Server.ListenAddr, cfg.Infrastructure.Redis.Addr)
+			}
+			if want := path.Join(pod.Containers[0].VolumeMounts[0].MountPath, "priority.rego"); cfg.Processing.Priority.PolicyPath != want {
+				t.Errorf("policy path %s, mounted at %s", cfg.Processing.Priority.PolicyPath, want)
+			}
+			policyFile := filepath.Join(t.TempDir(), "priority.rego")
+			if err := os.WriteFile(policyFile, []byte(data["priority.rego"]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			priorities, err := policy.LoadPriorities(t.Context(), policyFile, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []struct{ severity, environment, team, want string }{
+				{"critical", "production", "", "P0"},
+				{"critical", "testing", "platform-engineering", "P0"},
+				{"critical", "staging", "", "P1"},
+				{"warning", "production", "", "P1"},
+				{"critical", "development", "", "P2"},
+				{"warning", "staging", "platform-engineering", "P2"},
+				{"warning", "unknown", "", "P2"},
+				{"info", "production", "", "P3"},
+				{"info", "unknown", "", "P3"},
+				{"", "production", "", "P3"},
+			} {
+				if got := priorities.Priority(t.Context(), c.severity, c.environment, map[string]string{"team": c.team}); got != c.want {
+					t.Errorf("%s in %s of team %q: %s, want %s", c.severity, c.environment, c.team, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+func TestCalmProfile(t *testing.T) {
+	objects := build(t, "overlays/calm")
+	pod := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec.Template.Spec
+	cfg, err := config.Parse([]byte(one[corev1.ConfigMap](t, objects, "ConfigMap", pod.Volumes[0].ConfigMap.Name).Data["gateway.yaml"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := cfg.Processing
+	if p.Storm.RateThreshold != 10 || p.Storm.PatternThreshold != 10 || p.Storm.BufferThreshold != 5 ||
+		p.Storm.InactivityTimeout.String() != "5s" || p.Storm.MaxWindowDuration.String() != "30s" ||
+		p.Deduplication.TTL.String() != "5s" || p.Environment.CacheTTL.String() != "5s" || cfg.Middleware.RateLimit.RequestsPerMinute != 0 {
+		t.Errorf("profile %+v", cfg)
+	}
+	for _, name := range []string{"gateway", "redis"} {
+		service := one[corev1.Service](t, objects, "Service", name)
+		deployment := one[appsv1.Deployment](t, objects, "Deployment", name)
+		for key, value := range service.Spec.Selector {
+			if deployment.Spec.Template.Labels[key] != value {
+				t.Errorf("Service %s does not select its pods", name)
+			}
+		}
+	}
+	if port := one[corev1.Service](t, objects, "Service", "gateway").Spec.Ports[0].Port; port != 8080 {
+		t.Errorf("gateway's port is %d", port)
+	}
+}

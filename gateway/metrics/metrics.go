@@ -1,0 +1,278 @@
+// Package metrics holds the gateway's Prometheus metrics. Their names and labels
+// are part of the wire contract. Each event is counted once, and no label takes
+// an unlimited number of values.
+package metrics
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/remediation"
+	"stormgate.internal/gateway/signal"
+)
+
+// unknownEnvironment labels what failed before its environment was found.
+const unknownEnvironment = "unknown"
+
+// Metrics are all metrics of one gateway. Its methods are called by the parts of
+// the gateway, each of which declares those that it calls as an interface.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	signalsReceived     *prometheus.CounterVec
+	receivedByAdapter   *prometheus.CounterVec
+	signalsDeduplicated *prometheus.CounterVec
+	duplicateSignals    *prometheus.CounterVec
+	signalsProcessed    *prometheus.CounterVec
+	signalsFailed       *prometheus.CounterVec
+	crdsCreated         *prometheus.CounterVec
+	crdsCreatedByType   *prometheus.CounterVec
+	crdCreationErrors   *prometheus.CounterVec
+	duplicatesPrevented prometheus.Counter
+	cacheHits           prometheus.Counter
+	cacheMisses         prometheus.Counter
+
+	retryAttempts  *prometheus.CounterVec
+	retryExhausted *prometheus.CounterVec
+	retrySuccess   *prometheus.CounterVec
+	retryDuration  *prometheus.HistogramVec
+
+	httpDuration      *prometheus.HistogramVec
+	httpRequests      *prometheus.CounterVec
+	httpResponses     *prometheus.CounterVec
+	httpInFlight      prometheus.Gauge
+	requestsRejected  *prometheus.CounterVec
+	rateLimitExceeded *prometheus.CounterVec
+	consecutive503    *prometheus.GaugeVec
+
+	redisDuration       *prometheus.HistogramVec
+	redisErrors         *prometheus.CounterVec
+	redisAvailable      prometheus.Gauge
+	redisOutages        prometheus.Counter
+	redisOutageDuration prometheus.Counter
+	preventionActive    prometheus.Gauge
+
+	deduplication  deduplicationRate
+	clients        boundedLabel
+	failingByPlace boundedLabel
+}
+
+// New returns metrics in a registry of their own, along with those of the Go
+// runtime and the process.
+func New() *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	m.signalsReceived = m.counters("gateway_signals_received_total", "Signals received.", "source", "severity", "environment")
+	m.receivedByAdapter = m.counters("gateway_signals_received_by_adapter_total", "Signals received, by adapter.", "adapter")
+	m.signalsDeduplicated = m.counters("gateway_signals_deduplicated_total", "Signals that repeated an incident in progress.", "signal_name", "environment")
+	m.duplicateSignals = m.counters("gateway_duplicate_signals_total", "Signals that repeated an incident in progress, by the namespace of its object.", "namespace")
+	m.signalsProcessed = m.counters("gateway_signals_processed_total", "Signals accepted.", "environment")
+	m.signalsFailed = m.counters("gateway_signals_failed_total", "Signals that could not be stored.", "reason")
+	m.crdsCreated = m.counters("gateway_crds_created_total", "RemediationRequests created.", "environment", "priority")
+	m.crdsCreatedByType = m.counters("gateway_crds_created_by_type_total", "RemediationRequests created, by what they stand for.", "type")
+	m.crdCreationErrors = m.counters("gateway_crd_creation_errors_total", "RemediationRequests that could not be created.", "error_type")
+	m.duplicatesPrevented = m.counter("gateway_duplicate_crds_prevented_total", "RemediationRequests not created because the incident had one.")
+	m.cacheHits = m.counter("gateway_deduplication_cache_hits_total", "Signals found to be duplicates.")
+	m.cacheMisses = m.counter("gateway_deduplication_cache_misses_total", "Signals found to be new, or not found out about.")
+
+	m.retryAttempts = m.counters("gateway_retry_attempts_total", "Failures of the Kubernetes API that may be retried.", "error_type", "status_code")
+	m.retryExhausted = m.counters("gateway_retry_exhausted_total", "Requests to the Kubernetes API given up after the last retry.", "error_type", "status_code")
+	m.retrySuccess = m.counters("gateway_retry_success_total", "Requests to the Kubernetes API that succeeded when retried.", "error_type", "attempt")
+	m.retryDuration = m.histograms("gateway_retry_duration_seconds", "Time from the first attempt to the last, of requests that were retried.", prometheus.ExponentialBuckets(0.1, 2, 8), "error_type")
+
+	m.httpDuration = m.histograms("gateway_http_request_duration_seconds", "Time to answer requests.", prometheus.ExponentialBuckets(0.001, 2, 10), "endpoint", "method", "status")
+	m.httpRequests = m.counters("gateway_http_requests_total", "Requests answered.", "method", "path", "status")
+	m.httpResponses = m.counters("gateway_http_responses_total", "Responses sent.", "method", "path", "status_code")
+	m.httpInFlight = m.gauge("gateway_http_requests_in_flight", "Requests being handled.")
+	m.requestsRejected = m.counters("gateway_requests_rejected_total", "Requests refused before any signal was processed.", "reason")
+	m.rateLimitExceeded = m.counters("gateway_rate_limit_exceeded_total", "Requests refused because the client sent too many.", "source_ip")
+	m.consecutive503 = gaugeVec(m.registry, "gateway_consecutive_503_responses", "Signals of a namespace answered 503 in a row.", "namespace")
+
+	m.redisDuration = m.histograms("gateway_redis_operation_duration_seconds", "Time taken by operations on Redis.", prometheus.ExponentialBuckets(0.0001, 2, 10), "operation")
+	m.redisErrors = m.counters("gateway_redis_operation_errors_total", "Failed operations on Redis.", "operation")
+	m.redisAvailable = m.gauge("gateway_redis_available", "1 if Redis can be reached, else 0.")
+	m.redisOutages = m.counter("gateway_redis_outage_count_total", "Times that Redis was lost.")
+	m.redisOutageDuration = m.counter("gateway_redis_outage_duration_seconds_total", "Length of the outages of Redis that are over.")
+	m.preventionActive = m.gauge("gateway_duplicate_prevention_active", "1 if duplicates are being found, that is, Redis can be reached; else 0.")
+
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gateway_deduplication_rate", Help: "Share of the signals of the last five minutes that were duplicates, 0 to 1.",
+	}, m.deduplication.value))
+	return m
+}
+
+// Handler serves the metrics in Prometheus' text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: nil})
+}
+
+// Registry returns the registry, for further collectors.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// SignalCreated counts a signal that became an object.
+func (m *Metrics) SignalCreated(sig *signal.Signal, environment, priority string) {
+	m.received(sig, environment)
+	m.signalsProcessed.WithLabelValues(environment).Inc()
+	m.crdsCreated.WithLabelValues(environment, priority).Inc()
+	m.crdsCreatedByType.WithLabelValues("individual").Inc()
+	m.cacheMisses.Inc()
+	m.deduplication.add(false)
+	m.recovered(sig.Namespace)
+}
+
+// SignalDuplicated counts a signal that repeated an incident. The environment is
+// empty if it is not known.
+func (m *Metrics) SignalDuplicated(sig *signal.Signal, environment, objectNamespace string) {
+	if environment == "" {
+		environment = unknownEnvironment
+	}
+	m.received(sig, environment)
+	m.signalsProcessed.WithLabelValues(environment).Inc()
+	m.signalsDeduplicated.WithLabelValues(sig.Name, environment).Inc()
+	m.duplicateSignals.WithLabelValues(objectNamespace).Inc()
+	m.duplicatesPrevented.Inc()
+	m.cacheHits.Inc()
+	m.deduplication.add(true)
+	m.recovered(sig.Namespace)
+}
+
+// SignalIgnored counts a signal that said that its condition is over.
+func (m *Metrics) SignalIgnored(sig *signal.Signal) { m.received(sig, unknownEnvironment) }
+
+// SignalFailed counts a signal that could not be stored.
+func (m *Metrics) SignalFailed(sig *signal.Signal, err error) {
+	m.received(sig, unknownEnvironment)
+	m.cacheMisses.Inc()
+	var redis *dedup.UnavailableError
+	var kubernetes *remediation.APIError
+	switch {
+	case errors.As(err, &redis):
+		m.signalsFailed.WithLabelValues("deduplication_unavailable").Inc()
+		m.consecutive503.WithLabelValues(m.failingByPlace.admit(sig.Namespace)).Inc()
+	case errors.As(err, &kubernetes):
+		m.signalsFailed.WithLabelValues("kubernetes_api").Inc()
+	default:
+		m.signalsFailed.WithLabelValues("cancelled").Inc()
+	}
+}
+
+// recovered ends a namespace's run of failures.
+func (m *Metrics) recovered(namespace string) {
+	if m.failingByPlace.forget(namespace) {
+		m.consecutive503.DeleteLabelValues(namespace)
+	}
+}
+
+func (m *Metrics) received(sig *signal.Signal, environment string) {
+	m.signalsReceived.WithLabelValues(sig.Type, sig.Severity, environment).Inc()
+	m.receivedByAdapter.WithLabelValues(sig.Source).Inc()
+}
+
+// CreateFailed counts an object that could not be created.
+func (m *Metrics) CreateFailed(class string) { m.crdCreationErrors.WithLabelValues(class).Inc() }
+
+// RetryAttempt counts a failure that may be retried.
+func (m *Metrics) RetryAttempt(class, code string) {
+	m.retryAttempts.WithLabelValues(class, code).Inc()
+}
+
+// RetryExhausted counts a request given up.
+func (m *Metrics) RetryExhausted(class, code string) {
+	m.retryExhausted.WithLabelValues(class, code).Inc()
+}
+
+// RetrySucceeded counts a request that succeeded at an attempt after the first.
+func (m *Metrics) RetrySucceeded(attempt int) {
+	m.retrySuccess.WithLabelValues("success", strconv.Itoa(attempt)).Inc()
+}
+
+// RetryDuration observes how long a request was tried.
+func (m *Metrics) RetryDuration(class string, duration time.Duration) {
+	m.retryDuration.WithLabelValues(class).Observe(duration.Seconds())
+}
+
+// RequestStarted counts a request in.
+func (m *Metrics) RequestStarted() { m.httpInFlight.Inc() }
+
+// RequestEnded counts a request out. The path is a route's pattern, or other.
+func (m *Metrics) RequestEnded(path, method string, status int, duration time.Duration) {
+	m.httpInFlight.Dec()
+	code := strconv.Itoa(status)
+	m.httpDuration.WithLabelValues(path, method, code).Observe(duration.Seconds())
+	m.httpRequests.WithLabelValues(method, path, code).Inc()
+	m.httpResponses.WithLabelValues(method, path, code).Inc()
+}
+
+// RequestRejected counts a request refused for a reason of a small fixed set.
+func (m *Metrics) RequestRejected(reason string) { m.requestsRejected.WithLabelValues(reason).Inc() }
+
+// RateLimited counts a request refused because its client sent too many.
+func (m *Metrics) RateLimited(client string) {
+	m.rateLimitExceeded.WithLabelValues(m.clients.admit(client)).Inc()
+}
+
+// RedisOperation observes an operation on Redis.
+func (m *Metrics) RedisOperation(operation string, duration time.Duration) {
+	m.redisDuration.WithLabelValues(operation).Observe(duration.Seconds())
+}
+
+// RedisOperationFailed counts an operation on Redis that failed.
+func (m *Metrics) RedisOperationFailed(operation string) {
+	m.redisErrors.WithLabelValues(operation).Inc()
+}
+
+// RedisAvailable sets whether Redis can be reached.
+func (m *Metrics) RedisAvailable(available bool) {
+	value := 0.0
+	if available {
+		value = 1
+	}
+	m.redisAvailable.Set(value)
+	m.preventionActive.Set(value)
+}
+
+// RedisOutageStarted counts an outage of Redis.
+func (m *Metrics) RedisOutageStarted() { m.redisOutages.Inc() }
+
+// RedisOutageEnded adds the length of an outage that is over.
+func (m *Metrics) RedisOutageEnded(duration time.Duration) {
+	m.redisOutageDuration.Add(duration.Seconds())
+}
+
+func (m *Metrics) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	m.registry.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	m.registry.MustRegister(g)
+	return g
+}
+
+func gaugeVec(registry *prometheus.Registry, name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	registry.MustRegister(g)
+	return g
+}
+
+func (m *Metrics) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	m.registry.MustRegister(h)
+	return h
+}

@@ -1,0 +1,175 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+)
+
+var silent = slog.New(slog.DiscardHandler)
+
+func TestPathTable(t *testing.T) {
+	priorities := []string{"P0", "P1", "P2", "P3", "P4", ""}
+	for environment, want := range map[string]string{
+		"production":  "aggressive conservative conservative manual manual manual",
+		"staging":     "moderate moderate manual manual manual manual",
+		"development": "aggressive moderate manual manual manual manual",
+		"unknown":     "conservative conservative conservative manual manual manual",
+		"canary":      "moderate moderate conservative manual manual manual",
+		"":            "moderate moderate conservative manual manual manual",
+	} {
+		var got []string
+		for _, priority := range priorities {
+			got = append(got, Path(environment, priority))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, want %s", environment, got, want)
+		}
+	}
+}
+
+func load(t *testing.T, source string) (*Priorities, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "policy.rego")
+	if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return LoadPriorities(t.Context(), path, silent)
+}
+
+func TestPriority(t *testing.T) {
+	const head = "package kubernaut.gateway.priority\n"
+	for _, c := range []struct{ name, source, want string }{
+		{"constant", head + `priority := "P0"`, "P0"},
+		{"severity", head + `priority := "P1" if input.severity == "critical"`, "P1"},
+		{"environment", head + `priority := "P3" if input.environment == "staging"`, "P3"},
+		{"label", head + `priority := "P0" if input.labels.team == "vip"`, "P0"},
+		{"undefined", head + `priority := "P0" if input.severity == "info"`, "P2"},
+		{"another package", "package priority\n" + `priority := "P0"`, "P2"},
+		{"no such priority", head + `priority := "P9"`, "P2"},
+		{"not a string", head + `priority := 0`, "P2"},
+		{"evaluation error", head + "priority := \"P0\" if input.severity == \"critical\"\npriority := \"P1\" if input.severity == \"critical\"", "P2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, err := load(t, c.source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Priority(t.Context(), "critical", "staging", map[string]string{"team": "vip"}); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestPolicyMustLoad(t *testing.T) {
+	if _, err := load(t, "package kubernaut.gateway.priority\npriority ="); err == nil || !strings.Contains(err.Error(), "policy.rego") {
+		t.Errorf("malformed policy: %v", err)
+	}
+	if _, err := LoadPriorities(t.Context(), filepath.Join(t.TempDir(), "none.rego"), silent); err == nil || !strings.Contains(err.Error(), "policy_path") {
+		t.Errorf("missing policy: %v", err)
+	}
+}
+
+var overrides = types.NamespacedName{Namespace: "system", Name: "overrides"}
+
+// environments returns a classifier over a cluster, a count of its requests, and
+// a switch that makes them fail.
+func environments(t *testing.T) (e *Environments, requests *atomic.Int32, broken *atomic.Bool) {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	requests, broken = &atomic.Int32{}, &atomic.Bool{}
+	namespace := func(name, environment string) client.Object {
+		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if environment != "" {
+			object.Labels = map[string]string{"environment": environment}
+		}
+		return object
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		namespace("labelled", "production"), namespace("both", "staging"), namespace("overridden", ""), namespace("plain", ""),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: overrides.Namespace, Name: overrides.Name},
+			Data: map[string]string{"both": "production", "overridden": "development", "absent": "testing"}},
+	).WithInterceptorFuncs(interceptor.Funcs{Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, object client.Object, o ...client.GetOption) error {
+		requests.Add(1)
+		if broken.Load() {
+			return errors.New("broken")
+		}
+		return w.Get(ctx, key, object, o...)
+	}}).Build()
+	return NewEnvironments(c, overrides, time.Minute, silent), requests, broken
+}
+
+func TestEnvironment(t *testing.T) {
+	for namespace, want := range map[string]string{
+		"labelled": "production", "both": "staging", "overridden": "development", "plain": "unknown",
+		"absent": "testing", "nowhere": "unknown", "": "unknown", "Not A Name": "unknown",
+	} {
+		e, _, _ := environments(t)
+		if got := e.Environment(t.Context(), namespace); got != want {
+			t.Errorf("namespace %q: %s, want %s", namespace, got, want)
+		}
+	}
+}
+
+func TestEnvironmentIsCachedForItsTime(t *testing.T) {
+	e, requests, _ := environments(t)
+	now := time.Now()
+	e.now = func() time.Time { return now }
+	for _, namespace := range []string{"labelled", "nowhere"} {
+		requests.Store(0)
+		e.Environment(t.Context(), namespace)
+		asked := requests.Load()
+		e.Environment(t.Context(), namespace)
+		if requests.Load() != asked {
+			t.Errorf("%s: asked again within the cache's time", namespace)
+		}
+	}
+	requests.Store(0)
+	now = now.Add(time.Minute)
+	e.Environment(t.Context(), "labelled")
+	if requests.Load() == 0 {
+		t.Error("not asked again after the cache's time")
+	}
+}
+
+// A failure of the API must not stick.
+func TestEnvironmentErrorsAreNotCached(t *testing.T) {
+	e, _, broken := environments(t)
+	broken.Store(true)
+	if got := e.Environment(t.Context(), "labelled"); got != "unknown" {
+		t.Errorf("while the API fails: %s", got)
+	}
+	broken.Store(false)
+	if got := e.Environment(t.Context(), "labelled"); got != "production" {
+		t.Errorf("afterwards: %s", got)
+	}
+}
+
+func TestEnvironmentCacheIsBounded(t *testing.T) {
+	e, _, _ := environments(t)
+	for i := range maxCached + 10 {
+		e.keep(fmt.Sprint(i), "x")
+	}
+	if len(e.cache) > maxCached {
+		t.Errorf("%d entries", len(e.cache))
+	}
+}

@@ -1,0 +1,60 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/open-policy-agent/opa/v1/rego"
+)
+
+// DefaultPriority is the priority of a signal for which the policy says none, or
+// none that exists.
+const DefaultPriority = "P2"
+
+const priorityQuery = "data.kubernaut.gateway.priority.priority"
+
+// Priorities asks a Rego policy for priorities.
+type Priorities struct {
+	query  rego.PreparedEvalQuery
+	logger *slog.Logger
+}
+
+// LoadPriorities compiles the policy in a file of the Rego language, version 1.
+// It is asked for data.kubernaut.gateway.priority.priority with the input
+// {severity, environment, labels}.
+func LoadPriorities(ctx context.Context, path string, logger *slog.Logger) (*Priorities, error) {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read priority policy: %w (set processing.priority.policy_path)", err)
+	}
+	query, err := rego.New(rego.Query(priorityQuery), rego.Module(path, string(source))).PrepareForEval(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("compile priority policy %s: %w", path, err)
+	}
+	return &Priorities{query: query, logger: logger}, nil
+}
+
+// Priority returns P0 to P3. What the policy leaves undefined, fails to evaluate
+// or answers otherwise is P2.
+func (p *Priorities) Priority(ctx context.Context, severity, environment string, labels map[string]string) string {
+	values := make(map[string]any, len(labels))
+	for key, value := range labels {
+		values[key] = value
+	}
+	results, err := p.query.Eval(ctx, rego.EvalInput(map[string]any{
+		"severity": severity, "environment": environment, "labels": values,
+	}))
+	if err != nil {
+		p.logger.Warn("priority policy failed, using the default", "default", DefaultPriority, "error", err)
+		return DefaultPriority
+	}
+	if len(results) == 1 && len(results[0].Expressions) == 1 {
+		switch priority := results[0].Expressions[0].Value; priority {
+		case "P0", "P1", "P2", "P3":
+			return priority.(string)
+		}
+	}
+	return DefaultPriority
+}

@@ -1,0 +1,230 @@
+package redisclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	upInterval   = 5 * time.Second
+	downInterval = 100 * time.Millisecond
+	probeTimeout = 5 * time.Second
+	// downWait is how long a command waits for a probe while Redis is known to be
+	// unreachable: enough for a server that has just come back.
+	downWait = 250 * time.Millisecond
+)
+
+// UnreachableError says that Redis was found to be unreachable and is not asked.
+type UnreachableError struct {
+	// Cause is the latest failure; nil when none was tried yet.
+	Cause error
+}
+
+var _ error = (*UnreachableError)(nil)
+
+// Error names the cause.
+func (e *UnreachableError) Error() string {
+	if e.Cause == nil {
+		return "Redis has not been reached yet"
+	}
+	return fmt.Sprintf("Redis is unreachable: %v", e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Cause }
+
+// Observer is told of changes, for metrics.
+type Observer interface {
+	// RedisAvailable is called with the state found by each look.
+	RedisAvailable(available bool)
+	// RedisOutageStarted is called when Redis, reachable before, no longer is.
+	RedisOutageStarted()
+	// RedisOutageEnded is called when it is again, with the length of the outage.
+	RedisOutageEnded(duration time.Duration)
+}
+
+// Monitor knows whether Redis can be reached. It starts out not knowing, which
+// counts as no.
+//
+// As a hook of the client it lets commands fail at once while Redis is away. This
+// is more than a courtesy to senders: after as many failed dials as it has
+// connections the client's pool refuses to dial for a second, so that each
+// command that were let through would delay the recovery.
+type Monitor struct {
+	client   *redis.Client
+	newProbe func() *redis.Client
+	observer Observer
+	logger   *slog.Logger
+	flight   singleflight.Group
+	wake     chan struct{}
+
+	mu        sync.Mutex
+	up        bool
+	everUp    bool
+	downSince time.Time
+	cause     error
+}
+
+var _ redis.Hook = (*Monitor)(nil)
+
+func newMonitor(client *redis.Client, newProbe func() *redis.Client, observer Observer, logger *slog.Logger) *Monitor {
+	return &Monitor{client: client, newProbe: newProbe, observer: observer, logger: logger, wake: make(chan struct{}, 1), downSince: time.Now()}
+}
+
+// Run looks every 5 s, and every 100 ms while Redis is away, until the context ends.
+func (m *Monitor) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-m.wake:
+		}
+		interval := upInterval
+		if m.Check(ctx) != nil {
+			interval = downInterval
+		}
+		timer.Reset(interval)
+	}
+}
+
+// Check asks Redis now, for at most 5 s, and returns why it can't be used, or nil.
+func (m *Monitor) Check(ctx context.Context) error {
+	result := m.flight.DoChan("ping", func() (any, error) {
+		// Shared by all who ask meanwhile, so it must not end with one of them.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		defer cancel()
+		err := m.ping(ctx)
+		m.record(err)
+		return nil, err
+	})
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case r := <-result:
+		if r.Err != nil {
+			return &UnreachableError{r.Err}
+		}
+		return nil
+	}
+}
+
+type letThrough struct{}
+
+func (m *Monitor) ping(ctx context.Context) error {
+	if !m.isUp() {
+		// A client of its own tells at once when Redis is back, see Monitor.
+		probe := m.newProbe()
+		err := probe.Ping(ctx).Err()
+		_ = probe.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return m.client.Ping(context.WithValue(ctx, letThrough{}, true)).Err()
+}
+
+func (m *Monitor) isUp() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.up
+}
+
+// record takes the outcome of a command or a look.
+func (m *Monitor) record(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	switch {
+	case err == nil && !m.up:
+		outage := now.Sub(m.downSince)
+		m.up, m.cause = true, nil
+		m.logger.Info("Redis is reachable", "after", outage.String())
+		if m.everUp {
+			m.observer.RedisOutageEnded(outage)
+		}
+		m.everUp = true
+	case err != nil && m.up:
+		m.up, m.downSince = false, now
+		m.logger.Error("Redis is unreachable", "error", err)
+		m.observer.RedisOutageStarted()
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	}
+	if err != nil {
+		m.cause = err
+	}
+	m.observer.RedisAvailable(m.up)
+}
+
+// admit returns an error if Redis is away, having looked once more.
+func (m *Monitor) admit(ctx context.Context) error {
+	if m.isUp() || ctx.Value(letThrough{}) != nil {
+		return nil
+	}
+	short, cancel := context.WithTimeout(ctx, downWait)
+	defer cancel()
+	if m.Check(short) == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &UnreachableError{m.cause}
+}
+
+// DialHook changes nothing.
+func (m *Monitor) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook guards single commands.
+func (m *Monitor) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if err := m.admit(ctx); err != nil {
+			cmd.SetErr(err)
+			return err
+		}
+		err := next(ctx, cmd)
+		m.notice(ctx, err)
+		return err
+	}
+}
+
+// ProcessPipelineHook guards pipelines.
+func (m *Monitor) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if err := m.admit(ctx); err != nil {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+			return err
+		}
+		err := next(ctx, cmds)
+		m.notice(ctx, err)
+		return err
+	}
+}
+
+// notice records an error that shows that Redis is away. Replies, even bad ones,
+// and requests given up by their sender show nothing.
+func (m *Monitor) notice(ctx context.Context, err error) {
+	var reply redis.Error
+	var network net.Error
+	switch {
+	case err == nil, errors.As(err, &reply), ctx.Value(letThrough{}) != nil:
+	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
+	case errors.As(err, &network) && network.Timeout(), !errors.Is(err, context.DeadlineExceeded):
+		m.record(err)
+	}
+}

@@ -1,0 +1,139 @@
+package redisclient
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// changes records what the monitor reports.
+type changes struct {
+	mu        sync.Mutex
+	available bool
+	outages   int
+	ended     []time.Duration
+}
+
+func (c *changes) RedisAvailable(available bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.available = available
+}
+func (c *changes) RedisOutageStarted() { c.mu.Lock(); defer c.mu.Unlock(); c.outages++ }
+func (c *changes) RedisOutageEnded(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = append(c.ended, d)
+}
+
+func connect(t *testing.T, addr string) (*redis.Client, *Monitor, *changes) {
+	t.Helper()
+	c := &changes{}
+	client, monitor := New(config.Redis{Addr: addr, PoolSize: 4}, c, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = client.Close() })
+	return client, monitor, c
+}
+
+func TestCommandsFailAtOnceWhileRedisIsAway(t *testing.T) {
+	server := redistest.New(t)
+	client, monitor, c := connect(t, server.Addr)
+	// More often than the pool has connections: it must not fall into its pause.
+	for range 20 {
+		var unreachable *UnreachableError
+		if err := client.Get(t.Context(), "key").Err(); !errors.As(err, &unreachable) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	if _, err := client.Pipelined(t.Context(), func(p redis.Pipeliner) error { p.Get(t.Context(), "key"); return nil }); err == nil {
+		t.Error("a pipeline succeeded")
+	}
+	if err := monitor.Check(t.Context()); err == nil || c.available || c.outages != 0 {
+		t.Errorf("before the first contact: %v, %+v", err, c)
+	}
+	server.Start()
+	// At the first request, without anybody having looked in between.
+	if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil || !c.available {
+		t.Errorf("with Redis: %v, %+v", err, c)
+	}
+}
+
+func TestOutage(t *testing.T) {
+	server := redistest.Start(t)
+	client, monitor, c := connect(t, server.Addr)
+	if err := monitor.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	if err := client.Get(t.Context(), "key").Err(); err == nil || c.available || c.outages != 1 {
+		t.Errorf("the first command: %v, %+v", err, c)
+	}
+	server.Start()
+	if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil {
+		t.Errorf("after the outage: %v", err)
+	}
+	if !c.available || c.outages != 1 || len(c.ended) != 1 || c.ended[0] <= 0 {
+		t.Errorf("changes %+v", c)
+	}
+}
+
+func TestBadRepliesAndImpatientSendersAreNoOutage(t *testing.T) {
+	client, _, c := connect(t, redistest.Start(t).Addr)
+	if err := client.Get(t.Context(), "none").Err(); !errors.Is(err, redis.Nil) {
+		t.Errorf("missing key: %v", err)
+	}
+	client.Set(t.Context(), "text", "x", 0)
+	if err := client.HGetAll(t.Context(), "text").Err(); err == nil {
+		t.Error("a wrong type was accepted")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := client.Get(ctx, "text").Err(); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if !c.available || c.outages != 0 {
+		t.Errorf("changes %+v", c)
+	}
+}
+
+func TestRunFindsRedisByItself(t *testing.T) {
+	server := redistest.New(t)
+	_, monitor, c := connect(t, server.Addr)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); monitor.Run(ctx) }()
+	server.Start()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		available := c.available
+		c.mu.Unlock()
+		if available {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("not found in 10 s")
+		}
+	}
+	cancel()
+	<-done
+}
+
+func TestErrorText(t *testing.T) {
+	cause := errors.New("refused")
+	if err := (&UnreachableError{cause}); !errors.Is(err, cause) || err.Error() != "Redis is unreachable: refused" {
+		t.Error(err)
+	}
+	if err := (&UnreachableError{}); err.Error() != "Redis has not been reached yet" {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,92 @@
+package remediation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/signal"
+)
+
+// Store reads and updates the objects. It caches nothing: what it returns is
+// what the API server holds.
+type Store struct {
+	client    client.Client
+	placement Placement
+}
+
+// NewStore returns a store that uses the client.
+func NewStore(c client.Client, p Placement) *Store { return &Store{client: c, placement: p} }
+
+// Get returns one object. The error, an *APIError, satisfies apierrors.IsNotFound
+// when there is none.
+func (s *Store) Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
+	var object v1alpha1.RemediationRequest
+	if err := s.client.Get(ctx, name, &object); err != nil {
+		return nil, &APIError{"get RemediationRequest " + name.String(), err}
+	}
+	return &object, nil
+}
+
+// Find returns the objects of the signal's incident: those in progress first, and
+// the newer first of equals. It lists by label in the signal's namespace and in
+// the fallback namespace, never in the whole cluster. Errors are *APIError.
+func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
+	target, fallback := s.placement.Namespace(sig.Namespace)
+	namespaces := []string{target}
+	if !fallback && target != s.placement.Fallback {
+		namespaces = append(namespaces, s.placement.Fallback)
+	}
+	lists := make([]v1alpha1.RemediationRequestList, len(namespaces))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, namespace := range namespaces {
+		group.Go(func() error {
+			err := s.client.List(ctx, &lists[i], client.InNamespace(namespace), client.MatchingLabels{LabelFingerprint: FingerprintLabel(sig.Fingerprint)})
+			if err != nil {
+				return &APIError{fmt.Sprintf("list RemediationRequests in %s", namespace), err}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var found []v1alpha1.RemediationRequest
+	for i := range lists {
+		for j := range lists[i].Items {
+			object := &lists[i].Items[j]
+			// The label holds only the beginning of the fingerprint.
+			if object.Spec.SignalFingerprint == sig.Fingerprint && s.placement.belongs(object, sig.Namespace) {
+				found = append(found, *object)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b v1alpha1.RemediationRequest) int {
+		if a.InProgress() != b.InProgress() {
+			if a.InProgress() {
+				return -1
+			}
+			return 1
+		}
+		if c := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(b.Name, a.Name)
+	})
+	return found, nil
+}
+
+// Update replaces the object, status excepted. The error, an *APIError, satisfies
+// apierrors.IsConflict when the object has changed since it was read.
+func (s *Store) Update(ctx context.Context, object *v1alpha1.RemediationRequest) error {
+	if err := s.client.Update(ctx, object); err != nil {
+		return &APIError{"update RemediationRequest " + client.ObjectKeyFromObject(object).String(), err}
+	}
+	return nil
+}

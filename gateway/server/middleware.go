@@ -1,0 +1,251 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+type middleware = func(http.Handler) http.Handler
+
+// chain wraps a handler so that requests pass the layers in the order given.
+func chain(handler http.Handler, layers ...middleware) http.Handler {
+	for i := len(layers) - 1; i >= 0; i-- {
+		handler = layers[i](handler)
+	}
+	return handler
+}
+
+type contextKey int
+
+const requestIDKey contextKey = iota
+
+const maxRequestID = 128
+
+// requestID takes the sender's X-Request-ID, or makes one, and echoes it.
+func requestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if id == "" || len(id) > maxRequestID || strings.ContainsFunc(id, func(c rune) bool { return c < '!' || c > '~' }) {
+			id = uuid.NewString()
+		}
+		w.Header().Set("X-Request-ID", id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey, id)))
+	})
+}
+
+func requestIDOf(r *http.Request) string {
+	id, _ := r.Context().Value(requestIDKey).(string)
+	return id
+}
+
+// realIP puts the address that a proxy saw in place of the proxy's own.
+func realIP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
+		for _, candidate := range []string{r.Header.Get("True-Client-IP"), r.Header.Get("X-Real-IP"), first} {
+			if candidate = strings.TrimSpace(candidate); candidate == "" {
+				continue
+			}
+			if net.ParseIP(candidate) != nil {
+				r.RemoteAddr = candidate
+			}
+			break
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// clientIP returns the address without a port.
+func clientIP(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
+}
+
+// observe measures, counts and logs requests, and turns a panic into a 500.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		recorder := &statusRecorder{ResponseWriter: w}
+		s.Observer.RequestStarted()
+		defer func() {
+			failure := recover()
+			if failure != nil {
+				s.logPanic(r, failure)
+				if recorder.status == 0 {
+					writeProblem(recorder, r, http.StatusInternalServerError, "internal error")
+				}
+			}
+			if recorder.status == 0 {
+				recorder.status = http.StatusOK
+			}
+			path, duration := routePath(r), time.Since(start)
+			s.Observer.RequestEnded(path, methodLabel(r.Method), recorder.status, duration)
+			level := slog.LevelInfo
+			if !strings.HasPrefix(path, "/api/") {
+				level = slog.LevelDebug
+			}
+			s.Logger.Log(r.Context(), level, "request",
+				"request_id", requestIDOf(r), "source_ip", clientIP(r), "method", r.Method, "endpoint", path,
+				"status", recorder.status, "duration_ms", float64(duration.Microseconds())/1000)
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+// logPanic is for deferred functions, where the stack is still that of the panic.
+func (s *Server) logPanic(r *http.Request, failure any) {
+	s.Logger.Error("request panicked", "request_id", requestIDOf(r), "panic", fmt.Sprint(failure), "stack", string(debug.Stack()))
+}
+
+// routePath returns the route that served the request, without its method. The
+// routes have set it on the request, which no layer in between may copy.
+func routePath(r *http.Request) string {
+	_, path, found := strings.Cut(r.Pattern, " ")
+	if !found {
+		path = r.Pattern
+	}
+	if path == "" {
+		return "other"
+	}
+	return path
+}
+
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// statusRecorder remembers the status of a reply; 0 means none yet.
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the first final status.
+func (r *statusRecorder) WriteHeader(status int) {
+	if r.status == 0 && status >= http.StatusOK {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts as status 200 if none was set.
+func (r *statusRecorder) Write(data []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(data)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// securityHeaders tells browsers to do nothing with replies.
+func securityHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Frame-Options", "DENY")
+		header.Set("X-XSS-Protection", "1; mode=block")
+		header.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		header.Set("Content-Security-Policy", "default-src 'none'")
+		header.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
+}
+
+const (
+	timestampPast   = 5 * time.Minute
+	timestampFuture = 2 * time.Minute
+)
+
+// freshTimestamp refuses requests that say they were sent too long ago, or later
+// than now. Requests without X-Timestamp pass.
+func (s *Server) freshTimestamp(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text := r.Header.Get("X-Timestamp"); text != "" {
+			if problem := timestampProblem(text, s.now()); problem != "" {
+				s.reject(w, r, http.StatusBadRequest, "timestamp", problem)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func timestampProblem(text string, now time.Time) string {
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds < 0 {
+		return "X-Timestamp must be the time in whole seconds since 1970"
+	}
+	switch age := now.Sub(time.Unix(seconds, 0)); {
+	case age > timestampPast:
+		return fmt.Sprintf("X-Timestamp is more than %s in the past", timestampPast)
+	case age < -timestampFuture:
+		return fmt.Sprintf("X-Timestamp is more than %s in the future", timestampFuture)
+	}
+	return ""
+}
+
+// jsonOnly refuses bodies that say they are something else. By contract these two
+// errors carry no request id.
+func (s *Server) jsonOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse := func(status int, detail string) {
+			s.Observer.RequestRejected("content_type")
+			p := newProblem(r, status, detail)
+			p.RequestID = ""
+			p.write(w)
+		}
+		if text := r.Header.Get("Content-Type"); text != "" {
+			mediaType, _, err := mime.ParseMediaType(text)
+			switch {
+			case err != nil:
+				refuse(http.StatusBadRequest, fmt.Sprintf("Content-Type is malformed: %v", err))
+				return
+			case mediaType != "application/json":
+				w.Header().Set("Accept", "application/json")
+				refuse(http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Type must be application/json, is %s", mediaType))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limitBody refuses long bodies: at once when they say so, else while they are
+// read, as the handler reports.
+func (s *Server) limitBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > maxBodyBytes {
+			s.rejectTooLarge(w, r)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) rejectTooLarge(w http.ResponseWriter, r *http.Request) {
+	s.reject(w, r, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("body is larger than %d bytes", maxBodyBytes))
+}
+
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, status int, reason, detail string) {
+	s.Observer.RequestRejected(reason)
+	writeProblem(w, r, status, detail)
+}

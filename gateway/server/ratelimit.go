@@ -1,0 +1,87 @@
+package server
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxClients bounds the memory of the rate limit. When as many clients are being
+// limited at once, further ones share a bucket.
+const maxClients = 50_000
+
+// limiter holds a token bucket for each client.
+type limiter struct {
+	every time.Duration
+	burst int
+
+	mu      sync.Mutex
+	buckets map[string]*rate.Limiter
+	swept   time.Time
+}
+
+// rateLimit refuses clients that send more than they may.
+func (s *Server) rateLimit() middleware {
+	if s.RequestsPerMinute <= 0 {
+		return func(next http.Handler) http.Handler { return next }
+	}
+	l := &limiter{
+		every:   time.Minute / time.Duration(s.RequestsPerMinute),
+		burst:   max(s.Burst, 1),
+		buckets: make(map[string]*rate.Limiter),
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			client := clientIP(r)
+			if wait := l.take(client, s.now()); wait > 0 {
+				s.Observer.RateLimited(client)
+				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+				s.reject(w, r, http.StatusTooManyRequests, "rate_limit", fmt.Sprintf("more than %d requests per minute", s.RequestsPerMinute))
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// take takes a token, or returns how long it would have to be waited for.
+func (l *limiter) take(client string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sweep(now)
+	bucket, ok := l.buckets[client]
+	if !ok {
+		if len(l.buckets) >= maxClients {
+			client = ""
+			bucket = l.buckets[client]
+		}
+		if bucket == nil {
+			bucket = rate.NewLimiter(rate.Every(l.every), l.burst)
+			l.buckets[client] = bucket
+		}
+	}
+	reservation := bucket.ReserveN(now, 1)
+	wait := reservation.DelayFrom(now)
+	if wait > 0 {
+		reservation.CancelAt(now)
+	}
+	return wait
+}
+
+// sweep removes buckets that are full again, which are as good as new ones.
+func (l *limiter) sweep(now time.Time) {
+	if now.Sub(l.swept) < time.Minute {
+		return
+	}
+	l.swept = now
+	for client, bucket := range l.buckets {
+		if bucket.TokensAt(now) >= float64(l.burst) {
+			delete(l.buckets, client)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+// Package server is the gateway's HTTP interface: routes, what requests pass
+// before and after they are handled, the shape of replies and errors, and the
+// orderly end.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/signal"
+)
+
+// maxBodyBytes limits the body of a signal request.
+const maxBodyBytes = 102_400
+
+// readinessBudget limits all checks of a readiness probe together.
+const readinessBudget = 5 * time.Second
+
+// Adapter reads the requests of one kind of sender.
+type Adapter interface {
+	// Name is the last element of the adapter's route.
+	Name() string
+	// Parse returns the body's signals, or why the body as a whole is not
+	// acceptable: a *signal.InvalidError, as in each Parsed.
+	Parse(body []byte, received time.Time) ([]signal.Parsed, error)
+}
+
+// Processor stores signals.
+type Processor interface {
+	Process(ctx context.Context, sig *signal.Signal) (pipeline.Outcome, error)
+}
+
+// Observer is told of requests, for metrics. Paths are route patterns, or
+// "other"; reasons are words of a small fixed set.
+type Observer interface {
+	RequestStarted()
+	RequestEnded(path, method string, status int, duration time.Duration)
+	RequestRejected(reason string)
+	RateLimited(client string)
+}
+
+// Check is something that must work for the gateway to be ready.
+type Check struct {
+	// Name names it in the error.
+	Name string
+	// Run returns why it does not work. It ends with the context.
+	Run func(context.Context) error
+}
+
+// Options are the parts of a Server. All are required but those with a default.
+type Options struct {
+	// Addr is where to listen, as host:port.
+	Addr string
+	// ReadTimeout, WriteTimeout and IdleTimeout are http.Server's. A request is
+	// given up after 9/10 of WriteTimeout, so that its error can still be sent.
+	ReadTimeout, WriteTimeout, IdleTimeout time.Duration
+	// RequestsPerMinute and Burst limit each client. 0 requests means no limit.
+	RequestsPerMinute, Burst int
+
+	Adapters  []Adapter
+	Processor Processor
+	Observer  Observer
+	// Metrics serves /metrics.
+	Metrics http.Handler
+	Checks  []Check
+	Logger  *slog.Logger
+
+	// ShutdownPause is how long requests are still accepted while readiness
+	// already says no, so that load balancers notice. Default 5 s; negative means
+	// none.
+	ShutdownPause time.Duration
+	// ShutdownBudget limits the whole shutdown. Default 30 s.
+	ShutdownBudget time.Duration
+}
+
+// Server serves the gateway's routes.
+type Server struct {
+	Options
+	handler  http.Handler
+	draining atomic.Bool
+	now      func() time.Time
+}
+
+// New returns a server that does not listen yet.
+func New(o Options) *Server {
+	if o.ShutdownPause == 0 {
+		o.ShutdownPause = 5 * time.Second
+	}
+	if o.ShutdownBudget == 0 {
+		o.ShutdownBudget = 30 * time.Second
+	}
+	s := &Server{Options: o, now: time.Now}
+	mux := http.NewServeMux()
+	for _, adapter := range o.Adapters {
+		path := "/api/v1/signals/" + adapter.Name()
+		mux.Handle("POST "+path, s.signalRoute(adapter))
+		mux.Handle(path, allow(http.MethodPost))
+	}
+	for path, handler := range map[string]http.HandlerFunc{"/health": s.health, "/healthz": s.health, "/ready": s.ready} {
+		mux.Handle("GET "+path, handler)
+		mux.Handle(path, allow(http.MethodGet+", "+http.MethodHead))
+	}
+	mux.Handle("/metrics", o.Metrics)
+	s.handler = s.outer(mux)
+	return s
+}
+
+// Handler returns what the server serves, for tests and other listeners.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// outer is what every request passes, outermost first.
+func (s *Server) outer(routes http.Handler) http.Handler {
+	return chain(routes,
+		requestID,
+		realIP,
+		s.observe,
+		securityHeaders,
+	)
+}
+
+// signalRoute is what requests with signals pass, outermost first.
+func (s *Server) signalRoute(adapter Adapter) http.Handler {
+	return chain(s.signals(adapter),
+		s.rateLimit(),
+		s.freshTimestamp,
+		s.jsonOnly,
+		s.limitBody,
+	)
+}
+
+// allow refuses a method that a route does not have.
+func allow(methods string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", methods)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	})
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, "application/json", map[string]string{
+		"status": "healthy", "timestamp": s.now().UTC().Format(time.RFC3339),
+	})
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		writeProblem(w, r, http.StatusServiceUnavailable, "gateway is shutting down")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readinessBudget)
+	defer cancel()
+	if err := s.check(ctx); err != nil {
+		writeProblem(w, r, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
+}
+
+// check runs all checks at once and returns the first failure in their order.
+func (s *Server) check(ctx context.Context) error {
+	results := make([]chan error, len(s.Checks))
+	for i, check := range s.Checks {
+		results[i] = make(chan error, 1)
+		go func() { results[i] <- check.Run(ctx) }()
+	}
+	for i, check := range s.Checks {
+		if err := <-results[i]; err != nil {
+			return fmt.Errorf("%s is not available: %w", check.Name, err)
+		}
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // all values are structs and maps of strings and numbers
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the client may have gone
+}

@@ -1,0 +1,464 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
+
+	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/remediation"
+	"stormgate.internal/gateway/signal"
+)
+
+const route = "/api/v1/signals/prometheus"
+
+// script answers signals by their names.
+type script struct{}
+
+var seen = time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
+
+func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, error) {
+	object := types.NamespacedName{Namespace: "shop", Name: "rr-1"}
+	switch {
+	case sig.Resolved:
+		return pipeline.Outcome{}, nil
+	case sig.Name == "Duplicate":
+		return pipeline.Outcome{Duplicate: &dedup.Occurrence{Object: object, Count: 2, FirstSeen: seen, LastSeen: seen.Add(time.Second)}}, nil
+	case sig.Name == "NoRedis":
+		return pipeline.Outcome{}, &dedup.UnavailableError{Op: "deduplication_check", Err: errors.New("gone")}
+	case sig.Name == "NoKubernetes":
+		return pipeline.Outcome{}, &remediation.APIError{Op: "create", Err: errors.New(`rejected {"password": "hunter2", "x": 1}`)}
+	case sig.Name == "Gone":
+		return pipeline.Outcome{}, context.DeadlineExceeded
+	case sig.Name == "Panic":
+		panic("on purpose")
+	}
+	return pipeline.Outcome{Created: &pipeline.Created{Object: object, Environment: "staging", Priority: "P1", Path: "moderate"}}, nil
+}
+
+// events records what the server reports.
+type events struct {
+	mu       sync.Mutex
+	inFlight int
+	ended    []string
+	rejected []string
+	limited  []string
+}
+
+func (e *events) RequestStarted() { e.mu.Lock(); defer e.mu.Unlock(); e.inFlight++ }
+func (e *events) RequestEnded(path, method string, status int, _ time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.inFlight--
+	e.ended = append(e.ended, fmt.Sprint(method, " ", path, " ", status))
+}
+func (e *events) RequestRejected(reason string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rejected = append(e.rejected, reason)
+}
+func (e *events) RateLimited(client string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.limited = append(e.limited, client)
+}
+
+func newServer(t *testing.T, adjust func(*Options)) (*Server, *events) {
+	t.Helper()
+	e := &events{}
+	o := Options{
+		Adapters: []Adapter{signal.Prometheus{}}, Processor: script{}, Observer: e,
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+	if adjust != nil {
+		adjust(&o)
+	}
+	return New(o), e
+}
+
+func named(names ...string) string {
+	var alerts []string
+	for _, name := range names {
+		status := "firing"
+		if name == "Resolved" {
+			status = "resolved"
+		}
+		alerts = append(alerts, fmt.Sprintf(`{"status":%q,"labels":{"alertname":%q,"namespace":"shop"}}`, status, name))
+	}
+	return `{"alerts":[` + strings.Join(alerts, ",") + `]}`
+}
+
+// do sends a request; headers are given as name and value in turn.
+func do(s *Server, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	recorder := httptest.NewRecorder()
+	s.Handler().ServeHTTP(recorder, request)
+	return recorder
+}
+
+func decode(t *testing.T, r *httptest.ResponseRecorder) map[string]any {
+	t.Helper()
+	var body map[string]any
+	if err := json.Unmarshal(r.Body.Bytes(), &body); err != nil {
+		t.Fatalf("body %q: %v", r.Body, err)
+	}
+	return body
+}
+
+func TestReplies(t *testing.T) {
+	fingerprint := func(name string) string { return signal.Fingerprint(name, "shop", "Unknown", "unknown") }
+	for _, c := range []struct {
+		name string
+		code int
+		want map[string]any
+	}{
+		{"New", 201, map[string]any{
+			"status": "created", "fingerprint": fingerprint("New"), "duplicate": false,
+			"remediationRequestName": "rr-1", "remediationRequestNamespace": "shop", "environment": "staging", "priority": "P1", "remediationPath": "moderate",
+		}},
+		{"Duplicate", 202, map[string]any{
+			"status": "duplicate", "fingerprint": fingerprint("Duplicate"), "duplicate": true,
+			"remediationRequestName": "rr-1", "remediationRequestNamespace": "shop",
+			"metadata": map[string]any{
+				"Fingerprint": fingerprint("Duplicate"), "Count": 2.0, "RemediationRequestRef": "shop/rr-1",
+				"FirstSeen": "2025-11-24T10:00:00Z", "LastSeen": "2025-11-24T10:00:01Z",
+			},
+		}},
+		{"Resolved", 200, map[string]any{"status": "ignored", "fingerprint": fingerprint("Resolved"), "duplicate": false}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, _ := newServer(t, nil)
+			r := do(s, "POST", route, named(c.name))
+			got := decode(t, r)
+			if message, _ := got["message"].(string); message == "" {
+				t.Error("no message")
+			}
+			delete(got, "message")
+			if diff := cmp.Diff(c.want, got); r.Code != c.code || diff != "" {
+				t.Errorf("code %d, body (-want +got):\n%s", r.Code, diff)
+			}
+			if got := r.Header().Get("Content-Type"); got != "application/json" {
+				t.Errorf("Content-Type %s", got)
+			}
+		})
+	}
+}
+
+// Every error is a problem of RFC 7807, with the type and title of its code.
+func TestProblems(t *testing.T) {
+	const big = maxBodyBytes + 1
+	for _, c := range []struct {
+		name, body, contentType string
+		code                    int
+		kind, title, rejected   string
+		headers                 map[string]string
+	}{
+		{"malformed", `{`, "application/json", 400, "validation-error", "Bad Request", "malformed_body", nil},
+		{"no alerts", `{}`, "", 400, "validation-error", "Bad Request", "no_alerts", nil},
+		{"no name", `{"alerts":[{}]}`, "", 400, "validation-error", "Bad Request", "missing_name", nil},
+		{"content type malformed", named("New"), "text", 415, "unsupported-media-type", "Unsupported Media Type", "content_type", map[string]string{"Accept": "application/json"}},
+		{"content type unparsable", named("New"), "application/json; =", 400, "validation-error", "Bad Request", "content_type", nil},
+		{"content type other", named("New"), "text/plain", 415, "unsupported-media-type", "Unsupported Media Type", "content_type", map[string]string{"Accept": "application/json"}},
+		{"too large", strings.Repeat(" ", big), "", 413, "payload-too-large", "Payload Too Large", "too_large", nil},
+		{"Redis", named("NoRedis"), "", 503, "service-unavailable", "Service Unavailable", "", map[string]string{"Retry-After": "30"}},
+		{"Kubernetes", named("NoKubernetes"), "", 500, "internal-error", "Internal Server Error", "", nil},
+		{"out of time", named("Gone"), "", 503, "service-unavailable", "Service Unavailable", "", map[string]string{"Retry-After": "30"}},
+		{"panic", named("Panic"), "", 500, "internal-error", "Internal Server Error", "", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, e := newServer(t, nil)
+			headers := []string{"X-Request-ID", "mine"}
+			if c.contentType != "" {
+				headers = append(headers, "Content-Type", c.contentType)
+			}
+			r := do(s, "POST", route, c.body, headers...)
+			got := decode(t, r)
+			if r.Code != c.code || r.Header().Get("Content-Type") != "application/problem+json" {
+				t.Errorf("code %d, Content-Type %s", r.Code, r.Header().Get("Content-Type"))
+			}
+			if got["type"] != "https://kubernaut.io/errors/"+c.kind || got["title"] != c.title || got["status"] != float64(c.code) || got["instance"] != route || got["detail"] == "" {
+				t.Errorf("problem %v", got)
+			}
+			// By contract the content type's errors carry no id.
+			if id := got["request_id"]; (id == "mine") == (c.rejected == "content_type") {
+				t.Errorf("request_id %v", id)
+			}
+			for name, want := range c.headers {
+				if r.Header().Get(name) != want {
+					t.Errorf("%s: %s, want %s", name, r.Header().Get(name), want)
+				}
+			}
+			if strings.Join(e.rejected, " ") != c.rejected {
+				t.Errorf("rejected %v", e.rejected)
+			}
+		})
+	}
+}
+
+func TestRedactedDetail(t *testing.T) {
+	for text, want := range map[string]string{
+		`plain`:                               `plain`,
+		`got {"password": "hunter2", "x": 1}`: `got {"password": "[REDACTED]", "x": 1}`,
+		`{"token":"a\"b","api_key":7,"annotations":{"a":{"b":"c"}}}`: `{"token":"[REDACTED]","api_key":"[REDACTED]","annotations":"[REDACTED]"}`,
+		`{"generatorURL" : "http://x/?y", "passwords":"kept"}`:       `{"generatorURL" : "[REDACTED]", "passwords":"kept"}`,
+		`cut short {"annotations":{"a":"secr`:                        `cut short {"annotations":"[REDACTED]"`,
+		`quoted "{\"password\":\"hunter2\",\"x\":1}"`:                `quoted "{\"password\":[REDACTED],\"x\":1}"`,
+	} {
+		if got := redact(text); got != want {
+			t.Errorf("redact(%s)\n got %s\nwant %s", text, got, want)
+		}
+	}
+	s, _ := newServer(t, nil)
+	if r := do(s, "POST", route, named("NoKubernetes")); strings.Contains(r.Body.String(), "hunter2") {
+		t.Errorf("body %s", r.Body)
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add(`{"password": "hunter2"}`)
+	f.Add(`\"token\":\"x`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if got := redact(`{"password":"s3cr3t!"} ` + text); strings.Contains(got, "s3cr3t!") && !strings.Contains(text, "s3cr3t!") {
+			t.Errorf("redact kept the secret: %s", got)
+		}
+	})
+}
+
+func TestContentTypesAccepted(t *testing.T) {
+	s, _ := newServer(t, nil)
+	for _, contentType := range []string{"", "application/json", "Application/JSON; charset=utf-8", `application/json; v="1"; x=y`} {
+		if r := do(s, "POST", route, named("New"), "Content-Type", contentType); r.Code != 201 {
+			t.Errorf("%q: %d", contentType, r.Code)
+		}
+	}
+}
+
+func TestBodyLimit(t *testing.T) {
+	s, _ := newServer(t, nil)
+	body := named("New")
+	exact := body + strings.Repeat(" ", maxBodyBytes-len(body))
+	if r := do(s, "POST", route, exact); r.Code != 201 {
+		t.Errorf("%d bytes: %d", len(exact), r.Code)
+	}
+	// Also without a length announced.
+	request := httptest.NewRequest("POST", route, io.MultiReader(strings.NewReader(exact), strings.NewReader(" ")))
+	request.ContentLength = -1
+	r := httptest.NewRecorder()
+	s.Handler().ServeHTTP(r, request)
+	if r.Code != 413 {
+		t.Errorf("one byte more, chunked: %d", r.Code)
+	}
+}
+
+func TestWorstOutcomeDecides(t *testing.T) {
+	s, _ := newServer(t, nil)
+	for names, want := range map[string]int{
+		"New": 201, "Duplicate": 202, "Resolved": 200,
+		"Resolved Duplicate": 202, "Duplicate New": 201, "Resolved New Duplicate": 201, "Duplicate Resolved": 202,
+		"New NoKubernetes": 500, "NoKubernetes NoRedis New": 503,
+	} {
+		list := strings.Fields(names)
+		r := do(s, "POST", route, named(list...))
+		body := decode(t, r)
+		results, _ := body["results"].([]any)
+		if r.Code != want || len(list) > 1 && len(results) != len(list) || len(list) == 1 && results != nil {
+			t.Errorf("%s: %d, %d results", names, r.Code, len(results))
+		}
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	s, e := newServer(t, nil)
+	for _, c := range []struct {
+		method, path string
+		code         int
+		body, allow  string
+		endpoint     string
+	}{
+		{"GET", "/nowhere", 404, "404 page not found\n", "", "GET other 404"},
+		{"BREW", "/nowhere", 404, "404 page not found\n", "", "other other 404"},
+		{"GET", route, 405, "", "POST", "GET " + route + " 405"},
+		{"DELETE", route, 405, "", "POST", "DELETE " + route + " 405"},
+		{"POST", "/health", 405, "", "GET, HEAD", "POST /health 405"},
+		{"GET", "/ready", 200, `{"status":"ready"}` + "\n", "", "GET /ready 200"},
+		{"POST", "/metrics", 200, "metrics", "", "POST /metrics 200"},
+	} {
+		e.ended = nil
+		r := do(s, c.method, c.path, "")
+		if r.Code != c.code || r.Body.String() != c.body || r.Header().Get("Allow") != c.allow {
+			t.Errorf("%s %s: %d, body %q, Allow %q", c.method, c.path, r.Code, r.Body, r.Header().Get("Allow"))
+		}
+		if diff := cmp.Diff([]string{c.endpoint}, e.ended); diff != "" {
+			t.Errorf("%s %s observed (-want +got):\n%s", c.method, c.path, diff)
+		}
+	}
+	if e.inFlight != 0 {
+		t.Errorf("%d requests in flight", e.inFlight)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	s, _ := newServer(t, nil)
+	for _, path := range []string{"/health", "/healthz"} {
+		r := do(s, "GET", path, "")
+		body := decode(t, r)
+		at, err := time.Parse(time.RFC3339, body["timestamp"].(string))
+		if r.Code != 200 || body["status"] != "healthy" || err != nil || at.Location() != time.UTC || r.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %v", path, r.Code, body)
+		}
+	}
+}
+
+func TestReadinessNamesWhatFails(t *testing.T) {
+	works := func(context.Context) error { return nil }
+	fails := func(context.Context) error { return errors.New("no") }
+	for _, c := range []struct {
+		redis, api func(context.Context) error
+		code       int
+		names      string
+	}{{works, works, 200, ""}, {fails, works, 503, "Redis"}, {works, fails, 503, "Kubernetes"}, {fails, fails, 503, "Redis"}} {
+		s, _ := newServer(t, func(o *Options) { o.Checks = []Check{{"Redis", c.redis}, {"Kubernetes", c.api}} })
+		r := do(s, "GET", "/ready", "")
+		detail, _ := decode(t, r)["detail"].(string)
+		if r.Code != c.code || !strings.HasPrefix(detail, c.names) {
+			t.Errorf("%d %s, want %d %s", r.Code, detail, c.code, c.names)
+		}
+	}
+	s, _ := newServer(t, nil)
+	s.draining.Store(true)
+	if r := do(s, "GET", "/ready", ""); r.Code != 503 || r.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("while shutting down: %d", r.Code)
+	}
+	if r := do(s, "GET", "/health", ""); r.Code != 200 {
+		t.Errorf("liveness while shutting down: %d", r.Code)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	s, _ := newServer(t, nil)
+	if got := do(s, "GET", "/health", "", "X-Request-ID", "mine").Header().Get("X-Request-ID"); got != "mine" {
+		t.Errorf("id %q", got)
+	}
+	for _, unfit := range []string{"", "with space", strings.Repeat("x", maxRequestID+1), "ä"} {
+		if got := do(s, "GET", "/health", "", "X-Request-ID", unfit).Header().Get("X-Request-ID"); len(got) != 36 {
+			t.Errorf("in place of %q: %q", unfit, got)
+		}
+	}
+}
+
+func TestSecurityHeadersAreEverywhere(t *testing.T) {
+	s, _ := newServer(t, nil)
+	for _, path := range []string{"/health", "/nowhere", "/metrics", route} {
+		r := do(s, "GET", path, "")
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "X-XSS-Protection": "1; mode=block",
+			"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "Content-Security-Policy": "default-src 'none'", "Referrer-Policy": "no-referrer",
+		} {
+			if got := r.Header().Get(name); got != want {
+				t.Errorf("%s: %s is %q", path, name, got)
+			}
+		}
+	}
+}
+
+func TestTimestamp(t *testing.T) {
+	s, _ := newServer(t, nil)
+	s.now = func() time.Time { return seen }
+	at := func(offset time.Duration) string { return strconv.FormatInt(seen.Add(offset).Unix(), 10) }
+	for text, want := range map[string]int{
+		"": 201, at(0): 201, at(-5 * time.Minute): 201, at(2 * time.Minute): 201,
+		at(-5*time.Minute - time.Second): 400, at(2*time.Minute + time.Second): 400, "-1": 400, "now": 400, "1.5": 400,
+	} {
+		if r := do(s, "POST", route, named("New"), "X-Timestamp", text); r.Code != want {
+			t.Errorf("X-Timestamp %q: %d, want %d", text, r.Code, want)
+		}
+	}
+	if r := do(s, "GET", "/health", "", "X-Timestamp", "now"); r.Code != 200 {
+		t.Errorf("other routes: %d", r.Code)
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	s, e := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst = 60, 2 })
+	now := seen
+	s.now = func() time.Time { return now }
+	send := func(client string) *httptest.ResponseRecorder {
+		return do(s, "POST", route, named("New"), "X-Forwarded-For", client)
+	}
+	for i, want := range []int{201, 201, 429, 429} {
+		r := send("10.1.1.1")
+		if r.Code != want {
+			t.Fatalf("request %d: %d", i, r.Code)
+		}
+		if want == 429 && (r.Header().Get("Retry-After") != "1" || decode(t, r)["type"] != "https://kubernaut.io/errors/rate-limit-exceeded") {
+			t.Errorf("refusal %v %s", r.Header(), r.Body)
+		}
+	}
+	if r := send("10.1.1.2"); r.Code != 201 {
+		t.Errorf("another client: %d", r.Code)
+	}
+	now = now.Add(time.Second)
+	if r := send("10.1.1.1"); r.Code != 201 {
+		t.Errorf("a second later: %d", r.Code)
+	}
+	if r := do(s, "GET", "/health", "", "X-Forwarded-For", "10.1.1.1"); r.Code != 200 {
+		t.Errorf("other routes: %d", r.Code)
+	}
+	if diff := cmp.Diff([]string{"10.1.1.1", "10.1.1.1"}, e.limited); diff != "" {
+		t.Errorf("limited (-want +got):\n%s", diff)
+	}
+}
+
+func TestRateLimitForgetsClients(t *testing.T) {
+	l := &limiter{every: time.Second, burst: 1, buckets: make(map[string]*rate.Limiter)}
+	for i := range 10 {
+		l.take(fmt.Sprint(i), seen)
+	}
+	l.take("later", seen.Add(2*time.Minute))
+	if len(l.buckets) != 1 {
+		t.Errorf("%d clients remembered", len(l.buckets))
+	}
+}
+
+func TestRealIP(t *testing.T) {
+	for _, c := range []struct {
+		headers []string
+		want    string
+	}{
+		{nil, "192.0.2.1"},
+		{[]string{"X-Forwarded-For", "10.0.0.3, 10.0.0.9"}, "10.0.0.3"},
+		{[]string{"X-Forwarded-For", "10.0.0.3", "X-Real-IP", "10.0.0.2"}, "10.0.0.2"},
+		{[]string{"X-Forwarded-For", "10.0.0.3", "X-Real-IP", "10.0.0.2", "True-Client-IP", "::1"}, "::1"},
+		{[]string{"X-Forwarded-For", "not an address"}, "192.0.2.1"},
+	} {
+		var got string
+		handler := realIP(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = clientIP(r) }))
+		request := httptest.NewRequest("GET", "/", nil)
+		for i := 0; i < len(c.headers); i += 2 {
+			request.Header.Set(c.headers[i], c.headers[i+1])
+		}
+		handler.ServeHTTP(httptest.NewRecorder(), request)
+		if got != c.want {
+			t.Errorf("%v: %s, want %s", c.headers, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/remediation"
+	"stormgate.internal/gateway/signal"
+)
+
+const (
+	statusCreated   = "created"
+	statusDuplicate = "duplicate"
+	statusIgnored   = "ignored"
+	statusError     = "error"
+
+	retryAfterSeconds = "30"
+	// maxParallel limits how many incidents of one request are handled at once.
+	maxParallel = 8
+)
+
+// result says what became of one signal.
+type result struct {
+	Status                      string    `json:"status"`
+	Message                     string    `json:"message"`
+	Fingerprint                 string    `json:"fingerprint"`
+	Duplicate                   bool      `json:"duplicate"`
+	RemediationRequestName      string    `json:"remediationRequestName,omitempty"`
+	RemediationRequestNamespace string    `json:"remediationRequestNamespace,omitempty"`
+	Environment                 string    `json:"environment,omitempty"`
+	Priority                    string    `json:"priority,omitempty"`
+	RemediationPath             string    `json:"remediationPath,omitempty"`
+	Metadata                    *metadata `json:"metadata,omitempty"`
+	Error                       *problem  `json:"error,omitempty"`
+
+	// code is the HTTP status of a reply about this signal alone.
+	code int
+}
+
+// metadata describes the incident that a duplicate belongs to. The capitals are
+// part of the wire contract.
+type metadata struct {
+	Fingerprint           string
+	Count                 int
+	RemediationRequestRef string
+	FirstSeen, LastSeen   time.Time
+}
+
+// reply is the body about all signals of a request.
+type reply struct {
+	result
+	Results []result `json:"results,omitempty"`
+}
+
+// signals handles requests with signals.
+func (s *Server) signals(adapter Adapter) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		received := s.now()
+		body, err := io.ReadAll(r.Body)
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			s.rejectTooLarge(w, r)
+			return
+		case err != nil:
+			s.reject(w, r, http.StatusBadRequest, "unreadable_body", fmt.Sprintf("body can't be read: %v", err))
+			return
+		}
+		parsed, err := adapter.Parse(body, received)
+		if err != nil {
+			s.reject(w, r, http.StatusBadRequest, invalidReason(err), err.Error())
+			return
+		}
+		ctx := r.Context()
+		if s.WriteTimeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, s.WriteTimeout-s.WriteTimeout/10)
+			defer cancel()
+		}
+		writeResults(w, r, s.processAll(ctx, r, parsed))
+	})
+}
+
+// processAll handles the signals of a request: one after the other those of the
+// same incident, side by side those of different ones.
+func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signal.Parsed) []result {
+	results := make([]result, len(parsed))
+	incidents := make(map[string][]int)
+	var order []string
+	for i, p := range parsed {
+		if p.Err != nil {
+			s.Observer.RequestRejected(invalidReason(p.Err))
+			results[i] = failed(r, "", http.StatusBadRequest, p.Err.Error())
+			continue
+		}
+		key := p.Signal.Fingerprint
+		if incidents[key] == nil {
+			order = append(order, key)
+		}
+		incidents[key] = append(incidents[key], i)
+	}
+	var group errgroup.Group
+	group.SetLimit(maxParallel)
+	for _, key := range order {
+		group.Go(func() error {
+			for _, i := range incidents[key] {
+				results[i] = s.process(ctx, r, parsed[i].Signal)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return no errors
+	return results
+}
+
+// process handles one signal. A panic fails this signal alone: it runs on a
+// goroutine of its own, where it would end the gateway.
+func (s *Server) process(ctx context.Context, r *http.Request, sig *signal.Signal) (res result) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			s.logPanic(r, failure)
+			res = failed(r, sig.Fingerprint, http.StatusInternalServerError, "internal error")
+		}
+	}()
+	outcome, err := s.Processor.Process(ctx, sig)
+	if err != nil {
+		code := errorCode(err)
+		s.Logger.Error("signal is not stored", "request_id", requestIDOf(r), "signal", sig.Name, "namespace", sig.Namespace,
+			"fingerprint", sig.Fingerprint, "status", code, "error", err)
+		return failed(r, sig.Fingerprint, code, err.Error())
+	}
+	return succeeded(sig, outcome)
+}
+
+func succeeded(sig *signal.Signal, outcome pipeline.Outcome) result {
+	switch {
+	case outcome.Created != nil:
+		c := outcome.Created
+		return result{
+			Status: statusCreated, Message: "RemediationRequest created", Fingerprint: sig.Fingerprint,
+			RemediationRequestName: c.Object.Name, RemediationRequestNamespace: c.Object.Namespace,
+			Environment: c.Environment, Priority: c.Priority, RemediationPath: c.Path,
+			code: http.StatusCreated,
+		}
+	case outcome.Duplicate != nil:
+		d := outcome.Duplicate
+		return result{
+			Status: statusDuplicate, Message: "signal repeats an incident in progress", Fingerprint: sig.Fingerprint, Duplicate: true,
+			RemediationRequestName: d.Object.Name, RemediationRequestNamespace: d.Object.Namespace,
+			Metadata: &metadata{
+				Fingerprint: sig.Fingerprint, Count: d.Count, RemediationRequestRef: d.Object.String(),
+				FirstSeen: d.FirstSeen.UTC(), LastSeen: d.LastSeen.UTC(),
+			},
+			code: http.StatusAccepted,
+		}
+	}
+	return result{
+		Status: statusIgnored, Message: "signal says that its condition is over", Fingerprint: sig.Fingerprint,
+		code: http.StatusOK,
+	}
+}
+
+func failed(r *http.Request, fingerprint string, code int, detail string) result {
+	p := newProblem(r, code, detail)
+	return result{Status: statusError, Message: p.Detail, Fingerprint: fingerprint, Error: &p, code: code}
+}
+
+// errorCode returns the status for a failure to store a signal. Whatever is not
+// the Kubernetes API's failure is Redis' or passes by itself: the sender should
+// try again.
+func errorCode(err error) int {
+	var redis *dedup.UnavailableError
+	var kubernetes *remediation.APIError
+	if errors.As(err, &kubernetes) && !errors.As(err, &redis) {
+		return http.StatusInternalServerError
+	}
+	return http.StatusServiceUnavailable
+}
+
+func invalidReason(err error) string {
+	var invalid *signal.InvalidError
+	if errors.As(err, &invalid) {
+		return invalid.Reason
+	}
+	return "invalid"
+}
+
+// writeResults answers with the worst failure if there is one; else with 201 if
+// anything was created, 202 if anything was accepted, and 200 if all was ignored.
+func writeResults(w http.ResponseWriter, r *http.Request, results []result) {
+	var worst *result
+	code := http.StatusOK
+	for i := range results {
+		switch c := results[i].code; {
+		case results[i].Error != nil:
+			if worst == nil || c > worst.code {
+				worst = &results[i]
+			}
+		case c == http.StatusCreated || code == http.StatusOK:
+			code = c
+		}
+	}
+	if worst != nil {
+		p := *worst.Error
+		if len(results) > 1 {
+			p.Results = results
+		}
+		if p.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", retryAfterSeconds)
+		}
+		p.write(w)
+		return
+	}
+	body := reply{result: results[0]}
+	if len(results) > 1 {
+		body.Results = results
+	}
+	writeJSON(w, code, "application/json", body)
+}

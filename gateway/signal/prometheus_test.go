@@ -1,0 +1,256 @@
+package signal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var received = time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
+
+// The vectors are the wire contract's: other components compute the same value.
+func TestFingerprintVectors(t *testing.T) {
+	for input, want := range map[string]string{
+		"HighMemoryUsage:prod-payment-service:Pod:payment-api-789": "8ac6f8bc4acc94d391b44e85621242bb042d3ffb137aa5fc0d10b00316f30751",
+		"DiskPressure::Node:worker-1":                              "6b075608df8e6da41743ea4f537b362eee04a10d24ef195c07f6a466816fb452",
+		"PodCrashLooping:default:Unknown:unknown":                  "12c7e310f4ee397b760f993c4ea00837954e55588cfe0ec47563b7d484ee95a4",
+	} {
+		parts := strings.Split(input, ":")
+		if got := Fingerprint(parts[0], parts[1], parts[2], parts[3]); got != want {
+			t.Errorf("Fingerprint(%s) = %s, want %s", input, got, want)
+		}
+	}
+	if Fingerprint("a:b", "c", "Pod", "d") != Fingerprint("a", "b:c", "Pod", "d") {
+		t.Error("parts must not be escaped")
+	}
+}
+
+func TestResourceID(t *testing.T) {
+	if got := (Resource{Kind: "Pod", Name: "web", Namespace: "shop"}).ID(); got != "shop:Pod:web" {
+		t.Errorf("namespaced: %s", got)
+	}
+	if got := (Resource{Kind: "Node", Name: "one"}).ID(); got != "Node:one" {
+		t.Errorf("cluster-scoped: %s", got)
+	}
+}
+
+func parseOne(t *testing.T, body string) *Signal {
+	t.Helper()
+	parsed, err := Prometheus{}.Parse([]byte(body), received)
+	if err != nil {
+		t.Fatalf("Parse(%s): %v", body, err)
+	}
+	if len(parsed) != 1 || parsed[0].Err != nil {
+		t.Fatalf("Parse(%s) = %+v, want one signal", body, parsed)
+	}
+	return parsed[0].Signal
+}
+
+func TestPrometheusNormalises(t *testing.T) {
+	body := `{"version":"4","status":"firing","groupLabels":{"alertname":"HighMemoryUsage"},
+		"commonLabels":{"team":"payments","severity":"info","namespace":"elsewhere"},"commonAnnotations":{"summary":"common"},
+		"alerts":[{"status":"firing","startsAt":"2025-11-24T09:59:00+01:00","fingerprint":"theirs",
+		"labels":{"alertname":"HighMemoryUsage","severity":"critical","namespace":"prod-payment-service","pod":"payment-api-789","team":"own"},
+		"annotations":{"summary":"own","runbook":"r"}}]}`
+	got := parseOne(t, body)
+	want := &Signal{
+		Type: "prometheus-alert", Source: "prometheus", Name: "HighMemoryUsage", Severity: "critical",
+		Namespace: "prod-payment-service",
+		Resource:  Resource{Kind: "Pod", Name: "payment-api-789", Namespace: "prod-payment-service"},
+		// The common ones win, but only in what is stored.
+		Labels:      map[string]string{"alertname": "HighMemoryUsage", "severity": "info", "namespace": "elsewhere", "pod": "payment-api-789", "team": "payments"},
+		Annotations: map[string]string{"summary": "common", "runbook": "r"},
+		FiringTime:  time.Date(2025, 11, 24, 8, 59, 0, 0, time.UTC), ReceivedTime: received,
+		Fingerprint: "8ac6f8bc4acc94d391b44e85621242bb042d3ffb137aa5fc0d10b00316f30751",
+		Payload:     []byte(body),
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(time.Time.Equal)); diff != "" {
+		t.Errorf("signal (-want +got):\n%s", diff)
+	}
+}
+
+func TestPrometheusSeverity(t *testing.T) {
+	for label, want := range map[string]string{
+		`"critical"`: "critical", `"warning"`: "warning", `"info"`: "info",
+		`"Critical"`: "warning", `"page"`: "warning", `""`: "warning", `null`: "warning",
+	} {
+		if got := parseOne(t, `{"alerts":[{"labels":{"alertname":"A","severity":`+label+`}}]}`).Severity; got != want {
+			t.Errorf("severity %s became %s, want %s", label, got, want)
+		}
+	}
+	if got := parseOne(t, `{"alerts":[{"labels":{"alertname":"A"}}]}`).Severity; got != "warning" {
+		t.Errorf("missing severity became %s", got)
+	}
+}
+
+func TestPrometheusNamespace(t *testing.T) {
+	for _, c := range []struct{ labels, want string }{
+		{`"namespace":"a","exported_namespace":"b"`, "a"},
+		{`"namespace":"","exported_namespace":"b"`, ""},
+		{`"exported_namespace":"b"`, "b"},
+		{`"exported_namespace":""`, ""},
+		{`"x":"y"`, "default"},
+	} {
+		if got := parseOne(t, `{"commonLabels":{"namespace":"common"},"alerts":[{"labels":{"alertname":"A",`+c.labels+`}}]}`).Namespace; got != c.want {
+			t.Errorf("labels {%s}: namespace %q, want %q", c.labels, got, c.want)
+		}
+	}
+}
+
+func TestPrometheusResource(t *testing.T) {
+	all := []string{"pod", "deployment", "statefulset", "daemonset", "node", "service"}
+	kinds := []string{"Pod", "Deployment", "StatefulSet", "DaemonSet", "Node", "Service"}
+	for first := range all {
+		var labels []string
+		for _, label := range all[first:] {
+			labels = append(labels, fmt.Sprintf("%q:%q", label, "the-"+label))
+		}
+		got := parseOne(t, `{"alerts":[{"labels":{"alertname":"A",`+strings.Join(labels, ",")+`}}]}`).Resource
+		if want := (Resource{Kind: kinds[first], Name: "the-" + all[first], Namespace: "default"}); got != want {
+			t.Errorf("labels %v: resource %+v, want %+v", labels, got, want)
+		}
+	}
+	if got := parseOne(t, `{"alerts":[{"labels":{"alertname":"A"}}]}`).Resource; got != (Resource{"Unknown", "unknown", "default"}) {
+		t.Errorf("no resource label: %+v", got)
+	}
+	if got := parseOne(t, `{"alerts":[{"labels":{"alertname":"A","pod":"","node":"n"}}]}`).Resource; got.Kind != "Pod" || got.Name != "" {
+		t.Errorf("an empty label that exists must win: %+v", got)
+	}
+}
+
+func TestPrometheusFiringTimeDefaultsToReceived(t *testing.T) {
+	for _, member := range []string{`"status":"firing"`, `"startsAt":"0001-01-01T00:00:00Z"`} {
+		if got := parseOne(t, `{"alerts":[{`+member+`,"labels":{"alertname":"A"}}]}`).FiringTime; !got.Equal(received) {
+			t.Errorf("alert with %s: firing time %s", member, got)
+		}
+	}
+}
+
+func TestPrometheusResolved(t *testing.T) {
+	for _, c := range []struct {
+		group, alert string
+		want         bool
+	}{{"firing", "firing", false}, {"", "", false}, {"firing", "resolved", true}, {"resolved", "", true}, {"resolved", "resolved", true}} {
+		body := fmt.Sprintf(`{"status":%q,"alerts":[{"status":%q,"labels":{"alertname":"A"}}]}`, c.group, c.alert)
+		if got := parseOne(t, body).Resolved; got != c.want {
+			t.Errorf("group %q, alert %q: resolved %t", c.group, c.alert, got)
+		}
+	}
+}
+
+func TestPrometheusRefusesBodies(t *testing.T) {
+	for body, reason := range map[string]string{
+		``:                    ReasonMalformed,
+		`{`:                   ReasonMalformed,
+		`[]`:                  ReasonMalformed,
+		`{"alerts":[{}]} x`:   ReasonMalformed,
+		`null`:                ReasonNoAlerts,
+		`{}`:                  ReasonNoAlerts,
+		`{"alerts":[]}`:       ReasonNoAlerts,
+		`{"alerts":null}`:     ReasonNoAlerts,
+		`{"alerts":{}}`:       ReasonMalformed,
+		`{"alerts":["text"]}`: ReasonMalformed,
+		`{"truncatedAlerts":"1","alerts":[{"labels":{"alertname":"A"}}]}`:                   ReasonMalformed,
+		`{"alerts":[{"labels":{"alertname":7}}]}`:                                           ReasonMalformed,
+		`{"alerts":[{"labels":{"alertname":"A"},"startsAt":"yesterday"}]}`:                  ReasonMalformed,
+		`{"alerts":[{"labels":{"alertname":"A"},"annotations":{"a":{"b":"c"}}}]}`:           ReasonMalformed,
+		`{"alerts":[{"labels":{"alertname":"A"}},{"labels":{"alertname":"B"},"endsAt":1}]}`: ReasonMalformed,
+	} {
+		_, err := Prometheus{}.Parse([]byte(body), received)
+		var invalid *InvalidError
+		if !errors.As(err, &invalid) || invalid.Reason != reason {
+			t.Errorf("Parse(%s): error %v, want reason %s", body, err, reason)
+		}
+	}
+}
+
+func TestPrometheusRefusesSingleAlerts(t *testing.T) {
+	longest := strings.Repeat("ä", MaxNameLength)
+	body, err := json.Marshal(map[string]any{"alerts": []map[string]any{
+		{"labels": map[string]string{"alertname": longest}},
+		{"labels": map[string]string{"alertname": longest + "x"}},
+		{"labels": map[string]string{"alertname": ""}},
+		{"labels": map[string]string{"severity": "info"}},
+		{},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := Prometheus{}.Parse(body, received)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	for _, p := range parsed {
+		var invalid *InvalidError
+		errors.As(p.Err, &invalid)
+		if invalid == nil {
+			invalid = &InvalidError{}
+		}
+		reasons = append(reasons, invalid.Reason)
+	}
+	want := []string{"", ReasonNameTooLong, ReasonNoName, ReasonNoName, ReasonNoName}
+	if diff := cmp.Diff(want, reasons); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+// A group's alerts become objects of their own, each with a payload that could
+// be sent again by itself.
+func TestPrometheusSplitsGroups(t *testing.T) {
+	body := `{"version":"4","receiver":"r","Alerts":[],"alerts":[{"labels":{"alertname":"A"},"extra":1},{"labels":{"alertname":"B"}}]}`
+	parsed, err := Prometheus{}.Parse([]byte(body), received)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parsed) != 2 || parsed[0].Signal.Name != "A" || parsed[1].Signal.Name != "B" {
+		t.Fatalf("parsed %+v", parsed)
+	}
+	want := `{"alerts":[{"labels":{"alertname":"A"},"extra":1}],"receiver":"r","version":"4"}`
+	if got := string(parsed[0].Signal.Payload); got != want {
+		t.Errorf("payload %s, want %s", got, want)
+	}
+	again := parseOne(t, string(parsed[1].Signal.Payload))
+	if again.Fingerprint != parsed[1].Signal.Fingerprint {
+		t.Error("the payload of the second alert does not parse to the same incident")
+	}
+}
+
+func FuzzPrometheus(f *testing.F) {
+	f.Add([]byte(`{"alerts":[{"labels":{"alertname":"A","namespace":"n","pod":"p"},"startsAt":"2025-11-24T09:59:00Z"}]}`))
+	f.Add([]byte(`{"status":"resolved","commonLabels":{"a":"b"},"alerts":[{"labels":{"alertname":"A"}},{"labels":{}}]}`))
+	f.Add([]byte(`{"ALERTS":[{"Labels":{"alertname":"\ud800"}}]}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		parsed, err := Prometheus{}.Parse(body, received)
+		if err != nil {
+			var invalid *InvalidError
+			if !errors.As(err, &invalid) {
+				t.Fatalf("error of type %T", err)
+			}
+			return
+		}
+		if len(parsed) == 0 {
+			t.Fatal("neither signals nor an error")
+		}
+		for _, p := range parsed {
+			if (p.Signal == nil) == (p.Err == nil) {
+				t.Fatalf("want a signal or an error, got %+v", p)
+			}
+			if s := p.Signal; s != nil {
+				if s.Name == "" || len(s.Fingerprint) != 64 || s.FiringTime.IsZero() {
+					t.Fatalf("incomplete signal %+v", s)
+				}
+				again, err := Prometheus{}.Parse(s.Payload, received)
+				if err != nil || len(again) != 1 || again[0].Err != nil || again[0].Signal.Fingerprint != s.Fingerprint {
+					t.Fatalf("payload %s does not stand for its signal: %+v, %v", s.Payload, again, err)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+)
+
+// Result is what a benchmark writes as JSON.
+type Result struct {
+	Binary string `json:"binary"`
+	Runs   []Run  `json:"runs"`
+}
+
+// Budgets of the design, on an idle machine with two cores.
+const (
+	podReadyBudget = 3.0   // seconds
+	stopBudget     = 2.0   // seconds
+	idleCPUBudget  = 5.0   // percent of a core
+	idleRSSBudget  = 700.0 // MiB
+)
+
+// WriteTable prints medians, with smallest and largest, beside the budgets.
+func (r Result) WriteTable(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "median of %d\tvalue\tmin\tmax\tbudget\n", len(r.Runs))
+	row := func(name string, budget float64, value func(Run) float64) {
+		values := make([]float64, 0, len(r.Runs))
+		for _, run := range r.Runs {
+			values = append(values, value(run))
+		}
+		limit := ""
+		if budget > 0 {
+			limit = fmt.Sprintf("%.1f", budget)
+		}
+		fmt.Fprintf(table, "%s\t%.2f\t%.2f\t%.2f\t%s\n", name, median(values), slices.Min(values), slices.Max(values), limit)
+	}
+	row("API usable, s", 0, func(r Run) float64 { return r.API })
+	row("cluster ready, s", 0, func(r Run) float64 { return r.Ready })
+	row("first pod Ready, s", podReadyBudget, func(r Run) float64 { return r.PodReady })
+	row("stop, s", stopBudget, func(r Run) float64 { return r.Stop })
+	row("CPU of all, s", 0, func(r Run) float64 { return total(r.Components).CPUSeconds })
+	row("RSS of all, MiB", 0, func(r Run) float64 { return mib(total(r.Components).RSSBytes) })
+	for i, component := range r.Runs[0].Components {
+		row("CPU of "+component.Name+", s", 0, func(r Run) float64 { return r.Components[min(i, len(r.Components)-1)].CPUSeconds })
+		row("RSS of "+component.Name+", MiB", 0, func(r Run) float64 { return mib(r.Components[min(i, len(r.Components)-1)].RSSBytes) })
+	}
+	if idle := r.Runs[0].Idle; idle != nil {
+		fmt.Fprintf(table, "idle CPU over %.0f s, %% of a core\t%.1f\t\t\t%.1f\n", idle.Seconds, idle.CPUPercent, idleCPUBudget)
+		fmt.Fprintf(table, "idle RSS, MiB\t%.0f\t\t\t%.0f\n", mib(idle.RSSBytes), idleRSSBudget)
+		fmt.Fprintf(table, "idle RSS without the binary's pages, MiB\t%.0f\t\t\t\n", mib(idle.PrivateBytes))
+	}
+	return table.Flush()
+}
+
+// median of a non-empty list; the mean of the middle two where its length is even.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }

@@ -1,0 +1,158 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketPathLimit is the longest path a unix socket can have: sun_path is 108
+// bytes with its terminator.
+const socketPathLimit = 107
+
+// Paths of a cluster's directory.
+type paths struct {
+	// Dir is the directory, absolute.
+	Dir string
+	// KeepLogs and Made say what remove leaves behind.
+	KeepLogs bool
+	// Made is set when the directory was absent and is ours to remove.
+	Made bool
+}
+
+func (p paths) api() string             { return filepath.Join(p.Dir, "api.sock") }
+func (p paths) control() string         { return filepath.Join(p.Dir, "control.sock") }
+func (p paths) adminKubeconfig() string { return filepath.Join(p.Dir, "admin.kubeconfig") }
+func (p paths) suiteKubeconfig() string { return filepath.Join(p.Dir, "suite.kubeconfig") }
+func (p paths) kubeconfig() string      { return filepath.Join(p.Dir, "kubeconfig") }
+func (p paths) report() string          { return filepath.Join(p.Dir, "boot.json") }
+func (p paths) logs() string            { return filepath.Join(p.Dir, "logs") }
+
+// data is a mount point: its content is seen by the cluster only.
+func (p paths) data() string { return filepath.Join(p.Dir, "data") }
+
+// nodeData is a second mount, so that pods that fill the node's disk do not
+// take etcd down with it.
+func (p paths) nodeData() string { return filepath.Join(p.data(), "node") }
+
+// nodeControl has a name no longer than control.sock's, which the length check covers.
+func (p paths) nodeControl() string { return filepath.Join(p.data(), "n.sock") }
+
+// remove deletes what a cluster makes in its directory, and the directory when
+// it was made for it; what is gone already is no error.
+func (p paths) remove() error {
+	doomed := []string{p.api(), p.control(), p.adminKubeconfig(), p.suiteKubeconfig(), p.kubeconfig(), p.data()}
+	var errs []error
+	for _, path := range doomed {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	if p.KeepLogs {
+		return errors.Join(errs...)
+	}
+	if err := os.Remove(p.report()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	if err := os.RemoveAll(p.logs()); err != nil {
+		errs = append(errs, err)
+	}
+	if p.Made {
+		// Files of others keep the directory alive; they are not ours to delete.
+		if err := os.Remove(p.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// directory is a cluster's directory, locked: one cluster at a time.
+type directory struct {
+	paths paths
+	// lock is the open directory. Init inherits it, so that the lock is held
+	// until the last of a cluster is gone, not merely its launcher.
+	lock *os.File
+}
+
+// openDirectory makes or checks the directory, locks it and removes what a
+// cluster that was killed together with its init left there.
+func openDirectory(dir string) (*directory, error) {
+	d := &directory{paths: paths{Dir: dir}}
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
+		return nil, fmt.Errorf("use cluster directory %q: it must be an absolute path without . or .. in it", dir)
+	}
+	if n := len(d.paths.control()); n > socketPathLimit {
+		return nil, fmt.Errorf("use cluster directory %s: the path of its control.sock is %d bytes long and a unix socket allows %d: choose a shorter directory, such as one below /tmp", dir, n, socketPathLimit)
+	}
+	switch err := os.Mkdir(dir, 0o700); {
+	case err == nil:
+		d.paths.Made = true
+	case !errors.Is(err, fs.ErrExist):
+		return nil, fmt.Errorf("make cluster directory: %w", err)
+	}
+	// O_NOFOLLOW: somebody else's symbolic link in /tmp must not choose the place.
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open cluster directory %s: %w", dir, err)
+	}
+	d.lock = os.NewFile(uintptr(fd), dir)
+	if err := d.check(); err != nil {
+		d.lock.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *directory) check() error {
+	dir := d.paths.Dir
+	info, err := d.lock.Stat()
+	if err != nil {
+		return fmt.Errorf("check cluster directory: %w", err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
+		return fmt.Errorf("use cluster directory %s: it belongs to user %d and you are user %d: choose one of your own", dir, owner, os.Geteuid())
+	}
+	if mode := info.Mode().Perm(); mode != 0o700 {
+		return fmt.Errorf("use cluster directory %s: its mode is %#o and must be 0700, since it holds the administrator's key: run chmod 700 %s, or choose another", dir, mode, dir)
+	}
+	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return fmt.Errorf("use cluster directory %s: another cluster runs in it: end it or choose another directory", dir)
+		}
+		return fmt.Errorf("lock cluster directory %s: %w", dir, err)
+	}
+	stale := d.paths
+	stale.Made = false
+	if err := stale.remove(); err != nil {
+		return fmt.Errorf("clean cluster directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// close releases the lock.
+func (d *directory) close() { d.lock.Close() }
+
+// listen opens a unix socket that only the user can connect to.
+func listen(path string) (*os.File, error) {
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	// The descriptor outlives this listener: the path must stay.
+	listener.SetUnlinkOnClose(false)
+	defer listener.Close()
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	file, err := listener.File()
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return file, nil
+}

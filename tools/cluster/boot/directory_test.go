@@ -1,0 +1,196 @@
+package boot
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// shortDir returns a directory whose sockets fit into a unix address, which
+// t.TempDir's does not inside a build sandbox.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// foreignDir returns a directory that belongs to another user.
+func foreignDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(shortDir(t), "c")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(dir, os.Geteuid()+1, -1); err == nil {
+		return dir
+	}
+	// Only root can give files away; where we are not root, / is not ours.
+	return "/"
+}
+
+// Promise: a directory in which the administrator's key would not be safe, or the sockets not fit, is
+// refused before anything is written, with the directory's name and the way out.
+func TestUnusableDirectories(t *testing.T) {
+	open := shortDir(t)
+	if err := os.Chmod(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(shortDir(t), "link")
+	if err := os.Symlink(shortDir(t), link); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(shortDir(t), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	long := "/tmp/" + strings.Repeat("x", socketPathLimit)
+	for name, test := range map[string]struct{ dir, want string }{
+		"relative":         {"cluster", "absolute"},
+		"not clean":        {"/tmp/../tmp/c", "absolute"},
+		"empty":            {"", "absolute"},
+		"too long":         {long, "choose a shorter directory"},
+		"open to others":   {open, "chmod 700 " + open},
+		"another's":        {foreignDir(t), "belongs to user"},
+		"symbolic link":    {link, link},
+		"file":             {file, file},
+		"parent is absent": {filepath.Join(shortDir(t), "a", "b"), "a/b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := openDirectory(test.dir)
+			if err == nil {
+				d.close()
+				t.Fatalf("%s was accepted", test.dir)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error = %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// Promise: the longest allowed directory really fits, so that the check is neither off by one nor
+// lenient: listen fails with a bare "invalid argument" otherwise.
+func TestLongestDirectory(t *testing.T) {
+	base := shortDir(t)
+	dir := filepath.Join(base, strings.Repeat("x", socketPathLimit-len(base)-len("//control.sock")))
+	d, err := openDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if n := len(d.paths.control()); n != socketPathLimit {
+		t.Fatalf("control.sock's path has %d bytes, want the limit", n)
+	}
+	if len(d.paths.nodeControl()) > len(d.paths.control()) {
+		t.Errorf("the node's socket %s is longer than the one that is checked", d.paths.nodeControl())
+	}
+	file, err := listen(d.paths.control())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	if _, err := openDirectory(dir + "x"); err == nil {
+		t.Error("one byte more was accepted")
+	}
+}
+
+// Promise: two clusters never share a directory, and the lock ends with its holder.
+func TestDirectoryIsLocked(t *testing.T) {
+	dir := shortDir(t)
+	first, err := openDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDirectory(dir); err == nil || !strings.Contains(err.Error(), "another cluster") {
+		t.Fatalf("error = %v", err)
+	}
+	first.close()
+	second, err := openDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.close()
+}
+
+// Promise: what a killed cluster left is removed, and nothing that is not ours.
+func TestStaleFilesAreRemoved(t *testing.T) {
+	dir := shortDir(t)
+	p := paths{Dir: dir}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: p.api(), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.SetUnlinkOnClose(false)
+	listener.Close()
+	foreign := filepath.Join(dir, "notes.txt")
+	for _, file := range []string{p.adminKubeconfig(), p.report(), foreign} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := openDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "notes.txt" {
+		t.Errorf("left: %v, %v, want notes.txt alone", entries, err)
+	}
+}
+
+func TestRemove(t *testing.T) {
+	for name, test := range map[string]struct {
+		keepLogs, made bool
+		extra          string
+		want           []string // nil: the directory itself is gone
+	}{
+		"made by us":             {made: true},
+		"made by the caller":     {want: []string{}},
+		"with a file of another": {made: true, extra: "notes.txt", want: []string{"notes.txt"}},
+		"logs kept":              {made: true, keepLogs: true, want: []string{"boot.json", "logs"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := paths{Dir: shortDir(t), KeepLogs: test.keepLogs, Made: test.made}
+			for _, dir := range []string{p.logs(), p.data()} {
+				if err := os.Mkdir(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			files := []string{p.api(), p.control(), p.adminKubeconfig(), p.suiteKubeconfig(), p.kubeconfig(), p.report(), filepath.Join(p.logs(), "etcd.log")}
+			if test.extra != "" {
+				files = append(files, filepath.Join(p.Dir, test.extra))
+			}
+			for _, file := range files {
+				if err := os.WriteFile(file, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 { // the launcher and init may both do it
+				if err := p.remove(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			entries, err := os.ReadDir(p.Dir)
+			if test.want == nil {
+				if !os.IsNotExist(err) {
+					t.Errorf("the directory is there: %v", entries)
+				}
+				return
+			}
+			got := []string{}
+			for _, entry := range entries {
+				got = append(got, entry.Name())
+			}
+			if strings.Join(got, " ") != strings.Join(test.want, " ") {
+				t.Errorf("left %q, want %q", got, test.want)
+			}
+		})
+	}
+}

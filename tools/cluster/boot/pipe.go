@@ -1,0 +1,73 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// dialTimeout bounds a connection inside one network namespace.
+const dialTimeout = 5 * time.Second
+
+// servePipe accepts on a listener that was opened on the host's side, and so
+// takes connections from there, and pipes each to address, which is on ours.
+// It returns at once; ctx ends it.
+func servePipe(ctx context.Context, file *os.File, address string) error {
+	listener, err := fileListener(file)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { listener.Close() })
+	go Pipe(listener, func() (net.Conn, error) { return net.DialTimeout("tcp", address, dialTimeout) })
+	return nil
+}
+
+// fileListener takes over an inherited listener.
+func fileListener(file *os.File) (net.Listener, error) {
+	defer file.Close()
+	listener, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("take over listener %s: %w", file.Name(), err)
+	}
+	return listener, nil
+}
+
+// Pipe joins each connection that listener accepts to one that dial makes,
+// until the listener is closed. A failed dial closes the accepted connection.
+func Pipe(listener net.Listener, dial func() (net.Conn, error)) {
+	for {
+		inbound, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer inbound.Close()
+			outbound, err := dial()
+			if err != nil {
+				return
+			}
+			defer outbound.Close()
+			join(inbound, outbound)
+		}()
+	}
+}
+
+// join copies both ways until both have ended. An end of one direction is
+// passed on as such, since HTTP/2 and TLS close the two apart.
+func join(a, b net.Conn) {
+	var both sync.WaitGroup
+	forward := func(to, from net.Conn) {
+		// An error ends the direction just as an end does; the peers see it in TLS.
+		io.Copy(to, from)
+		if half, ok := to.(interface{ CloseWrite() error }); ok {
+			half.CloseWrite()
+		}
+	}
+	both.Go(func() { forward(a, b) })
+	both.Go(func() { forward(b, a) })
+	both.Wait()
+}

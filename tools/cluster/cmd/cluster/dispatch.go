@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/server/v3/etcdmain"
+	"k8s.io/component-base/cli"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
+
+	"stormgate.internal/tools/cluster/boot"
+	"stormgate.internal/tools/cluster/controlplane"
+	"stormgate.internal/tools/cluster/node/process"
+)
+
+// parts are the programs that this binary is beside the cluster command. They
+// are reached before any command line is parsed: each boot starts five of them,
+// each container one.
+var parts = map[string]func(args []string){
+	"container-init":          func([]string) { process.ContainerInitMain() },
+	"init":                    func([]string) { os.Exit(boot.InitMain(bootstrapPolicy)) },
+	"node":                    upstream(newNodeCommand),
+	"etcd":                    func(args []string) { begin(); etcdmain.Main(args) },
+	"kube-apiserver":          upstream(apiserver.NewAPIServerCommand),
+	"kube-controller-manager": upstream(controllermanager.NewControllerManagerCommand),
+	"kube-scheduler":          upstream(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
+}
+
+// dispatch runs the part that the arguments name, by argv[0] or argv[1], and
+// does not return if there is one.
+func dispatch(args []string) {
+	name, own := filepath.Base(args[0]), args
+	if _, ok := parts[name]; !ok && len(args) > 1 {
+		name, own = args[1], args[1:]
+	}
+	part, ok := parts[name]
+	if !ok {
+		return
+	}
+	nameProcess(name)
+	// Only the naming needs the first thread; a main goroutine bound to it
+	// would make each of its switches a switch of threads.
+	runtime.UnlockOSThread()
+	os.Args = own
+	part(own)
+	os.Exit(0)
+}
+
+// nameProcess sets what ps and top show, which for a program started through
+// /proc/self/exe would be "exe". The kernel keeps 15 bytes. It is a convenience
+// that nothing depends on, hence no error.
+func nameProcess(name string) {
+	_ = os.WriteFile("/proc/thread-self/comm", []byte(name), 0)
+}
+
+func upstream(command func() *cobra.Command) func([]string) {
+	return func([]string) {
+		begin()
+		os.Exit(cli.Run(command()))
+	}
+}
+
+// bootstrapPolicy is what kube-apiserver's start hook would make.
+func bootstrapPolicy() boot.Policy {
+	return boot.Policy{
+		ClusterRoles:        append(bootstrappolicy.ClusterRoles(), bootstrappolicy.ControllerRoles()...),
+		ClusterRoleBindings: append(bootstrappolicy.ClusterRoleBindings(), bootstrappolicy.ControllerRoleBindings()...),
+	}
+}
+
+// begin is the start of every component.
+func begin() {
+	if err := controlplane.AwaitGate(); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+	relaxCollector()
+}
+
+const (
+	bootGCPercent = 400
+	bootGCWindow  = 15 * time.Second
+)
+
+// relaxCollector spends memory for time while a cluster boots: for the first
+// seconds the heap may grow to five times what lives, then the collector goes
+// back to Go's default and gives the rest back to the system. GOGC is honoured
+// where it is set.
+func relaxCollector() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	usual := debug.SetGCPercent(bootGCPercent)
+	time.AfterFunc(bootGCWindow, func() {
+		debug.SetGCPercent(usual)
+		debug.FreeOSMemory()
+	})
+}

@@ -1,0 +1,149 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	noopoteltrace "go.opentelemetry.io/otel/trace/noop"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/klog/v2"
+	kubeletapp "k8s.io/kubernetes/cmd/kubelet/app"
+	"k8s.io/kubernetes/cmd/kubelet/app/options"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/kubelet"
+	podconfig "k8s.io/kubernetes/pkg/kubelet/config"
+	kubecontainer "k8s.io/kubernetes/pkg/kubelet/container"
+	kubelettypes "k8s.io/kubernetes/pkg/kubelet/types"
+	kubeletutil "k8s.io/kubernetes/pkg/kubelet/util"
+	"k8s.io/kubernetes/pkg/util/oom"
+	"k8s.io/kubernetes/pkg/volume/util/hostutil"
+	"k8s.io/kubernetes/pkg/volume/util/subpath"
+	"k8s.io/mount-utils"
+)
+
+// registrationPoll is how often the API server is asked for the own Node
+// object before pods are watched; the kubelet's own step is a second.
+const registrationPoll = 10 * time.Millisecond
+
+// heartbeatTimeout bounds one status or lease update.
+const heartbeatTimeout = 10 * time.Second
+
+// startKubelet starts the upstream kubelet. It can't be stopped again.
+func (n *node) startKubelet(ctx context.Context) error {
+	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(featureGates); err != nil {
+		return fmt.Errorf("set the kubelet's feature gates: %w", err)
+	}
+	server, err := n.kubeletServer()
+	if err != nil {
+		return err
+	}
+	dependencies, err := n.kubeletDependencies(ctx, server)
+	if err != nil {
+		return err
+	}
+	if err := kubeletapp.RunKubelet(ctx, server, dependencies); err != nil {
+		return fmt.Errorf("start kubelet: %w", err)
+	}
+	return nil
+}
+
+// kubeletDependencies are the parts of a kubelet that are ours to choose: no
+// cgroups, no mounts (volumes are plain directories that the runtime binds
+// into containers), no cAdvisor; all else is upstream's.
+func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletServer) (*kubelet.Dependencies, error) {
+	config, err := restConfig(n.options.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make kubelet's client: %w", err)
+	}
+	config.Timeout = heartbeatTimeout
+	heartbeat, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make kubelet's heartbeat client: %w", err)
+	}
+	tls, err := kubeletapp.InitializeTLS(ctx, &server.KubeletFlags, &server.KubeletConfiguration)
+	if err != nil {
+		return nil, fmt.Errorf("set up kubelet's TLS: %w", err)
+	}
+	auth, runAuth, err := kubeletapp.BuildAuth(types.NodeName(n.options.Name), client, server.KubeletConfiguration)
+	if err != nil {
+		return nil, fmt.Errorf("set up kubelet's authorization: %w", err)
+	}
+	runAuth(ctx.Done())
+	machine := newMachine(n.options.Name, n.options.Root)
+	dependencies := &kubelet.Dependencies{
+		Auth:                      auth,
+		TLSOptions:                tls,
+		KubeClient:                client,
+		HeartbeatClient:           heartbeat,
+		EventClient:               client.CoreV1(),
+		Recorder:                  newRecorder(ctx, client, n.options.Name),
+		RemoteRuntimeService:      n.runtime,
+		RemoteImageService:        n.runtime,
+		CAdvisorInterface:         machine,
+		ContainerManager:          newContainerManager(machine),
+		OSInterface:               withoutLogLinks{},
+		OOMAdjuster:               oom.NewFakeOOMAdjuster(),
+		Mounter:                   mount.NewFakeMounter(nil),
+		Subpather:                 &subpath.FakeSubpath{},
+		HostUtil:                  hostutil.NewHostUtil(),
+		VolumePlugins:             volumePlugins(),
+		PodStartupLatencyTracker:  kubeletutil.NewPodStartupLatencyTracker(),
+		NodeStartupLatencyTracker: kubeletutil.NewNodeStartupLatencyTracker(klog.FromContext(ctx)),
+		TracerProvider:            noopoteltrace.NewTracerProvider(),
+	}
+	dependencies.PodConfig = podconfig.NewPodConfig(dependencies.Recorder, dependencies.PodStartupLatencyTracker)
+	podconfig.NewSourceApiserver(klog.FromContext(ctx), client, types.NodeName(n.options.Name),
+		func() bool { return awaitNode(ctx, client, n.options.Name) },
+		dependencies.PodConfig.Channel(ctx, kubelettypes.ApiserverSource))
+	return dependencies, nil
+}
+
+func newRecorder(ctx context.Context, client kubernetes.Interface, nodeName string) record.EventRecorderLogger {
+	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster.StartStructuredLogging(3)
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	return broadcaster.NewRecorder(legacyscheme.Scheme, corev1.EventSource{Component: "kubelet", Host: nodeName})
+}
+
+// awaitNode blocks until the Node object exists, and so returns false only
+// when ctx ends: on false the kubelet would sleep for a second.
+func awaitNode(ctx context.Context, client kubernetes.Interface, name string) bool {
+	ticker := time.NewTicker(registrationPoll)
+	defer ticker.Stop()
+	for {
+		if _, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{}); err == nil {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+}
+
+// withoutLogLinks is the real OS but for one directory outside of the node's
+// root, to which the kubelet links the logs of all containers for the sake of
+// log collectors.
+type withoutLogLinks struct{ kubecontainer.RealOS }
+
+func (withoutLogLinks) Symlink(string, string) error { return nil }
+
+func (o withoutLogLinks) MkdirAll(path string, mode os.FileMode) error {
+	if path == kubelet.ContainerLogsDir {
+		return nil
+	}
+	return o.RealOS.MkdirAll(path, mode)
+}

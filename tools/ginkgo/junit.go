@@ -1,0 +1,202 @@
+package bridge
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onsi/ginkgo/v2/reporters"
+	"github.com/onsi/ginkgo/v2/types"
+)
+
+// outputLimit is how much of a spec's output goes into test.xml, in bytes; the
+// whole is in the log.
+const outputLimit = 256 << 10
+
+type xmlSuites struct {
+	XMLName  xml.Name   `xml:"testsuites"`
+	Tests    int        `xml:"tests,attr"`
+	Failures int        `xml:"failures,attr"`
+	Errors   int        `xml:"errors,attr"`
+	Skipped  int        `xml:"skipped,attr"`
+	Time     string     `xml:"time,attr"`
+	Suites   []xmlSuite `xml:"testsuite"`
+}
+
+type xmlSuite struct {
+	Name       string        `xml:"name,attr"`
+	Tests      int           `xml:"tests,attr"`
+	Failures   int           `xml:"failures,attr"`
+	Errors     int           `xml:"errors,attr"`
+	Skipped    int           `xml:"skipped,attr"`
+	Time       string        `xml:"time,attr"`
+	Timestamp  string        `xml:"timestamp,attr"`
+	Properties []xmlProperty `xml:"properties>property"`
+	Cases      []xmlCase     `xml:"testcase"`
+}
+
+type xmlProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
+}
+
+type xmlCase struct {
+	Name      string      `xml:"name,attr"`
+	ClassName string      `xml:"classname,attr"`
+	File      string      `xml:"file,attr,omitempty"`
+	Line      int         `xml:"line,attr,omitempty"`
+	Time      string      `xml:"time,attr"`
+	Failure   *xmlProblem `xml:"failure"`
+	Error     *xmlProblem `xml:"error"`
+	Skipped   *xmlSkipped `xml:"skipped"`
+	Output    *xmlText    `xml:"system-out"`
+}
+
+type xmlProblem struct {
+	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr"`
+	Text    string `xml:",chardata"`
+}
+
+type xmlSkipped struct {
+	Message string `xml:"message,attr,omitempty"`
+}
+
+type xmlText struct {
+	Text string `xml:",chardata"`
+}
+
+// testCase is one line of the results, whatever it comes from.
+type testCase struct {
+	name     string
+	at       level // where it failed, or else where it is
+	duration time.Duration
+	verdict  verdict
+	kind     string // of a failure: failed, panicked, timedout, infrastructure, ...
+	message  string // of a failure or a skip
+	details  string
+	output   string
+	spec     spec // zero for what is not a spec
+}
+
+type verdict int
+
+const (
+	passed verdict = iota
+	skipped
+	failed  // an assertion says so
+	errored // it did not come to an assertion
+)
+
+func (c testCase) bad() bool { return c.verdict == failed || c.verdict == errored }
+
+// caseOf translates Ginkgo's report of a spec or of a suite-level node.
+func caseOf(r types.SpecReport) testCase {
+	c := testCase{
+		name:     r.FullText(),
+		at:       levelOf(r.LeafNodeText, r.LeafNodeLocation, nil),
+		duration: r.RunTime,
+		output:   outputOf(r),
+	}
+	if r.LeafNodeType.Is(types.NodeTypeIt) {
+		c.spec = specOf(r)
+	} else {
+		c.name = strings.TrimSpace(fmt.Sprintf("[%s] %s", r.LeafNodeType, r.LeafNodeText))
+	}
+	switch {
+	case r.State.Is(types.SpecStatePassed):
+	case r.State.Is(types.SpecStatePending):
+		c.verdict, c.message = skipped, "pending"
+	case r.State.Is(types.SpecStateSkipped):
+		c.verdict, c.message = skipped, firstOf(r.Failure.Message, "not run")
+	default:
+		c.verdict, c.kind = errored, r.State.String()
+		if r.State.Is(types.SpecStateFailed | types.SpecStateTimedout) {
+			c.verdict = failed
+		}
+		c.message = r.Failure.Message
+		if r.Failure.ForwardedPanic != "" {
+			c.message = strings.TrimSpace(c.message + "\n" + r.Failure.ForwardedPanic)
+		}
+		c.details = fmt.Sprintf("%s\n%s\n%s", c.message, r.Failure.Location, r.Failure.Location.FullStackTrace)
+		if r.Failure.Location.FileName != "" {
+			c.at = levelOf("", r.Failure.Location, nil)
+		}
+		for _, more := range r.AdditionalFailures {
+			c.details += fmt.Sprintf("\nthen, %s: %s\n%s\n", more.State, more.Failure.Message, more.Failure.Location)
+		}
+	}
+	return c
+}
+
+// outputOf is what a person would see of a spec with -v: its GinkgoWriter, steps,
+// report entries and failures, in order.
+func outputOf(r types.SpecReport) string {
+	// Without these, every hook that ran has two lines.
+	r.SpecEvents = slices.DeleteFunc(slices.Clone(r.SpecEvents), func(e types.SpecEvent) bool {
+		return e.SpecEventType.Is(types.SpecEventNodeStart | types.SpecEventNodeEnd)
+	})
+	return reporters.RenderTimeline(r, true)
+}
+
+// render is test.xml for these cases.
+func render(name, className string, started time.Time, elapsed time.Duration, properties []xmlProperty, cases []testCase) ([]byte, error) {
+	suite := xmlSuite{
+		Name:       printable(name),
+		Time:       seconds(elapsed),
+		Timestamp:  started.UTC().Format("2006-01-02T15:04:05"),
+		Properties: properties,
+	}
+	for _, c := range cases {
+		at := c.at
+		if c.spec.Text != "" {
+			at = c.spec.Leaf // where the spec is, not where it failed
+		}
+		out := xmlCase{
+			Name:      printable(c.name),
+			ClassName: printable(className),
+			File:      printable(sourcePath(at.File)),
+			Line:      at.Line,
+			Time:      seconds(c.duration),
+		}
+		if c.output != "" {
+			out.Output = &xmlText{Text: printable(shorten(c.output, outputLimit))}
+		}
+		suite.Tests++
+		problem := &xmlProblem{
+			Message: strings.Join(firstLines(c.message, 3, 300), "\n"),
+			Type:    c.kind,
+			Text:    printable(shorten(c.details, outputLimit)),
+		}
+		switch c.verdict {
+		case skipped:
+			suite.Skipped++
+			out.Skipped = &xmlSkipped{Message: printable(c.message)}
+		case failed:
+			suite.Failures++
+			out.Failure = problem
+		case errored:
+			suite.Errors++
+			out.Error = problem
+		}
+		suite.Cases = append(suite.Cases, out)
+	}
+	var buffer bytes.Buffer
+	buffer.WriteString(xml.Header)
+	encoder := xml.NewEncoder(&buffer)
+	encoder.Indent("", "  ")
+	err := encoder.Encode(xmlSuites{
+		Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors, Skipped: suite.Skipped,
+		Time: suite.Time, Suites: []xmlSuite{suite},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("render test.xml: %w", err)
+	}
+	buffer.WriteByte('\n')
+	return buffer.Bytes(), nil
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

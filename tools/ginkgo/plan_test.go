@@ -1,0 +1,136 @@
+package bridge
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// tree makes specs from lines of "container/spec", each with optional labels on
+// its container.
+func tree(labels map[string][]string, texts ...[2]string) []spec {
+	var specs []spec
+	for line, text := range texts {
+		s := spec{Text: text[0] + " " + text[1], Leaf: level{Text: text[1], File: "/src/a_test.go", Line: 100 + line, Labels: labels[text[1]]}}
+		s.Containers = []level{{Text: text[0], File: "/src/a_test.go", Line: 10, Labels: labels[text[0]]}}
+		specs = append(specs, s)
+	}
+	return specs
+}
+
+func loads(p plan) []int {
+	var all []int
+	for _, units := range p.shards {
+		load := 0
+		for _, u := range units {
+			load += u.weight
+		}
+		all = append(all, load)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestPlanBalances(t *testing.T) {
+	sixSpecs := [][2]string{{"a", "1"}, {"a", "2"}, {"a", "3"}, {"b", "1"}, {"c", "1"}, {"d", "1"}}
+	for _, c := range []struct {
+		name   string
+		specs  []spec
+		shards int
+		want   []int
+	}{
+		{"by number of specs", tree(nil, sixSpecs...), 2, []int{3, 3}},
+		{"by weight of a container", tree(map[string][]string{"b": {"slow", "weight:5"}}, sixSpecs...), 2, []int{5, 5}},
+		{"weight of a container counts once", tree(map[string][]string{"a": {"weight: 4"}}, sixSpecs...), 2, []int{3, 4}},
+		{"by weight of a spec", tree(map[string][]string{"2": {"weight:4"}}, sixSpecs...), 2, []int{3, 6}},
+		{"one shard", tree(nil, sixSpecs...), 1, []int{6}},
+		{"more shards than containers", tree(nil, sixSpecs...), 5, []int{0, 1, 1, 1, 3}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, err := newPlan(c.specs, c.shards)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := loads(p); !slices.Equal(got, c.want) {
+				t.Errorf("weights of the shards: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestPendingSpecsWeighNothing(t *testing.T) {
+	specs := tree(nil, [2]string{"a", "1"}, [2]string{"b", "1"}, [2]string{"c", "1"})
+	specs[0].Pending = true
+	p, err := newPlan(specs, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := loads(p); !slices.Equal(got, []int{1, 1}) || p.runnableUnits() != 2 {
+		t.Errorf("weights of the shards: %v, %d units to run", got, p.runnableUnits())
+	}
+}
+
+// Ginkgo selects by text, so containers with a spec text in common can't be
+// told apart; they go to one shard, however the texts are spread.
+func TestSameTextsStayTogether(t *testing.T) {
+	at := func(container, text, full string, line int) spec {
+		return spec{Text: full, Containers: []level{{Text: container, File: "a_test.go", Line: line}}, Leaf: level{Text: text}}
+	}
+	specs := []spec{
+		at("z", "b c", "z b c", 9),
+		at("other", "x", "other x", 5),
+		at("z b", "c", "z b c", 2), // the same text, by another division of it
+		at("z b", "d", "z b d", 2),
+		at("y", "d", "z b d", 7), // joins a unit that was joined already
+	}
+	p, err := newPlan(specs, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.units) != 2 || !slices.Equal(loads(p), []int{1, 4}) {
+		t.Errorf("units: %+v", p.units)
+	}
+}
+
+// All shards compute the plan for themselves: it must not depend on the order
+// in which the tree lists the specs.
+func TestPlanIsTheSameInEveryProcess(t *testing.T) {
+	var texts [][2]string
+	for i := range 40 {
+		texts = append(texts, [2]string{fmt.Sprintf("container %d", i%13), fmt.Sprintf("spec %d", i)})
+	}
+	specs := tree(map[string][]string{"container 3": {"weight:7"}}, texts...)
+	first, err := newPlan(specs, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		rand.Shuffle(len(specs), func(i, j int) { specs[i], specs[j] = specs[j], specs[i] })
+		again, err := newPlan(specs, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(first.shards, again.shards) {
+			t.Fatal("another order of the same specs gave another plan")
+		}
+	}
+}
+
+// The check is what stands between a mistake in the division and a spec that
+// silently never runs.
+func TestCheckFindsLostAndDoubledSpecs(t *testing.T) {
+	specs := tree(nil, [2]string{"a", "1"}, [2]string{"b", "1"})
+	good, err := newPlan(specs, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := plan{shards: [][]unit{good.shards[0], nil}}
+	doubled := plan{shards: [][]unit{good.shards[0], append(slices.Clone(good.shards[1]), good.shards[0]...)}}
+	for name, p := range map[string]plan{"lost": lost, "doubled": doubled} {
+		if p.check(specs) == nil {
+			t.Errorf("a plan with a %s spec passes", name)
+		}
+	}
+}

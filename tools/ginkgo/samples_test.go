@@ -1,0 +1,292 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+)
+
+// sampleVariable makes this test binary a suite of its own: the tests run it as
+// Bazel would, once per shard. traceVariable names the file that its specs
+// leave a line in.
+const (
+	sampleVariable = "BRIDGE_SAMPLE"
+	traceVariable  = "BRIDGE_TRACE"
+)
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(sampleVariable)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	sample, found := samples[name]
+	if !found {
+		panic("no sample suite " + name)
+	}
+	options := Options{Name: "sample", Bazel: "tools/bazel"}
+	sample(&options)
+	os.Exit(Run(options))
+}
+
+// trace leaves a line for the test that started this process.
+func trace(format string, args ...any) {
+	file, err := os.OpenFile(os.Getenv(traceVariable), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	fmt.Fprintf(file, format+"\n", args...)
+}
+
+func traced(text string, args ...any) {
+	It(text, append(args, Offset(1), func() { trace("%s", CurrentSpecReport().FullText()) })...)
+}
+
+// componentError is a Setup error that blames the infrastructure.
+type componentError struct{ error }
+
+func (componentError) Infrastructure() bool { return true }
+func (componentError) Component() string    { return "kube-apiserver" }
+
+// endless is a value that can't be printed, on which Ginkgo's reporter hangs.
+type endless struct{}
+
+func (*endless) String() string { select {} }
+
+var samples = map[string]func(*Options){
+	// A suite with everything that has to be divided: 19 specs in 11 units.
+	"varied": func(*Options) {
+		Describe("apples", func() {
+			traced("are red")
+			traced("are green")
+			When("cut", func() {
+				traced("turn brown")
+			})
+		})
+		Describe("pears", func() {
+			traced("are green")
+			traced("are soft")
+		})
+		Describe("a staircase", Ordered, func() {
+			step := 0
+			for i := range 4 {
+				It(fmt.Sprintf("has step %d", i), func() {
+					if step != i {
+						Fail(fmt.Sprintf("at step %d after step %d", i, step-1))
+					}
+					step++
+					trace("%s", CurrentSpecReport().FullText())
+				})
+			}
+		})
+		Describe("a lonely thing", Serial, func() {
+			traced("sits alone")
+			traced("stands alone")
+		})
+		for i := range 4 {
+			Describe("loop "+strconv.Itoa(i), func() { traced("turns") })
+		}
+		traced("no container (top level)")
+		traced("no container? (2)")
+		Describe("twins", func() {
+			for range 2 {
+				traced("look the same")
+			}
+		})
+	},
+	"two containers": func(*Options) {
+		Describe("one", func() { traced("runs") })
+		Describe("two", func() { traced("runs") })
+	},
+	"no specs":     func(*Options) {},
+	"only pending": func(*Options) { PDescribe("later", func() { traced("runs") }) },
+	"focused": func(*Options) {
+		Describe("suite", func() {
+			traced("others")
+			FIt("only me", func() { trace("focused") })
+		})
+	},
+	"failing": func(*Options) {
+		Describe("outcomes,", func() {
+			traced("good")
+			It("bad", func() {
+				GinkgoWriter.Println("wrote \x1b[31mred\x1b[0m, \x00 zero, \xff broken, ]]> <tag> & é")
+				Fail("expected 201,\n\n  got '202'")
+			})
+			It("panics", func() { panic("out of tea") })
+			It("skips itself", func() { Skip("no kettle") })
+			PIt("is for later", func() {})
+		})
+	},
+	"failing step": func(*Options) {
+		Describe("story (long)", Ordered, func() {
+			traced("begins")
+			It("breaks", func() { Fail("broken") })
+			traced("ends")
+		})
+		Describe("another", func() { traced("runs") })
+	},
+	"many failures": func(*Options) {
+		Describe("all of it", func() {
+			for i := range 30 {
+				It(fmt.Sprintf("fails %d times", i), func() { Fail("one\ntwo\nthree\nfour\nfive\nsix") })
+			}
+		})
+	},
+	"before suite": func(*Options) {
+		BeforeSuite(func() { Fail("no ground to stand on") })
+		Describe("anything", func() { traced("runs") })
+	},
+	"after suite": func(*Options) {
+		AfterSuite(func() { Fail("left a mess") })
+		Describe("anything", func() { traced("runs") })
+	},
+	"suite skips itself": func(*Options) {
+		BeforeSuite(func() { Skip("not today") })
+		Describe("anything", func() { traced("runs") })
+	},
+	"named by process": func(*Options) {
+		Describe("one", func() { traced("runs as process " + strconv.Itoa(os.Getpid())) })
+		Describe("two", func() { traced("runs") })
+	},
+	"only in one shard": func(*Options) {
+		Describe("one", func() { traced("runs") })
+		if os.Getenv("TEST_SHARD_INDEX") == "0" {
+			Describe("two", func() { traced("runs") })
+		} else {
+			Describe("three", func() { traced("runs") })
+		}
+	},
+	"exits": func(*Options) {
+		Describe("program", func() {
+			traced("starts")
+			It("leaves early", func() { os.Exit(0) })
+		})
+	},
+	"panics while building": func(*Options) {
+		Describe("tree", func() { panic("no such tree") })
+	},
+	"labels": func(*Options) {
+		Describe("slow", Label("weight:9"), func() { traced("runs") })
+		Describe("fast", Label("quick"), func() { traced("runs") })
+	},
+	"bad weight": func(*Options) {
+		Describe("odd", Label("weight:much"), func() { traced("runs") })
+	},
+	"fails first": func(*Options) {
+		Describe("suite", Ordered, ContinueOnFailure, func() {
+			It("fails", func() { Fail("no") })
+			traced("comes after")
+		})
+	},
+	"waits for its context": func(options *Options) {
+		hooks(options)
+		Describe("spec", func() {
+			It("waits", func(ctx SpecContext) {
+				DeferCleanup(func() { trace("cleaned up") })
+				trace("waiting")
+				<-ctx.Done()
+				trace("told to stop")
+			})
+			traced("never comes to this")
+		})
+	},
+	"cleanup hangs": func(options *Options) {
+		hooks(options)
+		Describe("spec", func() {
+			It("waits", func(ctx SpecContext) {
+				for range 3 {
+					DeferCleanup(func(SpecContext) { select {} })
+				}
+				trace("waiting")
+				<-ctx.Done()
+			})
+		})
+	},
+	"setup hangs": func(options *Options) {
+		options.Setup = func(ctx context.Context) error {
+			trace("waiting")
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		Describe("anything", func() { traced("runs") })
+	},
+	"setup fails": func(options *Options) {
+		hooks(options)
+		options.SetupName = "acquire environment"
+		options.Setup = func(context.Context) error { return errors.New("gateway is never ready") }
+		Describe("anything", func() { traced("runs") })
+	},
+	"setup panics": func(options *Options) {
+		options.Setup = func(context.Context) error { panic("no way") }
+		Describe("anything", func() { traced("runs") })
+	},
+	"setup blames infrastructure": func(options *Options) {
+		options.SetupName = "acquire environment"
+		options.Setup = func(context.Context) error {
+			return fmt.Errorf("lease: %w", componentError{errors.New("boot failed\nexit status 1")})
+		}
+		Describe("anything", func() { traced("runs") })
+	},
+	"cluster lost": func(options *Options) {
+		options.Blame = func() error { return componentError{errors.New("etcd died")} }
+		Describe("anything", func() {
+			It("runs", func() { Fail("connection refused") })
+		})
+	},
+	"hooks": func(options *Options) {
+		hooks(options)
+		Describe("anything", func() { traced("runs") })
+	},
+	"hooks fail": func(options *Options) {
+		options.Collect = func(context.Context, string) error { return errors.New("disk full") }
+		options.Release = func(context.Context) error { panic("cannot let go") }
+		Describe("anything", func() { traced("runs") })
+	},
+	"Ginkgo hangs": func(options *Options) {
+		hooks(options)
+		Describe("spec", func() {
+			It("reports", func() {
+				trace("waiting")
+				AddReportEntry("never ends", &endless{})
+			})
+		})
+	},
+	"out of time": func(options *Options) {
+		hooks(options)
+		Describe("spec", func() {
+			It("waits", func(ctx SpecContext) {
+				DeferCleanup(func() { trace("cleaned up") })
+				<-ctx.Done()
+			})
+		})
+	},
+	"hooks of the suite": func(*Options) {
+		BeforeSuite(func() { trace("before suite") })
+		AfterSuite(func() { trace("after suite") })
+		BeforeEach(func() { trace("before each") })
+		traced("alone at the top")
+		Describe("container", func() { traced("runs") })
+	},
+}
+
+// hooks fills in all hooks with ones that leave a trace.
+func hooks(options *Options) {
+	options.Setup = func(context.Context) error {
+		trace("set up")
+		return nil
+	}
+	options.Collect = func(_ context.Context, dir string) error {
+		trace("collect")
+		return os.WriteFile(dir+"/log.txt", []byte("logs"), 0o600)
+	}
+	options.Release = func(context.Context) error {
+		trace("release")
+		return nil
+	}
+}
