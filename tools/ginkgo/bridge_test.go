@@ -101,7 +101,9 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 			o := c.shard.run(t)
 			wantExit(t, o, 1)
 			wantLog(t, o, c.want)
-			if len(o.cases()) == 0 && !strings.Contains(c.name, "out of range") {
+			// Two of these rules_go's main notices before the bridge can.
+			early := strings.Contains(c.name, "out of range") || strings.Contains(c.name, "can't be touched")
+			if len(o.cases()) == 0 && !early {
 				t.Error("test.xml does not show the failure")
 			}
 		})

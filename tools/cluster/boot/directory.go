@@ -109,17 +109,25 @@ func openDirectory(dir string) (*directory, error) {
 	return d, nil
 }
 
+// checkPrivate refuses a directory that another than user owns or may enter.
+func checkPrivate(dir string, info fs.FileInfo, user int) error {
+	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != user {
+		return fmt.Errorf("use cluster directory %s: it belongs to user %d and you are user %d: choose one of your own", dir, owner, user)
+	}
+	if mode := info.Mode().Perm(); mode != 0o700 {
+		return fmt.Errorf("use cluster directory %s: its mode is %#o and must be 0700, since it holds the administrator's key: run chmod 700 %s, or choose another", dir, mode, dir)
+	}
+	return nil
+}
+
 func (d *directory) check() error {
 	dir := d.paths.Dir
 	info, err := d.lock.Stat()
 	if err != nil {
 		return fmt.Errorf("check cluster directory: %w", err)
 	}
-	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
-		return fmt.Errorf("use cluster directory %s: it belongs to user %d and you are user %d: choose one of your own", dir, owner, os.Geteuid())
-	}
-	if mode := info.Mode().Perm(); mode != 0o700 {
-		return fmt.Errorf("use cluster directory %s: its mode is %#o and must be 0700, since it holds the administrator's key: run chmod 700 %s, or choose another", dir, mode, dir)
+	if err := checkPrivate(dir, info, os.Geteuid()); err != nil {
+		return err
 	}
 	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {

@@ -25,6 +25,10 @@ func InitMain(policy func() Policy) int {
 	for _, fd := range []int{apiDescriptor, controlDescriptor, lockDescriptor} {
 		unix.CloseOnExec(fd)
 	}
+	// A write to the standard output of a dead launcher must be an error, not the
+	// death of the one who cleans up. Notify and not Ignore: components would
+	// inherit that.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	input := bufio.NewReader(os.Stdin)
 	line, err := input.ReadBytes('\n')
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"stormgate.internal/tools/cluster/controlplane"
 )
 
@@ -30,7 +32,10 @@ var roles = map[string]func(args []string){
 		if err := os.WriteFile(args[0], nil, 0o600); err != nil {
 			os.Exit(9)
 		}
-		select {}
+		// Not select{}: in a binary without cgo the runtime would call that a deadlock.
+		if err := unix.Pause(); err != nil {
+			os.Exit(8)
+		}
 	},
 	"play-die": func([]string) {
 		fmt.Println("about to fail")
