@@ -18,6 +18,8 @@ import (
 	"k8s.io/kubernetes/pkg/volume/hostpath"
 	"k8s.io/kubernetes/pkg/volume/projected"
 	"k8s.io/kubernetes/pkg/volume/secret"
+
+	"stormgate.internal/tools/cluster/node/process"
 )
 
 // kubeletPort is where the API server finds the kubelet.
@@ -119,18 +121,22 @@ func openFilesLimit() (int64, error) {
 }
 
 // volumePlugins are the kinds of volumes that need no mount.
-func volumePlugins() []volume.VolumePlugin {
-	var plugins []volume.VolumePlugin
+func volumePlugins() ([]volume.VolumePlugin, error) {
+	user, group, err := process.Mapped()
+	if err != nil {
+		return nil, err
+	}
+	plugins := append(hostpath.ProbeVolumePlugins(volume.VolumeConfig{}), csi.ProbeVolumePlugins()...)
 	for _, kind := range [][]volume.VolumePlugin{
 		emptydir.ProbeVolumePlugins(),
-		hostpath.ProbeVolumePlugins(volume.VolumeConfig{}),
 		secret.ProbeVolumePlugins(),
 		configmap.ProbeVolumePlugins(),
 		downwardapi.ProbeVolumePlugins(),
 		projected.ProbeVolumePlugins(),
-		csi.ProbeVolumePlugins(),
 	} {
-		plugins = append(plugins, kind...)
+		for _, plugin := range kind {
+			plugins = append(plugins, &ownedPlugin{VolumePlugin: plugin, user: user, group: group})
+		}
 	}
-	return plugins
+	return plugins, nil
 }

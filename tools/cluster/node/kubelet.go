@@ -81,6 +81,10 @@ func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletS
 		return nil, fmt.Errorf("set up kubelet's authorization: %w", err)
 	}
 	runAuth(ctx.Done())
+	plugins, err := volumePlugins()
+	if err != nil {
+		return nil, err
+	}
 	machine := newMachine(n.options.Name, n.options.Root)
 	dependencies := &kubelet.Dependencies{
 		Auth:                      auth,
@@ -98,7 +102,7 @@ func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletS
 		Mounter:                   mount.NewFakeMounter(nil),
 		Subpather:                 &subpath.FakeSubpath{},
 		HostUtil:                  hostutil.NewHostUtil(),
-		VolumePlugins:             volumePlugins(),
+		VolumePlugins:             plugins,
 		PodStartupLatencyTracker:  kubeletutil.NewPodStartupLatencyTracker(),
 		NodeStartupLatencyTracker: kubeletutil.NewNodeStartupLatencyTracker(klog.FromContext(ctx)),
 		TracerProvider:            noopoteltrace.NewTracerProvider(),

@@ -57,3 +57,13 @@ func contains(ranges []idRange, id int64) bool {
 	}
 	return false
 }
+
+// Mapped returns what says whether a user or a group id exists in this
+// process's user namespace: files can be given to no others.
+func Mapped() (user, group func(id int64) bool, err error) {
+	maps, err := readIDMaps()
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(id int64) bool { return contains(maps.users, id) }, func(id int64) bool { return contains(maps.groups, id) }, nil
+}
