@@ -139,7 +139,8 @@ offline_exec() {
   root="$cache/offline/root-$(echo "$offline_packages" | sha256sum | cut -c 1-12)"
   key="$({
     echo "$cache $offline_rules_go $offline_gazelle $(go env GOROOT GOVERSION GOMODCACHE GOPROXY)"
-    cat "$workspace/tools/offline/setup.sh" "$workspace/tools/nogo/rules_go_facts.patch"
+    declare -f _offline_module _offline_go_sdk _offline_modules
+    cat "$workspace/tools/nogo/rules_go_facts.patch"
     find "$workspace/tools/offline/modules" -type f -exec cat {} +
   } | sha256sum | cut -c 1-12)"
   modules="$cache/offline/modules-$key"
@@ -162,6 +163,10 @@ offline_exec() {
   for path in /etc/resolv.conf /etc/hosts /etc/ssl/certs /etc/passwd /etc/group; do
     [[ -e "$path" ]] && binds+=(--ro-bind "$(realpath "$path")" "$path")
   done
+  # For `bazel run ENVIRONMENT.kubectl`: a static program of the machine's.
+  if path="$(command -v kubectl)"; then
+    binds+=(--ro-bind "$(realpath "$path")" /usr/local/bin/kubectl)
+  fi
   # A fresh /proc would bar linux-sandbox from mounting its own (hence --bind /proc).
   PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
     exec bwrap "${binds[@]}" --chdir "$(pwd -P)" bazel --bazelrc="$modules/bazelrc" "$@"
