@@ -131,14 +131,7 @@ func TestCreateIsRetried(t *testing.T) {
 // still taken.
 func TestShutdown(t *testing.T) {
 	c := newCluster(t, "default")
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.failWith(func(verb string, _ any) error {
-		if verb == "create" {
-			close(entered)
-			<-proceed
-		}
-		return nil
-	})
+	entered, proceed := c.holdCreate()
 	g := start(t, redistest.Start(t).Addr, c, func(_ *config.Config, o *app.Options) { o.ShutdownPause = 300 * time.Millisecond })
 	eventually(t, "ready", func() bool { code, _ := g.get(t, "/ready"); return code == http.StatusOK })
 	reply := make(chan answer, 1)
@@ -170,14 +163,7 @@ func TestShutdown(t *testing.T) {
 
 func TestShutdownThatCannotFinishSaysSo(t *testing.T) {
 	c := newCluster(t, "default")
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.failWith(func(verb string, _ any) error {
-		if verb == "create" {
-			close(entered)
-			<-proceed
-		}
-		return nil
-	})
+	entered, proceed := c.holdCreate()
 	var budget atomic.Bool
 	g := start(t, redistest.Start(t).Addr, c, func(_ *config.Config, o *app.Options) { o.ShutdownBudget = 50 * time.Millisecond })
 	sent := make(chan struct{})

@@ -46,6 +46,20 @@ type cluster struct {
 	fault atomic.Pointer[func(verb string, object any) error]
 }
 
+// holdCreate makes the one create that follows wait: entered is closed when it
+// arrives, and it goes on when proceed is closed.
+func (c *cluster) holdCreate() (entered <-chan struct{}, proceed chan<- struct{}) {
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	c.failWith(func(verb string, _ any) error {
+		if verb == "create" {
+			close(arrived)
+			<-goOn
+		}
+		return nil
+	})
+	return arrived, goOn
+}
+
 func newCluster(t *testing.T, namespaces ...string) *cluster {
 	t.Helper()
 	scheme, err := kubernetes.Scheme()
