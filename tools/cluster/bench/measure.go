@@ -38,9 +38,10 @@ type Idle struct {
 	Seconds float64 `json:"seconds"`
 	// CPUPercent is of one core.
 	CPUPercent float64 `json:"cpuPercent"`
-	RSSBytes   int64   `json:"rssBytes"`
-	// PrivateBytes is the memory of RSSBytes that is not the shared binary.
-	PrivateBytes int64 `json:"privateBytes"`
+	// RSSBytes counts pages that processes share once for each of them.
+	RSSBytes int64 `json:"rssBytes"`
+	// ProportionalBytes is what the cluster takes of the machine.
+	ProportionalBytes int64 `json:"proportionalBytes"`
 }
 
 const (
@@ -210,7 +211,7 @@ func watchIdle(ctx context.Context, cluster *clustertest.Cluster, client kuberne
 	used := total(after.Components).CPUSeconds - total(before.Components).CPUSeconds
 	idle.CPUPercent = 100 * used / idle.Seconds
 	idle.RSSBytes = total(after.Components).RSSBytes
-	idle.PrivateBytes, err = privateMemory(cluster.Cmd.Process.Pid)
+	idle.ProportionalBytes, err = proportionalMemory(cluster.Cmd.Process.Pid)
 	return idle, err
 }
 

@@ -15,10 +15,10 @@ type Result struct {
 
 // Budgets of the design, on an idle machine with two cores.
 const (
-	podReadyBudget = 3.0   // seconds
-	stopBudget     = 2.0   // seconds
-	idleCPUBudget  = 5.0   // percent of a core
-	idleRSSBudget  = 700.0 // MiB
+	podReadyBudget   = 3.0   // seconds
+	stopBudget       = 2.0   // seconds
+	idleCPUBudget    = 5.0   // percent of a core
+	idleMemoryBudget = 700.0 // MiB
 )
 
 // WriteTable prints medians, with smallest and largest, beside the budgets.
@@ -48,8 +48,8 @@ func (r Result) WriteTable(w io.Writer) error {
 	}
 	if idle := r.Runs[0].Idle; idle != nil {
 		fmt.Fprintf(table, "idle CPU over %.0f s, %% of a core\t%.1f\t\t\t%.1f\n", idle.Seconds, idle.CPUPercent, idleCPUBudget)
-		fmt.Fprintf(table, "idle RSS, MiB\t%.0f\t\t\t%.0f\n", mib(idle.RSSBytes), idleRSSBudget)
-		fmt.Fprintf(table, "idle RSS without the binary's pages, MiB\t%.0f\t\t\t\n", mib(idle.PrivateBytes))
+		fmt.Fprintf(table, "idle memory (PSS), MiB\t%.0f\t\t\t%.0f\n", mib(idle.ProportionalBytes), idleMemoryBudget)
+		fmt.Fprintf(table, "idle RSS, the binary's pages %d times, MiB\t%.0f\t\t\t\n", len(r.Runs[0].Components), mib(idle.RSSBytes))
 	}
 	return table.Flush()
 }

@@ -21,6 +21,10 @@ import (
 type Policy struct {
 	ClusterRoles        []rbacv1.ClusterRole
 	ClusterRoleBindings []rbacv1.ClusterRoleBinding
+	// Roles and RoleBindings name their namespaces, which kube-apiserver makes as
+	// soon as it serves.
+	Roles        []rbacv1.Role
+	RoleBindings []rbacv1.RoleBinding
 }
 
 // controllerRolePrefix begins the names of the roles that Kubernetes means for
@@ -46,19 +50,36 @@ const policyWriters = 4
 // apply makes what is missing. What is missing after an error is left to
 // kube-apiserver: the first error ends the head start, not the boot.
 func (p Policy) apply(ctx context.Context, client kubernetes.Interface) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(policyWriters)
+	rbac := client.RbacV1()
+	var create []func(context.Context) error
 	for i := range p.ClusterRoles {
-		group.Go(func() error {
-			_, err := client.RbacV1().ClusterRoles().Create(ctx, &p.ClusterRoles[i], metav1.CreateOptions{})
-			return ignoreExisting(err)
+		create = append(create, func(ctx context.Context) error {
+			_, err := rbac.ClusterRoles().Create(ctx, &p.ClusterRoles[i], metav1.CreateOptions{})
+			return err
 		})
 	}
 	for i := range p.ClusterRoleBindings {
-		group.Go(func() error {
-			_, err := client.RbacV1().ClusterRoleBindings().Create(ctx, &p.ClusterRoleBindings[i], metav1.CreateOptions{})
-			return ignoreExisting(err)
+		create = append(create, func(ctx context.Context) error {
+			_, err := rbac.ClusterRoleBindings().Create(ctx, &p.ClusterRoleBindings[i], metav1.CreateOptions{})
+			return err
 		})
+	}
+	for i := range p.Roles {
+		create = append(create, func(ctx context.Context) error {
+			_, err := rbac.Roles(p.Roles[i].Namespace).Create(ctx, &p.Roles[i], metav1.CreateOptions{})
+			return err
+		})
+	}
+	for i := range p.RoleBindings {
+		create = append(create, func(ctx context.Context) error {
+			_, err := rbac.RoleBindings(p.RoleBindings[i].Namespace).Create(ctx, &p.RoleBindings[i], metav1.CreateOptions{})
+			return err
+		})
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(policyWriters)
+	for _, one := range create {
+		group.Go(func() error { return ignoreExisting(one(ctx)) })
 	}
 	return group.Wait()
 }

@@ -111,7 +111,7 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 		control.nodeIsUp()
 		return in.await("node ready", func() error { return waitNodeReady(ctx, client) })
 	})
-	roles := make(chan struct{})
+	roles, loaded, complete := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	group.Go(func() error {
 		policy := in.policy()
 		if err := in.await("roles", func() error {
@@ -120,26 +120,38 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 			return err
 		}
 		close(roles)
-		return in.await("bootstrap policy", func() error {
+		if err := in.await("bootstrap policy", func() error {
 			if err := policy.apply(ctx, client); err != nil {
 				in.log.Info("bootstrap policy is left to kube-apiserver", "error", err)
+				return passed(ctx, complete)
 			}
 			return nil
-		})
+		}); err != nil {
+			return err
+		}
+		if err := passed(ctx, loaded); err != nil {
+			return err
+		}
+		// The scheduler asks for no more than its roles, and the machine is idle
+		// until kube-apiserver begins with its own.
+		return in.bring(ctx, scheduler)
 	})
 	group.Go(func() error {
 		if err := in.load(s, manager, scheduler); err != nil {
 			return err
 		}
+		close(loaded)
 		if err := in.await("kube-apiserver complete", func() error { return api.Complete(ctx) }); err != nil {
 			return err
 		}
-		select {
-		case <-roles:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		close(complete)
+		if err := passed(ctx, roles); err != nil {
+			return err
 		}
-		return in.startControllers(ctx, manager, scheduler, client)
+		// The controller manager serves no port to ask. It works when the default
+		// namespace has its ServiceAccount, without which no pod is admitted.
+		manager.Probe = func(ctx context.Context) error { return defaultServiceAccount(ctx, client) }
+		return in.bring(ctx, manager)
 	})
 	if err := group.Wait(); err != nil {
 		return err
@@ -147,14 +159,14 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 	return in.ready()
 }
 
-func (in *initProcess) startControllers(ctx context.Context, manager, scheduler *controlplane.Component, client kubernetes.Interface) error {
-	// Neither serves a port to ask. The controller manager works when the
-	// default namespace has its ServiceAccount, without which no pod is admitted.
-	manager.Probe = func(ctx context.Context) error { return defaultServiceAccount(ctx, client) }
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return in.bring(ctx, manager) })
-	group.Go(func() error { return in.bring(ctx, scheduler) })
-	return group.Wait()
+// passed waits until the milestone is passed.
+func passed(ctx context.Context, milestone <-chan struct{}) error {
+	select {
+	case <-milestone:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // load starts components that wait, loaded, until bring lets them go on.

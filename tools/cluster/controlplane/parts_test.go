@@ -36,7 +36,7 @@ func TestFlags(t *testing.T) {
 		args, want, mustNot []string
 	}{
 		"etcd": {etcdArgs(s),
-			[]string{"--unsafe-no-fsync", "--heartbeat-interval=10", "--election-timeout=50", "--listen-client-urls=unix://" + s.DataDir + "/e.sock"},
+			[]string{"--unsafe-no-fsync", "--heartbeat-interval=25", "--election-timeout=125", "--listen-client-urls=unix://" + s.DataDir + "/e.sock"},
 			// Pods in the node's network would reach it.
 			[]string{"127.0.0.1", "0.0.0.0"}},
 		"kube-apiserver": {apiServerArgs(s),

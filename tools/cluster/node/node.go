@@ -57,6 +57,8 @@ type Options struct {
 	// Images are what pods can run; the control API replaces rows. Default an
 	// empty table.
 	Images *image.Table
+	// ContainerInit is as in process.Options. Default nil.
+	ContainerInit []byte
 	// PodCIDR is where pods get their addresses. Default 10.244.0.0/16.
 	PodCIDR netip.Prefix
 	// ServiceCIDR must be that of the API server. Default 10.96.0.0/16.
@@ -158,6 +160,8 @@ func (n *node) start(ctx context.Context) error {
 		Network:    podNetwork{n.pods},
 		StreamAddr: "127.0.0.1:0",
 		Logger:     n.options.Logger,
+
+		ContainerInit: n.options.ContainerInit,
 	})
 	if err != nil {
 		return fmt.Errorf("make container runtime: %w", err)

@@ -70,10 +70,17 @@ func upstream(command func() *cobra.Command) func([]string) {
 
 // bootstrapPolicy is what kube-apiserver's start hook would make.
 func bootstrapPolicy() boot.Policy {
-	return boot.Policy{
+	policy := boot.Policy{
 		ClusterRoles:        append(bootstrappolicy.ClusterRoles(), bootstrappolicy.ControllerRoles()...),
 		ClusterRoleBindings: append(bootstrappolicy.ClusterRoleBindings(), bootstrappolicy.ControllerRoleBindings()...),
 	}
+	for _, roles := range bootstrappolicy.NamespaceRoles() {
+		policy.Roles = append(policy.Roles, roles...)
+	}
+	for _, bindings := range bootstrappolicy.NamespaceRoleBindings() {
+		policy.RoleBindings = append(policy.RoleBindings, bindings...)
+	}
+	return policy
 }
 
 // begin is the start of every component.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -14,6 +17,19 @@ import (
 	"stormgate.internal/tools/cluster/image"
 	"stormgate.internal/tools/cluster/node"
 )
+
+//go:embed embedded
+var embedded embed.FS
+
+// containerInit returns the program that becomes each container's, or nil if it
+// was not built in.
+func containerInit() ([]byte, error) {
+	program, err := embedded.ReadFile("embedded/container-init")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return program, err
+}
 
 // newNodeCommand is the part that runs beside the control plane; its flags are
 // the launcher's business (see boot.newNode).
@@ -37,6 +53,9 @@ func newNodeCommand() *cobra.Command {
 			}
 			if options.Images, err = readImages(images); err != nil {
 				return err
+			}
+			if options.ContainerInit, err = containerInit(); err != nil {
+				return fmt.Errorf("read the container init: %w", err)
 			}
 			options.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 			ctx, stop := signal.NotifyContext(command.Context(), unix.SIGTERM)

@@ -187,7 +187,7 @@ func (r *Runtime) start(ctx context.Context, c *container) (_ *process, err erro
 			log.close()
 		}
 	}()
-	p, err := spawn(ctx, l)
+	p, err := r.spawn(ctx, l)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ const (
 	// portsAnnotation is where the kubelet keeps a container's declared ports.
 	portsAnnotation = "io.kubernetes.container.ports"
 	// listenPatience is how long awaitListening waits at most.
-	listenPatience = 200 * time.Millisecond
+	listenPatience = 500 * time.Millisecond
 	listenInterval = 3 * time.Millisecond
 )
 

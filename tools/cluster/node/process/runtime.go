@@ -44,6 +44,11 @@ type Options struct {
 	Images *image.Table
 	// Network gives each pod its network namespace. Required.
 	Network Network
+	// ContainerInit is the program that becomes each container's: an executable
+	// whose main calls containerinit.Main. Nil means this very program, which
+	// must then do so (see ContainerInitMain) and whose package initialisation
+	// each start of a container pays for.
+	ContainerInit []byte
 	// StreamAddr is where exec, attach and port-forward sessions are served to
 	// the kubelet; "127.0.0.1:0" when empty.
 	StreamAddr string
@@ -58,6 +63,7 @@ type Runtime struct {
 	log     *slog.Logger
 	ids     idMaps
 	rootDir string // mount point of all containers' roots, each in its own mount namespace
+	init    string // path of the container init
 	events  broadcaster
 	streams *streamServer
 	// listenPatience is the constant of that name but in tests.
@@ -76,8 +82,9 @@ var (
 )
 
 // ContainerInitMain is the entry of a container's first process. The main
-// function of each program that makes a Runtime must call it first thing when
-// its first argument is "container-init"; it does not return.
+// function of a program that makes a Runtime without Options.ContainerInit must
+// call it first thing when its first argument is "container-init"; it does not
+// return.
 func ContainerInitMain() {
 	containerinit.Main()
 }
@@ -115,6 +122,9 @@ func New(options Options) (*Runtime, error) {
 	}
 	var err error
 	if r.ids, err = readIDMaps(); err != nil {
+		return nil, err
+	}
+	if r.init, err = placeInit(options.Root, options.ContainerInit); err != nil {
 		return nil, err
 	}
 	if r.streams, err = serveStreams(options.StreamAddr, r); err != nil {

@@ -267,7 +267,7 @@ func (r *Runtime) startPause() (*process, error) {
 	l := &launch{cloneFlags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
 	l.spec.Root = containerinit.Root{MountPoint: r.rootDir, Readonly: true, WorkingDir: "/"}
 	l.spec.Process = containerinit.Process{Pause: true}
-	p, err := spawn(context.Background(), l)
+	p, err := r.spawn(context.Background(), l)
 	if err == nil {
 		p.close()
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -54,11 +55,28 @@ type joined struct {
 	flags int
 }
 
-// startInit starts this program's container init with the given descriptors.
-func startInit(files []*os.File, cloneFlags uintptr, pid *os.File) (*process, error) {
+// placeInit makes the container init a file below root and returns its path; that
+// of this program if there is none.
+func placeInit(root string, program []byte) (string, error) {
+	if program == nil {
+		return "/proc/self/exe", nil
+	}
+	// A process that some other goroutine starts meanwhile would hold the file
+	// open for writing until its own exec, and the kernel executes no such file.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	path := filepath.Join(root, "container-init")
+	if err := os.WriteFile(path, program, 0o500); err != nil {
+		return "", fmt.Errorf("place the container init: %w", err)
+	}
+	return path, nil
+}
+
+// startInit starts the container init at path with the given descriptors.
+func startInit(path string, files []*os.File, cloneFlags uintptr, pid *os.File) (*process, error) {
 	var child *os.Process
 	start := func() (err error) {
-		child, err = os.StartProcess("/proc/self/exe", []string{containerinit.Command, containerinit.Command}, &os.ProcAttr{
+		child, err = os.StartProcess(path, []string{containerinit.Command, containerinit.Command}, &os.ProcAttr{
 			Dir:   "/",
 			Env:   []string{"GOMAXPROCS=1"}, // of the init itself; the program gets its own
 			Files: files,
@@ -95,7 +113,7 @@ func reap(child *os.Process) *process {
 
 // spawn starts a process and returns when its program runs, or with the
 // reason why it does not, be it that ctx has ended.
-func spawn(ctx context.Context, l *launch) (_ *process, err error) {
+func (r *Runtime) spawn(ctx context.Context, l *launch) (_ *process, err error) {
 	var files, ours []*os.File // the child's, and those to close on failure
 	defer func() {
 		if err != nil {
@@ -118,7 +136,7 @@ func spawn(ctx context.Context, l *launch) (_ *process, err error) {
 		files = append(files, j.file)
 		l.spec.Namespaces = append(l.spec.Namespaces, containerinit.Namespace{FD: containerinit.ControlFD + 1 + i, Type: j.flags})
 	}
-	p, err := startInit(files, l.cloneFlags, l.pid)
+	p, err := startInit(r.init, files, l.cloneFlags, l.pid)
 	closeFiles(append(streams, theirs))
 	if err != nil {
 		return nil, fmt.Errorf("start process: %w", err)
