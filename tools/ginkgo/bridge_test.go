@@ -73,6 +73,20 @@ func TestShardWithoutSpecsFails(t *testing.T) {
 	}
 }
 
+// Specs are told apart by text, and texts go to other processes, to Ginkgo as
+// expressions and into XML.
+func TestOddTexts(t *testing.T) {
+	ran := 0
+	for index := range 2 {
+		o := shard{sample: "odd texts", index: index, total: 2}.run(t)
+		wantExit(t, o, 0)
+		ran += len(o.cases())
+	}
+	if ran != 4 {
+		t.Errorf("test.xml files have %d cases, want 4", ran)
+	}
+}
+
 // Each of these would otherwise be green without having tested anything, or
 // with specs lost between shards.
 func TestRunsThatProveNothingFail(t *testing.T) {
@@ -92,6 +106,11 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"filter that matches nothing", shard{sample: "varied", filter: "bananas"}, "no spec of the suite matches --test_filter=bananas"},
 		{"filter that is no expression", shard{sample: "varied", filter: "a("}, "read --test_filter=a( as a regular expression"},
 		{"label filter that matches nothing", shard{sample: "labels", args: []string{"-ginkgo.label-filter=nonesuch"}}, "matches -ginkgo.label-filter=nonesuch"},
+		{"repeated in one process", shard{sample: "varied", args: []string{"-test.count=3"}}, "-test.count=3 has no effect on a Ginkgo suite; use --runs_per_test"},
+		{"benchmarks", shard{sample: "varied", args: []string{"-test.bench=."}}, "-test.bench=. has no effect"},
+		{"another kind of parallel", shard{sample: "varied", args: []string{"-ginkgo.parallel.total=2"}}, "use shard_count"},
+		{"shuffle that is no number", shard{sample: "varied", args: []string{"-test.shuffle=well"}}, "-shuffle=well"},
+		{"no timings", shard{sample: "varied", environment: []string{timingsVariable + "=/nonexistent/x.timings.json"}}, "read timings: open /nonexistent"},
 		{"shard index out of range", shard{sample: "varied", index: 2, total: 2}, "TEST_SHARD_INDEX: 2 is not below TEST_TOTAL_SHARDS=2"},
 		{"status file that can't be touched", shard{sample: "varied", total: 2, environment: []string{"TEST_SHARD_STATUS_FILE=/nonexistent/status"}}, "/nonexistent/status"},
 		{"no time left", shard{sample: "setup hangs", environment: []string{"TEST_TIMEOUT=1"}}, "deadline exceeded"},
@@ -158,46 +177,6 @@ func TestFilterLeavesOtherShardsIdle(t *testing.T) {
 	}
 }
 
-// What the digest says to run again must be what failed, with the steps that an
-// Ordered container needs.
-func TestRerunCommand(t *testing.T) {
-	for sample, want := range map[string]string{
-		"failing":      `tools/bazel test //e2e:sample_test --test_filter='^outcomes, bad$|^outcomes, panics$' --test_sharding_strategy=disabled`,
-		"failing step": `tools/bazel test //e2e:sample_test --test_filter='^story \(long\)( |$)' --test_sharding_strategy=disabled`,
-		"before suite": `tools/bazel test //e2e:sample_test`,
-	} {
-		o := shard{sample: sample}.run(t)
-		wantExit(t, o, 1)
-		last := o.log[strings.LastIndex(strings.TrimSpace(o.log), "\n")+1:]
-		if last != "run again: "+want+"\n" {
-			t.Errorf("%s: the log ends with %q", sample, last)
-		}
-	}
-	again := shard{sample: "failing step", filter: `^story \(long\)( |$)`}.run(t)
-	wantExit(t, again, 1)
-	if !slices.Equal(again.trace, []string{"story (long) begins"}) {
-		t.Errorf("running it again ran %q", again.trace)
-	}
-	outside := shard{sample: "failing", environment: []string{"TEST_TARGET="}}.run(t)
-	wantLog(t, outside, "run again: go test -run '^outcomes, bad$|^outcomes, panics$'")
-}
-
-func TestDigestIsAScreenful(t *testing.T) {
-	for _, sample := range []string{"failing", "many failures"} {
-		o := shard{sample: sample}.run(t)
-		_, digest, found := strings.Cut(o.log, "--- FAILED: //e2e:sample_test: ")
-		if !found {
-			t.Fatalf("no digest:\n%s", o.log)
-		}
-		if lines := strings.Count(digest, "\n"); lines > digestLines {
-			t.Errorf("%s: the digest has %d lines:\n%s", sample, lines, digest)
-		}
-		if !strings.Contains(digest, "samples_test.go:") {
-			t.Errorf("the digest has no location:\n%s", digest)
-		}
-	}
-}
-
 func TestResults(t *testing.T) {
 	o := shard{sample: "failing", index: 0, total: 1, args: []string{"-test.v"}}.run(t)
 	wantExit(t, o, 1)
@@ -258,8 +237,8 @@ func TestFailuresOutsideSpecs(t *testing.T) {
 
 func TestInfrastructureFailure(t *testing.T) {
 	o := shard{sample: "setup blames infrastructure"}.run(t)
-	wantExit(t, o, 1)
-	wantLog(t, o, "--- INFRASTRUCTURE FAILURE, no verdict on the code: //e2e:sample_test")
+	wantExit(t, o, ExitInfrastructure)
+	wantLog(t, o, "--- INFRASTRUCTURE FAILURE, no verdict on the code: //e2e:sample_test: none of 1 specs ran")
 	content, err := os.ReadFile(filepath.Join(o.dir, "infrastructure"))
 	if err != nil {
 		t.Fatal(err)
@@ -271,12 +250,13 @@ func TestInfrastructureFailure(t *testing.T) {
 		t.Errorf("test case: %+v", c)
 	}
 	lost := shard{sample: "cluster lost"}.run(t)
-	wantExit(t, lost, 1)
+	wantExit(t, lost, ExitInfrastructure)
 	wantLog(t, lost, "--- INFRASTRUCTURE FAILURE", "connection refused", "etcd died")
 	if content, _ := os.ReadFile(filepath.Join(lost.dir, "infrastructure")); string(content) != "kube-apiserver\netcd died\n" {
 		t.Errorf("file for Bazel: %q", content)
 	}
 	other := shard{sample: "setup fails"}.run(t)
+	wantExit(t, other, ExitFailure)
 	if _, err := os.Stat(filepath.Join(other.dir, "infrastructure")); err == nil {
 		t.Error("a product failure was reported as one of the infrastructure")
 	}
@@ -301,20 +281,6 @@ func TestHooks(t *testing.T) {
 	broken := shard{sample: "hooks fail"}.run(t)
 	wantExit(t, broken, 0)
 	wantLog(t, broken, "collect artifacts: disk full", "release: panic: cannot let go")
-}
-
-// A crash must not look like success to a reader of test.xml, nor to Bazel.
-func TestProcessThatExitsEarly(t *testing.T) {
-	o := shard{sample: "exits"}.run(t)
-	if c := o.testCase(t, "program starts"); c.Error != nil {
-		t.Errorf("spec before: %+v", c)
-	}
-	if c := o.testCase(t, "program leaves early"); c.Error == nil || !strings.Contains(c.Error.Message, "ended before") {
-		t.Errorf("spec that ended the process: %+v", c)
-	}
-	if _, err := os.Stat(filepath.Join(o.dir, "premature")); err != nil {
-		t.Errorf("premature exit file: %v", err)
-	}
 }
 
 // Previewing a suite in the process that runs it would lose these.
@@ -347,6 +313,39 @@ func TestFlags(t *testing.T) {
 	})
 	t.Run("verbose", func(t *testing.T) {
 		wantLog(t, shard{sample: "two containers", args: []string{"-test.v"}}.run(t), "Random Seed: 1", "samples_test.go:")
+	})
+	t.Run("random order", func(t *testing.T) {
+		orders := map[string]bool{}
+		for _, args := range [][]string{{"-test.shuffle=11"}, {"-test.shuffle=11"}, {"-ginkgo.randomize-all", "-ginkgo.seed=12"}, {"-test.shuffle=off"}} {
+			o := shard{sample: "in order", args: args}.run(t)
+			wantExit(t, o, 0)
+			orders[strings.Join(o.trace, ",")] = true
+			slices.Sort(o.trace)
+			if len(o.trace) != 9 || len(slices.Compact(o.trace)) != 9 {
+				t.Errorf("%q ran %q", args, o.trace)
+			}
+		}
+		if len(orders) != 3 || !orders["all 0,all 1,all 2,all 3,all 4,all 5,all 6,all 7,all 8"] {
+			t.Errorf("orders: %v", orders)
+		}
+		wantLog(t, shard{sample: "in order", args: []string{"-test.shuffle=11"}}.run(t), "[11] sample")
+	})
+	t.Run("environment", func(t *testing.T) {
+		o := shard{sample: "reads its environment", environment: []string{"FLAVOUR=apple=green"}}.run(t)
+		wantExit(t, o, 0)
+		if !slices.Equal(o.trace, []string{"apple=green"}) {
+			t.Errorf("ran %q", o.trace)
+		}
+	})
+	// The second attempt of --flaky_test_attempts is a new run with the same files.
+	t.Run("second attempt", func(t *testing.T) {
+		first := shard{sample: "fails once"}.run(t)
+		wantExit(t, first, ExitFailure)
+		second := shard{sample: "fails once", dir: first.dir}.run(t)
+		wantExit(t, second, 0)
+		if c := second.testCase(t, "luck comes the second time"); c.Failure != nil || c.Error != nil || len(second.cases()) != 1 {
+			t.Errorf("test.xml after the second attempt: %+v", second.cases())
+		}
 	})
 	t.Run("list", func(t *testing.T) {
 		o := shard{sample: "two containers", args: []string{"-test.list=tw"}}.run(t)

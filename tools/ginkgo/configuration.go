@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -18,9 +20,12 @@ import (
 // release: 15 s, or a quarter of a short budget.
 func reserve(budget time.Duration) time.Duration { return min(15*time.Second, budget/4) }
 
+// defaultSeed is the random seed under Bazel unless something else asks for one.
+const defaultSeed = 1
+
 // configuration is Ginkgo's, as Bazel and the flags of go test want it. Flags
 // that were given to Ginkgo by name (-ginkgo.seed=7) come first.
-func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.ReporterConfig) {
+func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.ReporterConfig, error) {
 	suite, reporter := ginkgo.GinkgoConfiguration()
 	given := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -30,7 +35,7 @@ func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.Re
 	case p.seed != 0: // --runs_per_test numbers its runs
 		suite.RandomSeed = p.seed
 	case p.target != "": // a verdict that is cached must not depend on the time of day
-		suite.RandomSeed = 1
+		suite.RandomSeed = defaultSeed
 	}
 	if !given["ginkgo.grace-period"] {
 		suite.GracePeriod = graceOfNode
@@ -52,7 +57,40 @@ func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.Re
 		reporter.NoColor = true // not a terminal
 	}
 	reporter.SilenceSkips = true // other shards' specs are not news
-	return suite, reporter
+	err := refuse(flags, suite)
+	if shuffle := flagValue(flags, "test.shuffle"); err == nil && shuffle != "" && shuffle != "off" {
+		suite.RandomizeAllSpecs = true
+		if shuffle != "on" {
+			if suite.RandomSeed, err = strconv.ParseInt(shuffle, 10, 64); err != nil {
+				err = fmt.Errorf("read -shuffle=%s: %w", shuffle, err)
+			}
+		}
+	}
+	return suite, reporter, err
+}
+
+// refuse complains about flags that would be without effect: a suite that was to
+// run ten times and ran once must not pass as one that ran ten times.
+func refuse(flags *flag.FlagSet, suite types.SuiteConfig) error {
+	for _, option := range []struct{ name, harmless, instead string }{
+		{"test.count", "1", "; use --runs_per_test"},
+		{"test.cpu", "", "; set GOMAXPROCS by --test_env"},
+		{"test.bench", "", ""},
+		{"test.fuzz", "", ""},
+		{"test.blockprofile", "", ""},
+		{"test.cpuprofile", "", ""},
+		{"test.memprofile", "", ""},
+		{"test.mutexprofile", "", ""},
+		{"test.trace", "", ""},
+	} {
+		if value := flagValue(flags, option.name); value != "" && value != option.harmless {
+			return fmt.Errorf("-%s=%s has no effect on a Ginkgo suite%s", option.name, value, option.instead)
+		}
+	}
+	if suite.ParallelTotal > 1 {
+		return errors.New("-ginkgo.parallel.total belongs to the ginkgo command; use shard_count")
+	}
+	return nil
 }
 
 // budget is what Bazel or go test allows in all; 0 stands for no limit.
@@ -147,10 +185,10 @@ func (f filter) selected(suite string, specs []spec) []spec {
 func focusOn(suite string, specs []spec) string {
 	texts := make([]string, 0, len(specs))
 	for _, s := range specs {
-		texts = append(texts, regexp.QuoteMeta(s.Text))
+		texts = append(texts, expressionFor(s.Text))
 	}
 	slices.Sort(texts)
-	return "^" + regexp.QuoteMeta(suite) + " (?:" + strings.Join(slices.Compact(texts), "|") + ")$"
+	return "^" + expressionFor(suite) + " (?:" + strings.Join(slices.Compact(texts), "|") + ")$"
 }
 
 // rerunFilter is a --test_filter for these specs. A step of an Ordered
@@ -162,14 +200,34 @@ func rerunFilter(specs []spec) string {
 		if s.Ordered {
 			text, end = s.top().Text, "( |$)"
 		}
-		quoted := regexp.QuoteMeta(text)
-		if strings.ContainsAny(quoted, "\n\r\t") {
-			quoted = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(quoted)
-		}
-		alternatives = append(alternatives, "^"+quoted+end)
+		alternatives = append(alternatives, "^"+expressionFor(text)+end)
 	}
 	slices.Sort(alternatives)
 	return strings.Join(slices.Compact(alternatives), "|")
+}
+
+// expressionFor matches this text, and is one line that can be printed. What is
+// not UTF-8 stands for itself as U+FFFD, as which regexp reads it.
+func expressionFor(text string) string {
+	var expression strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			expression.WriteString(regexp.QuoteMeta(string(r)))
+		} else {
+			fmt.Fprintf(&expression, `\x{%x}`, r)
+		}
+	}
+	return expression.String()
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9@%+=:,./_~-]+$`)
+
+// shellWord quotes text only where a POSIX shell would take it apart.
+func shellWord(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return shellQuote(text)
 }
 
 // shellQuote makes one word of text for a POSIX shell.

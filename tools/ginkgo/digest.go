@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -11,40 +13,54 @@ const digestLines = 20
 // digest says in a screenful what failed, where, and how to run it again. Its
 // last line is the command.
 func (r *run) digest() string {
-	var bad []testCase
-	total := 0
+	var bad []testCase // the ones to tell: what the process died of, then what failed
+	lost, total := 0, 0
 	for _, c := range r.results.cases() {
-		if c.spec.Text != "" {
+		if c.isSpec() {
 			total++
 		}
-		if c.bad() {
+		switch {
+		case c.Kind == kindLost:
+			lost++
+		case c.Kind == kindProcess:
+			bad = slices.Insert(bad, 0, c)
+		case c.bad():
 			bad = append(bad, c)
 		}
 	}
-	head := fmt.Sprintf("--- FAILED: %s", r.title())
-	if r.infrastructure {
-		head = fmt.Sprintf("--- INFRASTRUCTURE FAILURE, no verdict on the code: %s", r.title())
+	head := "--- FAILED: " + r.title()
+	if r.results.blamed() != nil {
+		head = "--- INFRASTRUCTURE FAILURE, no verdict on the code: " + r.title()
 	}
-	if total > 0 {
-		head += fmt.Sprintf(": %d of %d specs", len(specsIn(bad)), total)
+	switch failed := len(specsIn(bad)); {
+	case total == 0:
+	case failed == 0 && r.results.nothingRan():
+		head += fmt.Sprintf(": none of %d specs ran", total)
+	default:
+		head += fmt.Sprintf(": %d of %d specs", failed, total)
+		if lost > 0 {
+			head += fmt.Sprintf(", %d more never began", lost)
+		}
 	}
 
 	tail := []string{}
 	if r.bazel.outputsDir != "" {
-		tail = append(tail, "artifacts: test.outputs, beside this log")
+		where := "test.outputs, beside this log"
+		if r.bazel.target != "" {
+			where = filepath.Join("bazel-testlogs", r.bazel.logsFolder(), "test.outputs")
+		}
+		tail = append(tail, "artifacts: "+where)
 	}
-	if command := r.rerunCommand(bad); command != "" {
-		tail = append(tail, "run again: "+command)
-	}
+	tail = append(tail, "run again: "+r.rerunCommand(bad))
 
 	body := []string{}
 	room := digestLines - 1 - len(tail)
 	for i, c := range bad {
 		left := len(bad) - i
-		lines := firstLines(c.message, max(1, min(10, room/left-1)), 160)
-		block := []string{"  " + printable(c.name)}
-		if c.at.File != "" {
-			block = []string{"  " + c.at.location() + " " + printable(c.name)}
+		lines := firstLines(c.Message, max(1, min(10, room/left-1)), 160)
+		block := []string{"  " + oneLine(c.Name)}
+		if c.At.File != "" {
+			block = []string{"  " + c.At.location() + " " + oneLine(c.Name)}
 		}
 		for _, line := range lines {
 			block = append(block, "      "+line)
@@ -66,8 +82,8 @@ func (r *run) digest() string {
 func specsIn(cases []testCase) []spec {
 	var specs []spec
 	for _, c := range cases {
-		if c.spec.Text != "" {
-			specs = append(specs, c.spec)
+		if c.isSpec() {
+			specs = append(specs, c.Spec)
 		}
 	}
 	return specs
@@ -77,19 +93,25 @@ func specsIn(cases []testCase) []spec {
 const manySpecs = 5
 
 // rerunCommand runs the failed specs again, and only them: unsharded, since
-// every shard but theirs would have nothing to do.
+// every shard but theirs would have nothing to do. If a process died, that is
+// the spec that it died in.
 func (r *run) rerunCommand(bad []testCase) string {
 	specs := specsIn(bad)
-	whole := len(specs) == 0 || len(specs) > manySpecs || len(specs) < len(bad) // no spec alone to blame
+	blameless := slices.ContainsFunc(bad, func(c testCase) bool { return !c.isSpec() && c.Kind != kindProcess })
+	whole := len(specs) == 0 || len(specs) > manySpecs || blameless // no spec alone to blame
 	if r.bazel.target == "" {
-		if whole {
-			return "go test"
+		command := "go test"
+		if !whole {
+			command += " -run " + shellQuote(rerunFilter(specs))
 		}
-		return "go test -run " + shellQuote(rerunFilter(specs))
+		return command + fmt.Sprintf(" -ginkgo.seed=%d", r.suite.RandomSeed)
 	}
-	command := r.options.Bazel + " test " + r.bazel.target
-	if whole {
-		return command
+	command := r.options.Bazel + " test " + shellWord(r.bazel.target)
+	if !whole {
+		command += " --test_filter=" + shellQuote(rerunFilter(specs)) + " --test_sharding_strategy=disabled"
 	}
-	return command + " --test_filter=" + shellQuote(rerunFilter(specs)) + " --test_sharding_strategy=disabled"
+	if r.suite.RandomSeed != defaultSeed {
+		command += fmt.Sprintf(" --test_arg=-ginkgo.seed=%d", r.suite.RandomSeed)
+	}
+	return command
 }

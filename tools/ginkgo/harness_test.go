@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // shard is one process of a sample suite, run with the environment that Bazel
@@ -20,6 +22,7 @@ type shard struct {
 	filter       string
 	environment  []string // more of it, NAME=value
 	args         []string
+	dir          string // of an earlier attempt; default: a new one
 }
 
 type outcome struct {
@@ -33,8 +36,11 @@ type outcome struct {
 // prepare makes the process; wait starts nothing and judges nothing.
 func (s shard) prepare(t *testing.T) (*exec.Cmd, *bytes.Buffer, string) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "outputs"), 0o700); err != nil {
+	dir := s.dir
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "outputs"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	binary, err := os.Executable()
@@ -66,6 +72,8 @@ func (s shard) prepare(t *testing.T) (*exec.Cmd, *bytes.Buffer, string) {
 			"TEST_SHARD_STATUS_FILE="+filepath.Join(dir, "status"))
 	}
 	command.Env = append(command.Env, s.environment...)
+	// As Bazel's test-setup.sh does: signals go to the whole group.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var log bytes.Buffer
 	command.Stdout, command.Stderr = &log, &log
 	return command, &log, dir
@@ -93,6 +101,62 @@ func concluded(t *testing.T, command *exec.Cmd, err error, log *bytes.Buffer, di
 		}
 	}
 	return result
+}
+
+// process is a shard that is under way.
+type process struct {
+	*exec.Cmd
+	ended chan error
+	log   *bytes.Buffer
+	dir   string
+}
+
+// start begins a shard and returns when its trace has the line.
+func (s shard) start(t *testing.T, line string) process {
+	t.Helper()
+	command, log, dir := s.prepare(t)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := process{command, make(chan error, 1), log, dir}
+	go func() { p.ended <- command.Wait() }()
+	for {
+		content, _ := os.ReadFile(filepath.Join(dir, "trace"))
+		if strings.Contains(string(content), line) {
+			return p
+		}
+		select {
+		case err := <-p.ended:
+			t.Fatalf("the shard ended before it left %q: %v\n%s", line, err, log)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (p process) end(t *testing.T) outcome {
+	t.Helper()
+	return concluded(t, p.Cmd, <-p.ended, p.log, p.dir)
+}
+
+// file is what the shard left at a path in its directory.
+func (o outcome) file(t *testing.T, path ...string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(append([]string{o.dir}, path...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func (o outcome) property(name string) string {
+	for _, suite := range o.report.Suites {
+		for _, p := range suite.Properties {
+			if p.Name == name {
+				return p.Value
+			}
+		}
+	}
+	return ""
 }
 
 func (o outcome) cases() []xmlCase {

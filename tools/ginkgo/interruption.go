@@ -19,7 +19,11 @@ const (
 	skipCleanup  = 5 * time.Second  // then no further cleanup nodes
 	abandonSpecs = 9 * time.Second  // then Ginkgo is not waited for any more
 	endOfHooks   = 13 * time.Second // then collecting and releasing end, finished or not
+	endOfRunner  = 14 * time.Second // then the process that runs the specs is killed
 )
+
+// hookLimit bounds Collect and Release where no timeout is nearer.
+const hookLimit = time.Minute
 
 var errTerminated = errors.New("terminated by signal")
 

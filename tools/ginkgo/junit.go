@@ -12,6 +12,9 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 )
 
+// seedProperty marks a test.xml as the bridge's.
+const seedProperty = "ginkgo.seed"
+
 // outputLimit is how much of a spec's output goes into test.xml, in bytes; the
 // whole is in the log.
 const outputLimit = 256 << 10
@@ -69,18 +72,28 @@ type xmlText struct {
 	Text string `xml:",chardata"`
 }
 
-// testCase is one line of the results, whatever it comes from.
+// testCase is one line of the results, whatever it comes from. Its fields are
+// exported for encoding/gob.
 type testCase struct {
-	name     string
-	at       level // where it failed, or else where it is
-	duration time.Duration
-	verdict  verdict
-	kind     string // of a failure: failed, panicked, timedout, infrastructure, ...
-	message  string // of a failure or a skip
-	details  string
-	output   string
-	spec     spec // zero for what is not a spec
+	Name     string
+	At       level // where it failed, or else where it is
+	Began    time.Time
+	Duration time.Duration
+	Verdict  verdict
+	Kind     string // of a failure: failed, panicked, timedout, infrastructure, ...
+	Message  string // of a failure or a skip
+	Details  string
+	Output   string
+	Spec     spec // zero for what is not a spec
 }
+
+// Kinds of failure that Ginkgo has no word for.
+const (
+	kindLost           = "lost"      // never began
+	kindCutShort       = "cut short" // began and never ended
+	kindProcess        = "process"   // the process ended before its time
+	kindInfrastructure = "infrastructure"
+)
 
 type verdict int
 
@@ -91,42 +104,45 @@ const (
 	errored // it did not come to an assertion
 )
 
-func (c testCase) bad() bool { return c.verdict == failed || c.verdict == errored }
+func (c testCase) bad() bool { return c.Verdict == failed || c.Verdict == errored }
+
+func (c testCase) isSpec() bool { return c.Spec.Leaf.File != "" }
 
 // caseOf translates Ginkgo's report of a spec or of a suite-level node.
 func caseOf(r types.SpecReport) testCase {
 	c := testCase{
-		name:     r.FullText(),
-		at:       levelOf(r.LeafNodeText, r.LeafNodeLocation, nil),
-		duration: r.RunTime,
-		output:   outputOf(r),
+		Name:     r.FullText(),
+		At:       levelOf(r.LeafNodeText, r.LeafNodeLocation, nil),
+		Began:    r.StartTime,
+		Duration: r.RunTime,
+		Output:   outputOf(r),
 	}
 	if r.LeafNodeType.Is(types.NodeTypeIt) {
-		c.spec = specOf(r)
+		c.Spec = specOf(r)
 	} else {
-		c.name = strings.TrimSpace(fmt.Sprintf("[%s] %s", r.LeafNodeType, r.LeafNodeText))
+		c.Name = strings.TrimSpace(fmt.Sprintf("[%s] %s", r.LeafNodeType, r.LeafNodeText))
 	}
 	switch {
 	case r.State.Is(types.SpecStatePassed):
 	case r.State.Is(types.SpecStatePending):
-		c.verdict, c.message = skipped, "pending"
+		c.Verdict, c.Message = skipped, "pending"
 	case r.State.Is(types.SpecStateSkipped):
-		c.verdict, c.message = skipped, firstOf(r.Failure.Message, "not run")
+		c.Verdict, c.Message = skipped, firstOf(r.Failure.Message, "not run")
 	default:
-		c.verdict, c.kind = errored, r.State.String()
+		c.Verdict, c.Kind = errored, r.State.String()
 		if r.State.Is(types.SpecStateFailed | types.SpecStateTimedout) {
-			c.verdict = failed
+			c.Verdict = failed
 		}
-		c.message = r.Failure.Message
+		c.Message = r.Failure.Message
 		if r.Failure.ForwardedPanic != "" {
-			c.message = strings.TrimSpace(c.message + "\n" + r.Failure.ForwardedPanic)
+			c.Message = strings.TrimSpace(c.Message + "\n" + r.Failure.ForwardedPanic)
 		}
-		c.details = fmt.Sprintf("%s\n%s\n%s", c.message, r.Failure.Location, r.Failure.Location.FullStackTrace)
+		c.Details = fmt.Sprintf("%s\n%s\n%s", c.Message, r.Failure.Location, r.Failure.Location.FullStackTrace)
 		if r.Failure.Location.FileName != "" {
-			c.at = levelOf("", r.Failure.Location, nil)
+			c.At = levelOf("", r.Failure.Location, nil)
 		}
 		for _, more := range r.AdditionalFailures {
-			c.details += fmt.Sprintf("\nthen, %s: %s\n%s\n", more.State, more.Failure.Message, more.Failure.Location)
+			c.Details += fmt.Sprintf("\nthen, %s: %s\n%s\n", more.State, more.Failure.Message, more.Failure.Location)
 		}
 	}
 	return c
@@ -151,30 +167,30 @@ func render(name, className string, started time.Time, elapsed time.Duration, pr
 		Properties: properties,
 	}
 	for _, c := range cases {
-		at := c.at
-		if c.spec.Text != "" {
-			at = c.spec.Leaf // where the spec is, not where it failed
+		at := c.At
+		if c.isSpec() {
+			at = c.Spec.Leaf // where the spec is, not where it failed
 		}
 		out := xmlCase{
-			Name:      printable(c.name),
+			Name:      printable(c.Name),
 			ClassName: printable(className),
 			File:      printable(sourcePath(at.File)),
 			Line:      at.Line,
-			Time:      seconds(c.duration),
+			Time:      seconds(c.Duration),
 		}
-		if c.output != "" {
-			out.Output = &xmlText{Text: printable(shorten(c.output, outputLimit))}
+		if c.Output != "" {
+			out.Output = &xmlText{Text: printable(shorten(c.Output, outputLimit))}
 		}
 		suite.Tests++
 		problem := &xmlProblem{
-			Message: strings.Join(firstLines(c.message, 3, 300), "\n"),
-			Type:    c.kind,
-			Text:    printable(shorten(c.details, outputLimit)),
+			Message: strings.Join(firstLines(c.Message, 3, 300), "\n"),
+			Type:    c.Kind,
+			Text:    printable(shorten(c.Details, outputLimit)),
 		}
-		switch c.verdict {
+		switch c.Verdict {
 		case skipped:
 			suite.Skipped++
-			out.Skipped = &xmlSkipped{Message: printable(c.message)}
+			out.Skipped = &xmlSkipped{Message: printable(c.Message)}
 		case failed:
 			suite.Failures++
 			out.Failure = problem

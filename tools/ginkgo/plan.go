@@ -15,7 +15,7 @@ import (
 type unit struct {
 	key    string // total order, the same in every process
 	specs  []spec
-	weight int // in specs
+	weight int // in milliseconds if specs were measured, else in specs
 }
 
 func (u unit) runnable() bool {
@@ -32,18 +32,18 @@ type plan struct {
 // each to the shard with the least weight so far (Graham's longest processing
 // time rule, at most 4/3 of the optimum). Ties go by text and location, so that
 // every process computes the same.
-func newPlan(specs []spec, shards int) (plan, error) {
-	units, err := unitsOf(specs)
+func newPlan(specs []spec, shards int, measured timings) (plan, error) {
+	units, err := unitsOf(specs, measured)
 	if err != nil {
 		return plan{}, err
 	}
 	p := plan{units: units, shards: make([][]unit, shards)}
-	heaviest := slices.Clone(units)
-	slices.SortFunc(heaviest, func(a, b unit) int {
+	byWeight := slices.Clone(units)
+	slices.SortFunc(byWeight, func(a, b unit) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), strings.Compare(a.key, b.key))
 	})
 	loads := make([]int, shards)
-	for _, u := range heaviest {
+	for _, u := range byWeight {
 		least := 0
 		for i := range loads {
 			if loads[i] < loads[least] {
@@ -101,7 +101,8 @@ func (p plan) specsOfShard(shard int) []spec {
 	return specs
 }
 
-func unitsOf(specs []spec) ([]unit, error) {
+func unitsOf(specs []spec, measured timings) ([]unit, error) {
+	mean := measured.mean(specs)
 	byKey := map[string]*unit{}
 	unitOfText := map[string]string{} // spec text -> key of its unit
 	joined := map[string]string{}     // key -> key of the unit it became part of
@@ -115,14 +116,20 @@ func unitsOf(specs []spec) ([]unit, error) {
 	for _, s := range specs {
 		top := s.top()
 		key := fmt.Sprintf("%s\x00%s\x00%08d", top.Text, filepath.Base(top.File), top.Line)
-		weight, once, err := weightOf(s)
+		weight, once, err := weightOf(s) // also of a measured spec, to hear of a wrong label
 		if err != nil {
 			return nil, err
 		}
-		if once != "" && counted[once] {
+		took, found := measured[s.Text]
+		switch {
+		case found && !s.Pending:
+			weight = int(took.Milliseconds())
+		case once != "" && counted[once]:
 			weight = 0
+		default:
+			weight *= mean
+			counted[once] = true
 		}
-		counted[once] = true
 
 		key = root(key)
 		if other, found := unitOfText[s.Text]; found {
@@ -166,11 +173,14 @@ func join(byKey map[string]*unit, joined map[string]string, a, b string) string 
 	return stays
 }
 
-const weightLabel = "weight:"
+const (
+	weightLabel = "weight:"
+	heaviest    = 1_000_000 // so that sums can't overflow
+)
 
-// weightOf is what a spec adds to its unit. A declared weight is that of the
-// whole node: once names the node, and its weight counts for the first of its
-// specs only. The outermost declaration wins.
+// weightOf is what a spec that was not measured adds to its unit, in specs. A
+// declared weight is that of the whole node: once names the node, and its weight
+// counts for the first of its specs only. The outermost declaration wins.
 func weightOf(s spec) (weight int, once string, err error) {
 	path := ""
 	for _, container := range s.Containers {
@@ -196,8 +206,8 @@ func declaredWeight(node level) (int, error) {
 			continue
 		}
 		weight, err := strconv.Atoi(strings.TrimSpace(value))
-		if err != nil || weight < 1 {
-			return 0, fmt.Errorf("read label %q at %s: the weight must be a whole number of specs, at least 1", label, node.location())
+		if err != nil || weight < 1 || weight > heaviest {
+			return 0, fmt.Errorf("read label %q at %s: the weight must be a whole number of specs, from 1 to %d", label, node.location(), heaviest)
 		}
 		return weight, nil
 	}

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// tree makes specs from lines of "container/spec", each with optional labels on
+// suiteOf makes specs from lines of "container/spec", each with optional labels on
 // its container.
-func tree(labels map[string][]string, texts ...[2]string) []spec {
+func suiteOf(labels map[string][]string, texts ...[2]string) []spec {
 	var specs []spec
 	for line, text := range texts {
 		s := spec{Text: text[0] + " " + text[1], Leaf: level{Text: text[1], File: "/src/a_test.go", Line: 100 + line, Labels: labels[text[1]]}}
@@ -41,15 +41,15 @@ func TestPlanBalances(t *testing.T) {
 		shards int
 		want   []int
 	}{
-		{"by number of specs", tree(nil, sixSpecs...), 2, []int{3, 3}},
-		{"by weight of a container", tree(map[string][]string{"b": {"slow", "weight:5"}}, sixSpecs...), 2, []int{5, 5}},
-		{"weight of a container counts once", tree(map[string][]string{"a": {"weight: 4"}}, sixSpecs...), 2, []int{3, 4}},
-		{"by weight of a spec", tree(map[string][]string{"2": {"weight:4"}}, sixSpecs...), 2, []int{3, 6}},
-		{"one shard", tree(nil, sixSpecs...), 1, []int{6}},
-		{"more shards than containers", tree(nil, sixSpecs...), 5, []int{0, 1, 1, 1, 3}},
+		{"by number of specs", suiteOf(nil, sixSpecs...), 2, []int{3, 3}},
+		{"by weight of a container", suiteOf(map[string][]string{"b": {"slow", "weight:5"}}, sixSpecs...), 2, []int{5, 5}},
+		{"weight of a container counts once", suiteOf(map[string][]string{"a": {"weight: 4"}}, sixSpecs...), 2, []int{3, 4}},
+		{"by weight of a spec", suiteOf(map[string][]string{"2": {"weight:4"}}, sixSpecs...), 2, []int{3, 6}},
+		{"one shard", suiteOf(nil, sixSpecs...), 1, []int{6}},
+		{"more shards than containers", suiteOf(nil, sixSpecs...), 5, []int{0, 1, 1, 1, 3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, err := newPlan(c.specs, c.shards)
+			p, err := newPlan(c.specs, c.shards, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,9 +61,9 @@ func TestPlanBalances(t *testing.T) {
 }
 
 func TestPendingSpecsWeighNothing(t *testing.T) {
-	specs := tree(nil, [2]string{"a", "1"}, [2]string{"b", "1"}, [2]string{"c", "1"})
+	specs := suiteOf(nil, [2]string{"a", "1"}, [2]string{"b", "1"}, [2]string{"c", "1"})
 	specs[0].Pending = true
-	p, err := newPlan(specs, 2)
+	p, err := newPlan(specs, 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestSameTextsStayTogether(t *testing.T) {
 		at("z b", "d", "z b d", 2),
 		at("y", "d", "z b d", 7), // joins a unit that was joined already
 	}
-	p, err := newPlan(specs, 2)
+	p, err := newPlan(specs, 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,14 +101,14 @@ func TestPlanIsTheSameInEveryProcess(t *testing.T) {
 	for i := range 40 {
 		texts = append(texts, [2]string{fmt.Sprintf("container %d", i%13), fmt.Sprintf("spec %d", i)})
 	}
-	specs := tree(map[string][]string{"container 3": {"weight:7"}}, texts...)
-	first, err := newPlan(specs, 4)
+	specs := suiteOf(map[string][]string{"container 3": {"weight:7"}}, texts...)
+	first, err := newPlan(specs, 4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
 		rand.Shuffle(len(specs), func(i, j int) { specs[i], specs[j] = specs[j], specs[i] })
-		again, err := newPlan(specs, 4)
+		again, err := newPlan(specs, 4, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,8 +121,8 @@ func TestPlanIsTheSameInEveryProcess(t *testing.T) {
 // The check is what stands between a mistake in the division and a spec that
 // silently never runs.
 func TestCheckFindsLostAndDoubledSpecs(t *testing.T) {
-	specs := tree(nil, [2]string{"a", "1"}, [2]string{"b", "1"})
-	good, err := newPlan(specs, 2)
+	specs := suiteOf(nil, [2]string{"a", "1"}, [2]string{"b", "1"})
+	good, err := newPlan(specs, 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,11 @@ type protocol struct {
 	shard, shards int // shard counts from 0; shards is at least 1
 	statusFile    string
 
-	timeout time.Duration // 0: none given
-	seed    int64         // 0: none given
+	timeout   time.Duration // 0: none given
+	seed      int64         // 0: none given
+	runNumber string        // of --runs_per_test
+
+	timingsFile string // declared by the target; relative to the runfiles
 
 	failFast           bool
 	xmlFile            string
@@ -28,11 +31,16 @@ type protocol struct {
 	prematureExitFile  string
 }
 
+// timingsVariable is not Bazel's: ginkgo_test sets it.
+const timingsVariable = "GINKGO_BRIDGE_TIMINGS"
+
 func readProtocol(getenv func(string) string) (protocol, error) {
 	p := protocol{
 		target:             getenv("TEST_TARGET"),
 		filter:             getenv("TESTBRIDGE_TEST_ONLY"),
 		shards:             1,
+		runNumber:          getenv("TEST_RUN_NUMBER"),
+		timingsFile:        getenv(timingsVariable),
 		failFast:           getenv("TESTBRIDGE_TEST_RUNNER_FAIL_FAST") == "1",
 		xmlFile:            getenv("XML_OUTPUT_FILE"),
 		outputsDir:         getenv("TEST_UNDECLARED_OUTPUTS_DIR"),
@@ -103,6 +111,26 @@ func (p protocol) position() string {
 		return ""
 	}
 	return fmt.Sprintf("shard %d of %d", p.shard+1, p.shards)
+}
+
+// logsFolder is where Bazel keeps this process's log below bazel-testlogs.
+func (p protocol) logsFolder() string {
+	label := p.target
+	if repository, inside, found := strings.Cut(label, "//"); found {
+		label = inside
+		if repository = strings.TrimLeft(repository, "@"); repository != "" {
+			label = "external/" + repository + "/" + inside
+		}
+	}
+	folder := strings.TrimPrefix(strings.Replace(label, ":", "/", 1), "/")
+	parts := []string{}
+	if p.shards > 1 {
+		parts = append(parts, fmt.Sprintf("shard_%d_of_%d", p.shard+1, p.shards))
+	}
+	if p.runNumber != "" {
+		parts = append(parts, fmt.Sprintf("run_%s_of_*", p.runNumber))
+	}
+	return filepath.Join(folder, strings.Join(parts, "_"))
 }
 
 // className turns the label into what JUnit readers group by: //e2e:storm_test

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/onsi/ginkgo/v2/types"
 )
@@ -14,66 +13,111 @@ import (
 // results collects the test cases of a run. Its methods may be called at the
 // same time: Ginkgo may still report after it has been abandoned.
 type results struct {
+	// forward gets every change, so that another process can keep the same results.
+	forward func(change)
+
 	mu       sync.Mutex
 	ready    []testCase // of Setup
 	specs    []testCase // as they ran
 	others   []testCase // what else went wrong
-	tree     []spec     // of the whole suite, as previewed
+	running  *spec      // has begun and not ended; only its text is known
+	lost     testCase   // stands for an expected spec that has no result
+	blame    *blame
+	tree     []spec // of the whole suite, as previewed
 	expected []spec
-	missing  testCase // stands for an expected spec that has no result
-	whole    *types.Report
+	whole    *types.Report // in the process that ran the specs
 }
 
-// previewed names all specs of the suite.
-func (r *results) previewed(tree []spec) {
+// change is a step of results, made so that it can be told between processes.
+type change struct {
+	Ready   *testCase
+	Begun   *spec     // only its text is known
+	Ended   *testCase // a spec
+	Final   []testCase
+	Other   []testCase
+	Lost    *testCase
+	Blame   *blame
+	Settle  bool // Final holds all specs that ran, in place of what Ended said
+	Through bool // nothing follows
+}
+
+// blame says that a failure is one of the infrastructure.
+type blame struct {
+	Component string
+	What      string
+}
+
+func (r *results) apply(c change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tree = tree
-}
-
-// expect names the specs that this process is to run, and what to say of those
-// that never report.
-func (r *results) expect(specs []spec, without verdict, reason string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.expected = specs
-	r.missing = testCase{verdict: without, kind: "lost", message: reason, details: reason}
-}
-
-// setup records how Setup went.
-func (r *results) setup(name string, took time.Duration, err error, infrastructure bool) {
-	c := testCase{name: name, duration: took}
-	if err != nil {
-		c.verdict, c.kind, c.message, c.details = failed, "setup", err.Error(), err.Error()
-		if infrastructure {
-			c.verdict, c.kind = errored, "infrastructure"
-		}
+	if c.Ready != nil {
+		r.ready = append(r.ready, *c.Ready)
 	}
+	if c.Begun != nil {
+		r.running = c.Begun
+	}
+	if c.Ended != nil {
+		r.running = nil
+		r.specs = append(r.specs, *c.Ended)
+	}
+	if c.Settle {
+		r.running = nil
+		r.specs = c.Final
+	}
+	r.others = append(r.others, c.Other...)
+	if c.Lost != nil {
+		r.lost = *c.Lost
+	}
+	if c.Blame != nil {
+		r.blame = c.Blame
+	}
+	if r.forward != nil {
+		r.forward(c)
+	}
+}
+
+// assign names the specs that this process is to run and all specs of the
+// suite.
+func (r *results) assign(mine, all []spec) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ready = append(r.ready, c)
+	r.expected, r.tree = mine, all
+	r.lost = testCase{Verdict: errored, Kind: kindLost, Message: "the test process ended before this spec began"}
+}
+
+// notRun says why specs of this process that have no result were not run.
+func (r *results) notRun(reason string) {
+	r.apply(change{Lost: &testCase{Verdict: skipped, Message: "not run: " + reason}})
 }
 
 // problem records a failure that belongs to no spec.
 func (r *results) problem(kind string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.others = append(r.others, testCase{
-		name: "[" + kind + "]", verdict: errored, kind: kind, message: err.Error(), details: err.Error(),
-	})
+	r.apply(change{Other: []testCase{{
+		Name: "[" + kind + "]", Verdict: errored, Kind: kind, Message: err.Error(), Details: err.Error(),
+	}}})
 }
 
-// add records a spec that has ended and reports whether it is one of this
-// process's: those of other shards pass by here too.
-func (r *results) add(report types.SpecReport) bool {
+// crash records how the process that ran the specs came to its end.
+func (r *results) crash(message, lastWords string) {
+	r.apply(change{Other: []testCase{{
+		Name: "[" + kindProcess + "]", Verdict: errored, Kind: kindProcess, Message: message, Details: message + "\n" + lastWords,
+	}}})
+}
+
+// begin records that a spec runs.
+func (r *results) begin(report types.SpecReport) {
+	if r.isExpected(report.FullText()) {
+		r.apply(change{Begun: &spec{Text: report.FullText()}})
+	}
+}
+
+// add records a spec that has ended; those of other shards pass by here too.
+func (r *results) add(report types.SpecReport) {
 	if !r.isExpected(report.FullText()) {
-		return false
+		return
 	}
 	c := caseOf(report) // calls code of the suite, which may block: not under the lock
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.specs = append(r.specs, c)
-	return true
+	r.apply(change{Ended: &c})
 }
 
 func (r *results) isExpected(text string) bool {
@@ -85,20 +129,20 @@ func (r *results) isExpected(text string) bool {
 // finish replaces what was added by Ginkgo's final report, which also has the
 // suite's own nodes.
 func (r *results) finish(report types.Report) {
-	var specs, others []testCase
+	c := change{Settle: true}
 	for _, one := range report.SpecReports {
 		isSpec := one.LeafNodeType.Is(types.NodeTypeIt)
 		switch {
 		case isSpec && r.isExpected(one.FullText()):
-			specs = append(specs, caseOf(one))
+			c.Final = append(c.Final, caseOf(one))
 		case !isSpec && one.Failed():
-			others = append(others, caseOf(one))
+			c.Other = append(c.Other, caseOf(one))
 		}
 	}
+	r.apply(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.whole, r.specs = &report, specs
-	r.others = append(r.others, others...)
+	r.whole = &report
 }
 
 // verify holds Ginkgo's report against the preview and against the specs that
@@ -156,25 +200,52 @@ func count(specs []spec) map[string]int {
 	return n
 }
 
-// cases returns Setup, the specs in the order in which they ran, and what else
-// went wrong.
+// reasons is why Ginkgo failed a suite whose specs did not fail.
+func (r *results) reasons() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.whole == nil || len(r.whole.SpecialSuiteFailureReasons) == 0 {
+		return "Ginkgo failed the suite without a reason"
+	}
+	return strings.Join(r.whole.SpecialSuiteFailureReasons, "; ")
+}
+
+// cases returns Setup, the specs in the order in which they ran, those that
+// have no result, and what else went wrong.
 func (r *results) cases() []testCase {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := slices.Concat(r.ready, r.specs)
 	seen := map[string]int{}
 	for _, c := range r.specs {
-		seen[c.spec.Text]++
+		seen[c.Spec.Text]++
 	}
 	for _, s := range r.expected {
 		if seen[s.Text]--; seen[s.Text] >= 0 {
 			continue
 		}
-		c := r.missing
-		c.name, c.at, c.spec = s.Text, s.Leaf, s
+		c := r.lost
+		if r.running != nil && r.running.Text == s.Text {
+			c = testCase{Verdict: errored, Kind: kindCutShort, Message: "the test process ended while this spec ran"}
+		}
+		c.Name, c.At, c.Spec, c.Details = s.Text, s.Leaf, s, c.Message
 		all = append(all, c)
 	}
 	return append(all, r.others...)
 }
 
 func (r *results) bad() bool { return slices.ContainsFunc(r.cases(), testCase.bad) }
+
+// nothingRan reports whether no spec has a result.
+func (r *results) nothingRan() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.specs) == 0 && r.running == nil
+}
+
+// blamed is nil unless the failure is one of the infrastructure.
+func (r *results) blamed() *blame {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.blame
+}

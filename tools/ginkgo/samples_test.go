@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"testing"
 
@@ -24,13 +25,55 @@ func TestMain(m *testing.M) {
 	if name == "" {
 		os.Exit(m.Run())
 	}
+	if os.Getenv("GO_TEST_WRAP") == "true" { // rules_go's main does not come to this
+		os.Exit(wrap())
+	}
 	sample, found := samples[name]
 	if !found {
 		panic("no sample suite " + name)
 	}
+	if os.Getenv(startedVariable) != "" {
+		trace("started")
+	}
+	exitBy(beforeVariable, rolePreview)
 	options := Options{Name: "sample", Bazel: "tools/bazel"}
 	sample(&options)
-	os.Exit(Run(options))
+	code := Run(options)
+	exitBy(afterVariable, roleRunner)
+	os.Exit(code)
+}
+
+// Variables that make a sample's TestMain a bad one: it exits before Run in the
+// process that looks at the tree, or after it in the one that runs the specs,
+// with the code that they have. The third makes it leave a line when it starts.
+const (
+	beforeVariable  = "BRIDGE_BEFORE"
+	afterVariable   = "BRIDGE_AFTER"
+	startedVariable = "BRIDGE_STARTED"
+)
+
+// roleOfMain is this process's role; Run takes it out of the environment.
+var roleOfMain = os.Getenv(roleVariable)
+
+func exitBy(variable, role string) {
+	if value := os.Getenv(variable); value != "" && roleOfMain == role {
+		code, err := strconv.Atoi(value)
+		if err != nil {
+			panic(err)
+		}
+		os.Exit(code)
+	}
+}
+
+// wrap does what the wrapper of rules_go's main does.
+func wrap() int {
+	command := exec.Command(os.Args[0], os.Args[1:]...)
+	command.Env = append(os.Environ(), "GO_TEST_WRAP=0")
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	if err := command.Run(); err != nil {
+		return command.ProcessState.ExitCode()
+	}
+	return 0
 }
 
 // trace leaves a line for the test that started this process.
@@ -138,6 +181,47 @@ var samples = map[string]func(*Options){
 			}
 		})
 	},
+	"loud failure": func(*Options) {
+		Describe("loud", func() {
+			traced("and good")
+			It("a/b", func() {
+				for i := range 40_000 {
+					GinkgoWriter.Printf("line %d\n", i)
+				}
+				Fail("too loud")
+			})
+			It("a b", func() { Fail("the same name") })
+		})
+	},
+	"fails once": func(*Options) {
+		Describe("luck", func() {
+			It("comes the second time", func() {
+				if _, err := os.Stat(os.Getenv(traceVariable)); err != nil {
+					trace("first attempt")
+					Fail("not yet")
+				}
+				trace("second attempt")
+			})
+		})
+	},
+	"reads its environment": func(*Options) {
+		Describe("environment", func() {
+			It("is passed on", func() { trace("%s", os.Getenv("FLAVOUR")) })
+		})
+	},
+	"odd texts": func(*Options) {
+		Describe("odd \xff", func() { traced("\x00 $HOME 'quoted' \"too\" (a|b)*") })
+		Describe("odd\n", func() { traced("lines\tand tabs, ]]> &amp; <x>") })
+		Describe("\ufeff", func() { traced("🙂") })
+		Describe("", func() { traced("") })
+	},
+	"in order": func(*Options) {
+		Describe("all", func() {
+			for i := range 9 {
+				traced(strconv.Itoa(i))
+			}
+		})
+	},
 	"before suite": func(*Options) {
 		BeforeSuite(func() { Fail("no ground to stand on") })
 		Describe("anything", func() { traced("runs") })
@@ -162,12 +246,6 @@ var samples = map[string]func(*Options){
 			Describe("three", func() { traced("runs") })
 		}
 	},
-	"exits": func(*Options) {
-		Describe("program", func() {
-			traced("starts")
-			It("leaves early", func() { os.Exit(0) })
-		})
-	},
 	"panics while building": func(*Options) {
 		Describe("tree", func() { panic("no such tree") })
 	},
@@ -188,7 +266,8 @@ var samples = map[string]func(*Options){
 		hooks(options)
 		Describe("spec", func() {
 			It("waits", func(ctx SpecContext) {
-				DeferCleanup(func() { trace("cleaned up") })
+				DeferCleanup(func() { trace("cleaned up last") })
+				DeferCleanup(func() { trace("cleaned up first") })
 				trace("waiting")
 				<-ctx.Done()
 				trace("told to stop")

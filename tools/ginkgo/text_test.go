@@ -42,8 +42,8 @@ func FuzzTextSurvivesXML(f *testing.F) {
 			t.Fatalf("shorten(%q, %d) = %q", clean, limit, short)
 		}
 		content, err := render(text, text, time.Now(), time.Second, []xmlProperty{{Name: "p", Value: printable(text)}}, []testCase{
-			{name: text, output: text, verdict: failed, kind: "failed", message: text, details: text},
-			{name: text, verdict: skipped, message: text},
+			{Name: text, Output: text, Verdict: failed, Kind: "failed", Message: text, Details: text},
+			{Name: text, Verdict: skipped, Message: text},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -2,13 +2,11 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/gob"
+	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +14,8 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 )
 
-// preview is the spec tree of a suite, as Ginkgo shows it without running it.
-type preview struct {
+// tree is the spec tree of a suite, as Ginkgo shows it without running it.
+type tree struct {
 	Focused bool // FIt and the like are left in the code
 	Specs   []spec
 }
@@ -68,79 +66,67 @@ func levelOf(text string, location types.CodeLocation, labels []string) level {
 	return level{Text: text, File: location.FileName, Line: location.LineNumber, Labels: labels}
 }
 
-// previewVariable makes Run write the preview to the file descriptor that it
-// names, and return.
-const previewVariable = "GINKGO_BRIDGE_PREVIEW_FD"
-
 // previewTimeout bounds the look at a spec tree, which takes milliseconds.
 const previewTimeout = time.Minute
 
-// tellPreview is the other side of askPreview.
-func (r *run) tellPreview(descriptor string) error {
-	fd, err := strconv.ParseUint(descriptor, 10, 16)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", previewVariable, err)
-	}
-	pipe := os.NewFile(uintptr(fd), "preview")
+// preview is the other side of askPreview.
+func (r *run) preview() int {
+	answers := inherited(answerDescriptor, "preview")
 	report := ginkgo.PreviewSpecs(r.options.Name, r.suite, r.reporter)
-	tree := preview{Focused: report.SuiteHasProgrammaticFocus}
+	t := tree{Focused: report.SuiteHasProgrammaticFocus}
 	for _, one := range report.SpecReports {
 		if one.LeafNodeType.Is(types.NodeTypeIt) {
-			tree.Specs = append(tree.Specs, specOf(one))
+			t.Specs = append(t.Specs, specOf(one))
 		}
 	}
-	if err := json.NewEncoder(pipe).Encode(tree); err != nil {
-		return fmt.Errorf("write preview: %w", err)
+	if err := errors.Join(gob.NewEncoder(answers).Encode(t), answers.Close()); err != nil {
+		fmt.Fprintln(os.Stderr, fmt.Errorf("tell the spec tree: %w", err))
+		return ExitFailure
 	}
-	return pipe.Close()
+	return 0
 }
 
 // askPreview starts this binary once more, as the next shard, to look at the
 // spec tree. Another process is needed since PreviewSpecs consumes top-level
 // specs and hooks (Ginkgo 2.34: the copy of the suite that it leaves has only
 // the containers). It is put to use: each shard runs what its sibling sees, and
-// compares that with its own tree in the end, so when all shards are content
-// they all have the same tree, and every spec ran once. What would spoil it:
-// specs named by a clock, a random number, a process id or the order of a map,
-// or made in some shards only.
-func askPreview(ctx context.Context, p protocol) (preview, error) {
+// the runner compares that with its own tree in the end, so when all shards are
+// content they all have the same tree, and every spec ran once. What would spoil
+// it: specs named by a clock, a random number, a process id or the order of a
+// map, or made in some shards only.
+func askPreview(ctx context.Context, p protocol) (tree, error) {
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()
-	binary, err := os.Executable()
+	var ends pipes
+	defer func() { closeAll(ends.ours); closeAll(ends.theirs) }()
+	answers, err := ends.toRead()
 	if err != nil {
-		return preview{}, err
+		return tree{}, err
 	}
-	reader, writer, err := os.Pipe()
+	command, err := again(ctx, rolePreview, siblingEnvironment(os.Environ(), p))
 	if err != nil {
-		return preview{}, err
+		return tree{}, err
 	}
-	defer reader.Close()
-	command := exec.CommandContext(ctx, binary, os.Args[1:]...)
-	command.ExtraFiles = []*os.File{writer} // descriptor 3 there
-	command.Env = append(siblingEnvironment(os.Environ(), p), previewVariable+"=3")
 	var output strings.Builder
 	command.Stdout, command.Stderr = &output, &output
+	command.ExtraFiles = ends.theirs
 	command.WaitDelay = time.Second
-	err = command.Start()
-	_ = writer.Close() // the child has its own
-	if err != nil {
-		return preview{}, err
+	if err := command.Start(); err != nil {
+		return tree{}, err
 	}
-	answer, readErr := io.ReadAll(reader)
+	closeAll(ends.theirs)
+	var t tree
+	decodeErr := gob.NewDecoder(answers).Decode(&t)
 	if err := command.Wait(); err != nil {
 		if ctx.Err() != nil {
-			return preview{}, context.Cause(ctx)
+			return tree{}, context.Cause(ctx)
 		}
-		return preview{}, fmt.Errorf("%w\n%s", err, shorten(output.String(), 4000))
+		return tree{}, fmt.Errorf("%w\n%s", err, shorten(output.String(), 4000))
 	}
-	if readErr != nil {
-		return preview{}, readErr
+	if decodeErr != nil {
+		return tree{}, fmt.Errorf("%w (does TestMain get to Run?)\n%s", decodeErr, shorten(output.String(), 4000))
 	}
-	var tree preview
-	if err := json.Unmarshal(answer, &tree); err != nil {
-		return preview{}, fmt.Errorf("%w (does TestMain get to Run?)\n%s", err, shorten(output.String(), 4000))
-	}
-	return tree, nil
+	return t, nil
 }
 
 // siblingEnvironment is this process's environment in the role of the next

@@ -1,0 +1,148 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+)
+
+// One shard of a suite is three processes of the same binary. The first, which
+// Bazel starts, is the supervisor: it decides what runs, keeps the results and
+// gives the verdict. It starts a second one to look at the spec tree, and a
+// third, the runner, to run its specs.
+const (
+	rolePreview = "preview"
+	roleRunner  = "runner"
+)
+
+// roleVariable tells a process its role.
+const roleVariable = "GINKGO_BRIDGE_ROLE"
+
+// Descriptors of the pipes that a process of a role is started with.
+const (
+	answerDescriptor     = 3 // preview, runner: what it has to say
+	assignmentDescriptor = 4 // runner: what it has to do
+	crashDescriptor      = 5 // runner: the runtime's last words
+)
+
+// takeRole returns this process's role and takes it out of the environment: it
+// is not that of processes that specs start.
+func takeRole() string {
+	role := os.Getenv(roleVariable)
+	_ = os.Unsetenv(roleVariable) // fails for names that are not names only
+	return role
+}
+
+// inherited opens a descriptor that this process was started with, for itself
+// alone.
+func inherited(descriptor int, name string) *os.File {
+	syscall.CloseOnExec(descriptor)
+	return os.NewFile(uintptr(descriptor), name)
+}
+
+// again is a command that starts this binary once more in another role.
+func again(ctx context.Context, role string, environment []string) (*exec.Cmd, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.CommandContext(ctx, binary, os.Args[1:]...)
+	command.Args[0] = os.Args[0]
+	command.Env = append(environment, roleVariable+"="+role)
+	return command, nil
+}
+
+// pipes are made together and closed together.
+type pipes struct{ ours, theirs []*os.File }
+
+// toRead and toWrite make a pipe and return this process's end.
+func (p *pipes) toRead() (*os.File, error) {
+	reader, writer, err := os.Pipe()
+	p.add(reader, writer, err)
+	return reader, err
+}
+
+func (p *pipes) toWrite() (*os.File, error) {
+	reader, writer, err := os.Pipe()
+	p.add(writer, reader, err)
+	return writer, err
+}
+
+func (p *pipes) add(ours, theirs *os.File, err error) {
+	if err == nil {
+		p.ours, p.theirs = append(p.ours, ours), append(p.theirs, theirs)
+	}
+}
+
+func closeAll(files []*os.File) {
+	for _, file := range files {
+		_ = file.Close() // pipes: nothing is lost, and twice does no harm
+	}
+}
+
+// wrappedByRulesGo reports whether rules_go's wrapper started this process: then
+// it replaces test.xml when this process has ended.
+func wrappedByRulesGo(parent int) bool {
+	binary, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	other, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", parent))
+	if err != nil || other != binary {
+		return false
+	}
+	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", parent))
+	if err != nil {
+		return false
+	}
+	return isWrapper(strings.Split(string(environment), "\x00"))
+}
+
+// isWrapper goes by rules_go's own condition.
+func isWrapper(environment []string) bool {
+	wraps := false
+	for _, entry := range environment {
+		name, value, _ := strings.Cut(entry, "=")
+		switch {
+		case name == "GO_TEST_WRAP":
+			return value == "1" || strings.EqualFold(value, "true")
+		case name == "XML_OUTPUT_FILE":
+			wraps = true
+		}
+	}
+	return wraps
+}
+
+var errWrapped = errors.New("rules_go's wrapper would replace test.xml by one without specs: " +
+	`use ginkgo_test (tools/ginkgo:defs.bzl), or set env = {"GO_TEST_WRAP": "0"} on the target`)
+
+// debugged reports whether a debugger is attached. It would not follow a second
+// process, so its user gets to see the specs in this one.
+func debugged() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	return err == nil && isTraced(string(status))
+}
+
+func isTraced(status string) bool {
+	for line := range strings.Lines(status) {
+		if pid, found := strings.CutPrefix(line, "TracerPid:"); found {
+			return strings.TrimSpace(pid) != "0"
+		}
+	}
+	return false
+}
+
+// head reads all of a stream and returns its beginning.
+func head(from io.Reader, limit int64) string {
+	var text strings.Builder
+	_, err := io.Copy(&text, io.LimitReader(from, limit))
+	if err == nil {
+		_, _ = io.Copy(io.Discard, from) // so that the writer does not block
+	}
+	return text.String()
+}

@@ -1,0 +1,257 @@
+package bridge
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// supervisor is the first process's part. problem is what is wrong with how it
+// was called.
+func (r *run) supervisor(problem error) int {
+	if err := r.bazel.announce(); err != nil {
+		r.results.problem("test protocol", err)
+		return r.end()
+	}
+	defer r.bazel.conclude()
+	if wrappedByRulesGo(os.Getppid()) {
+		problem = errors.Join(problem, errWrapped)
+	}
+	if problem != nil {
+		r.results.problem("test protocol", problem)
+		return r.end()
+	}
+	r.interruption = watchInterruption()
+	defer r.interruption.stop()
+
+	a, note, err := r.prepare()
+	switch {
+	case err != nil:
+		r.results.problem("sharding", err)
+		return r.end()
+	case len(a.Mine) == 0:
+		fmt.Fprint(r.out, note)
+		return r.end()
+	}
+	r.results.assign(a.Mine, a.All)
+	stop := r.keepResults()
+	if debugged() {
+		r.work(a.Mine)
+	} else if err := r.supervise(a); err != nil {
+		r.results.problem("process", fmt.Errorf("start the process that runs the specs: %w", err))
+	}
+	stop()
+	return r.end()
+}
+
+// assignment is what the runner has to do.
+type assignment struct {
+	Mine, All []spec
+	Started   time.Time
+}
+
+// lastWords is how much of a crash is kept, in bytes.
+const lastWords = 64 << 10
+
+// supervise has the runner run the specs and follows its results. A runner that
+// ends without having said that it is through has failed, whatever its exit
+// code: a spec that calls os.Exit(0) would be green otherwise.
+func (r *run) supervise(a assignment) error {
+	// On Linux the runner dies with the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	var p pipes
+	defer func() { closeAll(p.ours); closeAll(p.theirs) }()
+	answers, err1 := p.toRead() // in the order of the descriptors
+	orders, err2 := p.toWrite()
+	crash, err3 := p.toRead()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	command, err := again(context.Background(), roleRunner, os.Environ())
+	if err != nil {
+		return err
+	}
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	command.ExtraFiles = p.theirs
+	command.SysProcAttr = attributesOfRunner()
+	if err := command.Start(); err != nil {
+		return err
+	}
+	closeAll(p.theirs)
+
+	var (
+		listening = make(chan struct{}) // the runner takes signals
+		heard     = make(chan bool, 1)  // whether the runner said that it is through
+		words     = make(chan string, 1)
+		ended     = make(chan error, 1)
+	)
+	go func() {
+		_ = gob.NewEncoder(orders).Encode(a) // a runner that is gone is noticed by its end
+		_ = orders.Close()
+	}()
+	go func() { heard <- r.follow(answers, listening) }()
+	go func() { words <- head(crash, lastWords) }()
+	go func() { ended <- command.Wait() }()
+
+	err, killed := r.await(ended, listening, command.Process)
+	// What it wrote is in the pipes; only a process that it left behind can hold
+	// them open.
+	patience := time.Now().Add(time.Second)
+	_, _ = answers.SetReadDeadline(patience), crash.SetReadDeadline(patience)
+	r.judge(<-heard, err, killed, <-words)
+	return nil
+}
+
+// follow takes over what the runner says and reports whether it said that it is
+// through.
+func (r *run) follow(answers *os.File, listening chan<- struct{}) (through bool) {
+	decoder := gob.NewDecoder(answers)
+	for first := true; ; first = false {
+		var c change
+		if err := decoder.Decode(&c); err != nil {
+			return through
+		}
+		if first {
+			close(listening)
+		}
+		through = through || c.Through
+		r.results.apply(c)
+	}
+}
+
+// await returns how the runner ended, and whether that was this process's doing.
+// A signal is passed on once, when the runner can take it.
+func (r *run) await(ended <-chan error, listening <-chan struct{}, runner *os.Process) (err error, killed bool) {
+	signaled := r.interruption.signaled
+	var passOn <-chan struct{}
+	tooLate, free := r.interruption.after(endOfRunner)
+	defer free()
+	for {
+		select {
+		case err := <-ended:
+			return err, killed
+		case <-signaled:
+			signaled, passOn = nil, listening
+		case <-passOn:
+			passOn = nil
+			_ = runner.Signal(syscall.SIGTERM) // if it has ended, ended says so
+		case <-tooLate:
+			tooLate, killed = nil, true
+			_ = runner.Kill()
+		}
+	}
+}
+
+// judge draws a conclusion from how the runner ended.
+func (r *run) judge(through bool, err error, killed bool, words string) {
+	how := "exit status 0"
+	if err != nil {
+		how = err.Error()
+	}
+	switch {
+	case killed:
+		r.results.crash(fmt.Sprintf("killed since it went on for more than %.0f s after a signal", endOfRunner.Seconds()), words)
+	case !through:
+		cause := "did a spec end the process (os.Exit)?"
+		if lines := firstLines(words, 1, 300); len(lines) > 0 {
+			cause = lines[0]
+		}
+		r.results.crash(fmt.Sprintf("the test process ended before its specs did, with %s: %s", how, cause), words)
+	case err != nil && !r.results.bad():
+		r.results.crash(fmt.Sprintf("the test process ended with %s after its specs had passed: what does TestMain do after Run?", how), words)
+	}
+}
+
+// end reports and returns the exit code.
+func (r *run) end() int {
+	if by := r.interruptedBy(); by != "" && !r.results.bad() {
+		r.results.problem("interrupted", errors.New(by))
+	}
+	if err := r.writeSpecFiles(); err != nil {
+		fmt.Fprintf(r.out, "\n%v\n", err)
+	}
+	blamed := r.results.blamed()
+	if blamed != nil && r.bazel.infrastructureFile != "" {
+		// First line: component. Second: what happened. Bazel ignores the rest.
+		content := oneLine(blamed.Component) + "\n" + oneLine(blamed.What) + "\n"
+		if err := writeFile(r.bazel.infrastructureFile, []byte(content)); err != nil {
+			fmt.Fprintf(r.out, "\n%v\n", err)
+		}
+	}
+	if err := r.writeResults(); err != nil {
+		r.results.problem("results", err)
+	}
+	if !r.results.bad() {
+		return 0
+	}
+	fmt.Fprint(r.out, "\n", r.digest())
+	if blamed != nil {
+		return ExitInfrastructure
+	}
+	return ExitFailure
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(printable(text)), " ") }
+
+// keepResults writes test.xml whenever something is new, for the case that this
+// process does not get to its end, where it says so if it can't be written. A
+// tenth of the time at most goes into it. The function that it returns ends it.
+func (r *run) keepResults() (stop func()) {
+	news, stopped, done := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	r.results.forward = func(change) {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	}
+	news <- struct{}{}
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-news:
+			case <-stopped:
+				return
+			}
+			began := time.Now()
+			_ = r.writeResults()
+			pause := time.NewTimer(9 * time.Since(began))
+			select {
+			case <-pause.C:
+			case <-stopped:
+				pause.Stop()
+				return
+			}
+		}
+	}()
+	return func() { close(stopped); <-done }
+}
+
+// writeResults replaces test.xml.
+func (r *run) writeResults() error {
+	if r.bazel.xmlFile == "" {
+		return nil
+	}
+	properties := []xmlProperty{{Name: seedProperty, Value: fmt.Sprint(r.suite.RandomSeed)}}
+	add := func(name, value string) {
+		if value != "" {
+			properties = append(properties, xmlProperty{Name: name, Value: printable(value)})
+		}
+	}
+	add("bazel.shard", r.bazel.position())
+	add("bazel.run", r.bazel.runNumber)
+	add("filter", r.filter.describe(r.suite))
+	content, err := render(r.title(), r.bazel.className(r.options.Name), r.started, time.Since(r.started), properties, r.results.cases())
+	if err != nil {
+		return err
+	}
+	return writeFile(r.bazel.xmlFile, content)
+}

@@ -1,0 +1,180 @@
+package bridge
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+)
+
+// runner is the part of the process that runs the specs: the other side of
+// supervise.
+func (r *run) runner() int {
+	orders := inherited(assignmentDescriptor, "assignment")
+	answers := inherited(answerDescriptor, "results")
+	crash := inherited(crashDescriptor, "crash")
+	var a assignment
+	if err := gob.NewDecoder(orders).Decode(&a); err != nil {
+		fmt.Fprintln(os.Stderr, fmt.Errorf("read assignment: %w", err))
+		return ExitFailure
+	}
+	_ = orders.Close()
+	// Without it the supervisor knows less about a crash, but that it was one.
+	_ = debug.SetCrashOutput(crash, debug.CrashOptions{})
+	_ = crash.Close()
+
+	r.startedAt(a.Started)
+	r.interruption = watchInterruption()
+	defer r.interruption.stop()
+	encoder := gob.NewEncoder(answers)
+	r.results.forward = func(c change) { _ = encoder.Encode(c) } // without a supervisor this process is killed
+	r.results.assign(a.Mine, a.All)
+	r.results.apply(change{}) // signals are being watched
+	r.work(a.Mine)
+	r.results.apply(change{Through: true})
+	if r.results.bad() {
+		return ExitFailure
+	}
+	return 0
+}
+
+// work runs these specs with all that the suite wants around them.
+func (r *run) work(specs []spec) {
+	if r.setUp() {
+		r.runSpecs(specs)
+	}
+	if !r.ready {
+		return
+	}
+	if r.options.Blame != nil && r.results.bad() {
+		if err := r.options.Blame(); err != nil && r.classify(err) {
+			r.results.problem(kindInfrastructure, err)
+		}
+	}
+	r.hook("collect artifacts", r.bazel.outputsDir != "" && r.options.Collect != nil, func(ctx context.Context) error {
+		return r.options.Collect(ctx, r.bazel.outputsDir)
+	})
+	r.hook("release", r.options.Release != nil, r.options.Release)
+}
+
+// setUp calls Setup.
+func (r *run) setUp() bool {
+	if r.suite.DryRun {
+		return true
+	}
+	r.ready = r.options.Setup == nil
+	if r.ready {
+		return true
+	}
+	ctx, cancel := r.interruption.context(r.specsDeadline, 0)
+	defer cancel()
+	c := testCase{Name: r.options.SetupName, Began: time.Now()}
+	err := call(ctx, r.options.SetupName, r.options.Setup)
+	c.Duration = time.Since(c.Began)
+	if err == nil {
+		r.ready = true
+		r.results.apply(change{Ready: &c})
+		return true
+	}
+	if by := r.interruptedBy(); by != "" {
+		err = fmt.Errorf("%s after %s s of %s: %w", by, seconds(c.Duration), r.options.SetupName, err)
+	}
+	c.Verdict, c.Kind, c.Message, c.Details = failed, "setup", err.Error(), err.Error()
+	if r.classify(err) {
+		c.Verdict, c.Kind = errored, kindInfrastructure
+	}
+	r.results.apply(change{Ready: &c})
+	r.results.notRun(r.options.SetupName + " failed")
+	return false
+}
+
+// classify reports whether the failure is one of the infrastructure, and notes
+// it if so.
+func (r *run) classify(err error) bool {
+	var infrastructure interface{ Infrastructure() bool }
+	if !errors.As(err, &infrastructure) || !infrastructure.Infrastructure() {
+		return false
+	}
+	b := &blame{Component: r.options.SetupName, What: err.Error()}
+	var named interface{ Component() string }
+	if errors.As(err, &named) && named.Component() != "" {
+		b.Component = named.Component()
+	}
+	r.results.apply(change{Blame: b})
+	return true
+}
+
+func (r *run) hook(what string, wanted bool, hook func(context.Context) error) {
+	if !wanted {
+		return
+	}
+	deadline := time.Now().Add(hookLimit)
+	if !r.deadline.IsZero() && r.deadline.After(time.Now()) && r.deadline.Before(deadline) {
+		deadline = r.deadline
+	}
+	ctx, cancel := r.interruption.context(deadline, endOfHooks)
+	defer cancel()
+	if err := call(ctx, what, hook); err != nil {
+		fmt.Fprintf(r.out, "\n%s: %v\n", what, err)
+	}
+}
+
+// runSpecs lets Ginkgo run these specs and nothing else.
+func (r *run) runSpecs(specs []spec) {
+	config := r.suite
+	config.FocusStrings = []string{focusOn(r.options.Name, specs)}
+	if !r.specsDeadline.IsZero() {
+		left := time.Until(r.specsDeadline)
+		if left <= 0 {
+			r.results.problem("timeout", fmt.Errorf("no time is left for the specs after %s s of %s",
+				seconds(time.Since(r.started)), r.options.SetupName))
+			return
+		}
+		if config.Timeout == 0 || left < config.Timeout {
+			config.Timeout = left
+		}
+	}
+	ginkgo.ReportBeforeEach(func(report ginkgo.SpecReport) { r.results.begin(report) })
+	ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) { r.results.add(report) })
+	ginkgo.ReportAfterSuite("test.xml", func(report ginkgo.Report) { r.results.finish(report) })
+
+	abandoned, free := r.interruption.after(abandonSpecs)
+	defer free()
+	callOff := r.interruption.escalate()
+	defer callOff()
+	var verdict recorder
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ginkgo.RunSpecs(&verdict, r.options.Name, config, r.reporter)
+	}()
+	select {
+	case <-done:
+		fmt.Fprintln(r.out) // Ginkgo's short form ends without
+	case <-abandoned:
+		r.results.problem("interrupted", fmt.Errorf("%s: specs or their cleanup went on for %.0f s more and were abandoned",
+			r.interruptedBy(), abandonSpecs.Seconds()))
+		return
+	}
+	failed := verdict.failed.Load()
+	if failed {
+		r.results.notRun("the suite failed before it")
+	}
+	if err := r.results.verify(!failed); err != nil {
+		r.results.problem("sharding", err)
+	}
+	if failed && !r.results.bad() {
+		r.results.problem("suite", errors.New(r.results.reasons()))
+	}
+}
+
+// recorder is the part of testing.T that Ginkgo needs.
+type recorder struct{ failed atomic.Bool }
+
+func (r *recorder) Fail() { r.failed.Store(true) }
