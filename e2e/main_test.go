@@ -1,10 +1,10 @@
 // Package e2e_test holds the end-to-end scenarios: what a user of the gateway
 // sees, on a real cluster, with a real Redis.
 //
-//	tools/bazel test //e2e/...                            everything, four shards at a time
-//	tools/bazel test //e2e:02_ttl_expiration_test         one scenario
-//	tools/bazel test //e2e/... --test_filter='Completed'  specs whose text matches
-//	KUBECONFIG=... go test ./e2e                          on a cluster that is there already
+//	tools/bazel test //e2e/...                     everything, four shards at a time
+//	tools/bazel test //e2e:02_ttl_expiration_test  one scenario
+//	  --test_filter='record'                       of it, the specs whose text matches
+//	KUBECONFIG=... go test ./e2e                   on a cluster that is there already
 //
 // One file is one scenario and one test target, made of that file and this one,
 // so scenarios share nothing but package suite. A scenario's top-level containers

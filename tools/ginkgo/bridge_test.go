@@ -141,6 +141,7 @@ func TestFilter(t *testing.T) {
 		{name: "expression", filter: "^loop [12]", want: []string{"loop 1 turns", "loop 2 turns"}},
 		{name: "suite's name counts", filter: "^sample pears", want: []string{"pears are green", "pears are soft"}},
 		{name: "comma is no separator", filter: "red|loop 3,|soft", want: []string{"apples are red", "pears are soft"}},
+		{name: "all but", filter: "-^a|^loop|^twins|green", want: []string{"no container (top level)", "no container? (2)", "pears are soft"}},
 		{name: "go test -run and -skip", args: []string{"-test.run=^pears", "-test.skip=soft"}, want: []string{"pears are green"}},
 		{name: "Ginkgo's own focus", args: []string{"-ginkgo.focus=soft|brown"}, want: []string{"apples when cut turn brown", "pears are soft"}},
 		{name: "both", filter: "green", args: []string{"-ginkgo.skip=apples"}, want: []string{"pears are green"}},

@@ -121,7 +121,9 @@ type filter struct {
 
 func newFilter(p protocol, flags *flag.FlagSet) (filter, error) {
 	origin, only, skip := "--test_filter", p.filter, ""
-	if only == "" {
+	if without, found := strings.CutPrefix(only, "-"); found { // rules_go's way to leave tests out
+		origin, only, skip = "", "", without
+	} else if only == "" {
 		// Under Bazel with a filter, rules_go sets these two from pieces of it.
 		origin, only, skip = "-run", flagValue(flags, "test.run"), flagValue(flags, "test.skip")
 	}

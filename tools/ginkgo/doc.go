@@ -2,36 +2,106 @@
 //
 // A test package has one TestMain that hands over to Run, and no Test function:
 //
-//	func TestMain(m *testing.M) {
-//		gomega.RegisterFailHandler(ginkgo.Fail)
+//	package checkout_test
+//
+//	import (
+//		"os"
+//		"testing"
+//
+//		. "github.com/onsi/ginkgo/v2"
+//		. "github.com/onsi/gomega"
+//
+//		bridge "stormgate.internal/tools/ginkgo"
+//	)
+//
+//	func TestMain(*testing.M) {
+//		RegisterFailHandler(Fail)
 //		os.Exit(bridge.Run(bridge.Options{Name: "checkout"}))
 //	}
 //
-// Bazel's rules for Go distribute top-level Test functions over shards. A
-// Ginkgo suite has one of those, so their shard 0 would run every spec and the
-// other shards would pass having run none. Their wrapper also writes a test.xml
-// with that one function in it. Run therefore reads Bazel's test protocol
-// itself, and the target must keep the wrapper out (env GO_TEST_WRAP=0):
+//	var _ = Describe("A cart", func() {
+//		It("is empty at first", func() { Expect(newCart().Items()).To(BeEmpty()) })
+//	})
 //
-//   - The spec tree is previewed and split by top-level containers, so that an
-//     Ordered or Serial container is never cut. The assignment depends on
-//     nothing but the tree, is the same in every shard, and is balanced by the
-//     number of specs or by declared weights: Label("weight:5") on a container
-//     or spec says what the whole of it costs, in specs.
-//   - A shard with nothing to run fails, as does one whose sibling (this binary,
-//     started once more as the next shard, only to look) sees other specs, one
-//     that ran anything else than its own specs, a suite without specs, and a
-//     suite with focused specs left in it. A suite may therefore not depend on
-//     GinkgoConfiguration or the shard while its tree is built.
-//   - --test_filter (or -test.run) is a regular expression over the full text of
-//     a spec, as with Ginkgo's own focus. Matching nothing in the whole suite is
-//     a failure, matching nothing in one shard is not.
-//   - test.xml has one test case per spec, is replaced after each of them, and
-//     so tells the truth also after a crash.
-//   - The suite's budget is what is left of TEST_TIMEOUT, minus what reporting
-//     needs. SIGTERM cancels the running spec, lets its cleanup run, collects,
-//     releases and ends before Bazel's SIGKILL 15 s later.
+//	var _ = Describe("An order", Label("weight:3"), func() { ... })
 //
-// What does not run under Bazel works the same with the same binary under "go
-// test", with one shard and -test.timeout as the budget.
+// and its target says how many shards its top-level containers are divided among:
+//
+//	load("//tools/ginkgo:defs.bzl", "ginkgo_test")
+//
+//	ginkgo_test(
+//		name = "checkout_test",
+//		srcs = ["checkout_test.go"],
+//		shard_count = 2,
+//		deps = [":checkout", "//tools/ginkgo", "@com_github_onsi_ginkgo_v2//:ginkgo", "@com_github_onsi_gomega//:gomega"],
+//	)
+//
+// # Why the sharding of rules_go does not do
+//
+// rules_go (0.60) gives shard i every n-th top-level Test function. A Ginkgo
+// suite has one of those. A target with one Test function and shard_count = 3,
+// tried: shard 0 runs everything; shards 1 and 2 print "no tests to run", pass,
+// and leave a test.xml without a test case. Its wrapper would also replace
+// test.xml by one with that single function in it, so ginkgo_test keeps it out
+// (GO_TEST_WRAP=0), and Run fails where it finds it.
+//
+// # Three processes
+//
+// The process that Bazel starts is a supervisor. It starts its own binary again
+// as the next shard, only to look at the spec tree, and once more, as itself, to
+// run its specs (25 ms of each shard for a binary of 50 MB). The supervisor keeps
+// the results and gives the verdict: a runner that ends without having said that
+// it is through has failed, whatever its exit code, so os.Exit(0) in a spec is
+// not green, and after a crash test.xml and the log name the spec that was running
+// and what the process died of. All that TestMain does before Run is done in all
+// three. Under a debugger (on Linux) the specs run in the first process.
+//
+// # What runs where
+//
+//   - Top-level containers, and specs without one, are never divided, so Ordered
+//     and Serial ones stay whole. Those that have a spec text in common stay
+//     together.
+//   - The heaviest is placed first, each with the shard that has least so far. What
+//     a spec weighs is the time it took, if the target has a timings file (command
+//     timings writes it); else what a label such as Label("weight:5") on it or a
+//     container around it declares, in average specs and for the whole node; else 1.
+//     Everything that decides is an input of the test: the binary and that file.
+//   - Every shard holds what Ginkgo ran, and the whole tree that it saw, against
+//     what its sibling sees. So when all shards are green, all have the same tree,
+//     and every spec ran exactly once. A suite may therefore not depend on
+//     GinkgoConfiguration, the shard, time or chance while its tree is built.
+//   - What would be green without having tested anything fails: a shard with
+//     nothing to run, a suite without specs, with focus left in it (FIt), with
+//     pending specs only, and flags that have no effect here (-test.count).
+//
+// # Flags
+//
+//   - --test_filter (-test.run, -test.skip): a regular expression over the full text
+//     of a spec, alone or after the suite's name, as with Ginkgo's focus; with a
+//     leading "-" it leaves out what matches. What matches nothing in the suite
+//     fails; a shard of which nothing matches passes, and says so.
+//   - --runs_per_test: each run has its number as random seed; otherwise the seed
+//     is 1, so that a verdict which Bazel caches does not depend on the time of day.
+//     The log says it; --test_arg=-ginkgo.seed=7 sets it, -test.shuffle=7 also
+//     makes the order of specs random.
+//   - --flaky_test_attempts: every attempt is a run of its own.
+//   - --test_arg: -test.v, -test.failfast, -test.list and -test.timeout as with go
+//     test; -ginkgo.* as with Ginkgo.
+//   - --test_timeout: specs may take what is left of it after Setup, minus up to
+//     15 s for cleanup and reports. SIGTERM prints a progress report and cancels the
+//     running spec; its cleanup runs, then Collect and Release, and the results are
+//     complete before Bazel's SIGKILL 15 s later.
+//
+// # Results
+//
+// test.xml has one test case per spec of the shard with text, file, line, time,
+// output and failure, and one for Setup. It is kept up to date while specs run. In
+// the test's undeclared outputs, specs/ has a file for each spec that failed, with
+// its uncut output. A failing log ends with a digest of at most 20 lines; the last
+// is the command that runs again what failed. A failure that Setup or Blame
+// declares to be one of the infrastructure is told apart in the log, in test.xml,
+// for Bazel (TEST_INFRASTRUCTURE_FAILURE_FILE), and by the exit code.
+//
+// The same binary works under "go test", with one shard and -test.timeout as the
+// budget.
 package bridge

@@ -71,6 +71,8 @@ func (s shard) prepare(t *testing.T) (*exec.Cmd, *bytes.Buffer, string) {
 			fmt.Sprintf("TEST_SHARD_INDEX=%d", s.index), fmt.Sprintf("TEST_TOTAL_SHARDS=%d", s.total),
 			"TEST_SHARD_STATUS_FILE="+filepath.Join(dir, "status"))
 	}
+	// The race detector would make each process of a shard linger for a second.
+	command.Env = append(command.Env, "GORACE=atexit_sleep_ms=0")
 	command.Env = append(command.Env, s.environment...)
 	// As Bazel's test-setup.sh does: signals go to the whole group.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -120,14 +122,21 @@ func (s shard) start(t *testing.T, line string) process {
 	}
 	p := process{command, make(chan error, 1), log, dir}
 	go func() { p.ended <- command.Wait() }()
+	p.await(t, line)
+	return p
+}
+
+// await returns when the trace has the line.
+func (p process) await(t *testing.T, line string) {
+	t.Helper()
 	for {
-		content, _ := os.ReadFile(filepath.Join(dir, "trace"))
+		content, _ := os.ReadFile(filepath.Join(p.dir, "trace"))
 		if strings.Contains(string(content), line) {
-			return p
+			return
 		}
 		select {
 		case err := <-p.ended:
-			t.Fatalf("the shard ended before it left %q: %v\n%s", line, err, log)
+			t.Fatalf("the shard ended before it left %q: %v\n%s", line, err, p.log)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

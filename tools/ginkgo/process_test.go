@@ -148,6 +148,23 @@ func TestSignal(t *testing.T) {
 	}
 }
 
+// Ginkgo answers SIGUSR1 with a progress report. It comes to the process that
+// people know.
+func TestProgressReportOnDemand(t *testing.T) {
+	t.Parallel()
+	p := shard{sample: "can be asked", total: 1}.start(t, "waiting")
+	if err := p.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	p.await(t, "asked")
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	o := p.end(t)
+	wantExit(t, o, ExitFailure)
+	wantLog(t, o, "half way")
+}
+
 // A signal that comes while the processes are being started is not lost.
 func TestSignalAtTheStart(t *testing.T) {
 	t.Parallel()

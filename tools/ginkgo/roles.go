@@ -52,7 +52,6 @@ func again(ctx context.Context, role string, environment []string) (*exec.Cmd, e
 		return nil, err
 	}
 	command := exec.CommandContext(ctx, binary, os.Args[1:]...)
-	command.Args[0] = os.Args[0]
 	command.Env = append(environment, roleVariable+"="+role)
 	return command, nil
 }

@@ -68,6 +68,19 @@ func init() {
 				It("stops", func() {
 					trace("waiting")
 					_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+					select {} // until it takes effect
+				})
+			})
+		},
+		"can be asked": func(*Options) {
+			Describe("program", func() {
+				It("waits", func(ctx SpecContext) {
+					ctx.AttachProgressReporter(func() string {
+						trace("asked")
+						return "half way"
+					})
+					trace("waiting")
+					<-ctx.Done()
 				})
 			})
 		},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -128,8 +129,12 @@ func (r *run) follow(answers *os.File, listening chan<- struct{}) (through bool)
 }
 
 // await returns how the runner ended, and whether that was this process's doing.
-// A signal is passed on once, when the runner can take it.
+// A signal is passed on once, when the runner can take it; one that asks Ginkgo
+// for a progress report, as often as it comes.
 func (r *run) await(ended <-chan error, listening <-chan struct{}, runner *os.Process) (err error, killed bool) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	defer signal.Stop(asked)
 	signaled := r.interruption.signaled
 	var passOn <-chan struct{}
 	tooLate, free := r.interruption.after(endOfRunner)
@@ -143,6 +148,12 @@ func (r *run) await(ended <-chan error, listening <-chan struct{}, runner *os.Pr
 		case <-passOn:
 			passOn = nil
 			_ = runner.Signal(syscall.SIGTERM) // if it has ended, ended says so
+		case <-asked:
+			select {
+			case <-listening:
+				_ = runner.Signal(syscall.SIGUSR1)
+			default:
+			}
 		case <-tooLate:
 			tooLate, killed = nil, true
 			_ = runner.Kill()
