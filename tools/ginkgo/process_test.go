@@ -87,6 +87,10 @@ func TestKilledSupervisor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A signal to Bazel's process group must not reach it besides.
+	if group, err := syscall.Getpgid(runner); err != nil || group != runner {
+		t.Errorf("process %d is in group %d: %v", runner, group, err)
+	}
 	// test.xml follows within a moment; a kill before that leaves an older one.
 	for !strings.Contains(read(p.dir+"/test.xml"), kindCutShort) {
 		time.Sleep(5 * time.Millisecond)
@@ -145,6 +149,15 @@ func TestSignal(t *testing.T) {
 				t.Errorf("test case: %+v", found)
 			}
 		})
+	}
+}
+
+// What a spec starts has no part in this run, even if it is a suite too.
+func TestSuiteWithinASpec(t *testing.T) {
+	o := shard{sample: "runs another suite", total: 1}.run(t)
+	wantExit(t, o, 0)
+	if want := []string{"one runs", "two runs"}; !slices.Equal(o.trace, want) {
+		t.Errorf("the other suite ran %q, want %q", o.trace, want)
 	}
 }
 

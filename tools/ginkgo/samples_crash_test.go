@@ -72,6 +72,17 @@ func init() {
 				})
 			})
 		},
+		"runs another suite": func(*Options) {
+			Describe("program", func() {
+				It("runs another", func() {
+					other := exec.Command(os.Args[0])
+					other.Env = append(os.Environ(), sampleVariable+"=two containers", "XML_OUTPUT_FILE=")
+					if output, err := other.CombinedOutput(); err != nil {
+						Fail(err.Error() + "\n" + string(output))
+					}
+				})
+			})
+		},
 		"can be asked": func(*Options) {
 			Describe("program", func() {
 				It("waits", func(ctx SpecContext) {
