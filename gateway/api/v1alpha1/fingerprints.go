@@ -12,12 +12,23 @@ import (
 func (r *RemediationRequest) Fingerprints() []string {
 	fingerprints := make([]string, 0, 1+len(r.Spec.AffectedResources))
 	fingerprints = append(fingerprints, r.Spec.SignalFingerprint)
-	for sum := range r.Spec.memberSums() {
-		if member := hex.EncodeToString(sum[:]); member != r.Spec.SignalFingerprint {
+	for member := range r.Members() {
+		if member != r.Spec.SignalFingerprint {
 			fingerprints = append(fingerprints, member)
 		}
 	}
 	return fingerprints
+}
+
+// Members yields the affected resources of a storm, each after its fingerprint.
+func (r *RemediationRequest) Members() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for resource, sum := range r.Spec.memberSums() {
+			if !yield(hex.EncodeToString(sum[:]), resource) {
+				return
+			}
+		}
+	}
 }
 
 // StandsFor reports whether the fingerprint is one of Fingerprints.
@@ -33,7 +44,7 @@ func (r *RemediationRequest) StandsFor(fingerprint string) bool {
 		return false
 	}
 	want := [sha256.Size]byte(decoded)
-	for sum := range r.Spec.memberSums() {
+	for _, sum := range r.Spec.memberSums() {
 		if sum == want {
 			return true
 		}
@@ -41,17 +52,17 @@ func (r *RemediationRequest) StandsFor(fingerprint string) bool {
 	return false
 }
 
-// memberSums yields the fingerprint, in bytes, of each affected resource. A
+// memberSums yields each affected resource with its fingerprint in bytes. A
 // fingerprint is the hash of name:namespace:kind:resource, and a resource is
 // namespace:kind:resource already, except that a cluster-scoped one lacks the
 // empty part.
-func (s *RemediationRequestSpec) memberSums() iter.Seq[[sha256.Size]byte] {
-	return func(yield func([sha256.Size]byte) bool) {
+func (s *RemediationRequestSpec) memberSums() iter.Seq2[string, [sha256.Size]byte] {
+	return func(yield func(string, [sha256.Size]byte) bool) {
 		prefix := s.memberPrefix()
 		var text []byte
 		for _, resource := range s.AffectedResources {
 			text = append(append(text[:0], prefix...), resource...)
-			if !yield(sha256.Sum256(text)) {
+			if !yield(resource, sha256.Sum256(text)) {
 				return
 			}
 		}
