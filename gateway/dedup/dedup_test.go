@@ -160,16 +160,20 @@ func (s *store) setPhase(phase string) {
 }
 
 func (s *store) create(sig *signal.Signal, name string) *v1alpha1.RemediationRequest {
-	at := metav1.NewTime(sig.ReceivedTime)
-	object := &v1alpha1.RemediationRequest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: sig.Namespace, Name: name},
-		Spec: v1alpha1.RemediationRequestSpec{SignalFingerprint: sig.Fingerprint, Environment: "staging",
-			Deduplication: v1alpha1.DeduplicationInfo{FirstSeen: at, LastSeen: at, OccurrenceCount: 1}},
-	}
+	object := newObject(sig, name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(object)
 	return object
+}
+
+func newObject(sig *signal.Signal, name string) *v1alpha1.RemediationRequest {
+	at := metav1.NewTime(sig.ReceivedTime)
+	return &v1alpha1.RemediationRequest{
+		ObjectMeta: metav1.ObjectMeta{Namespace: sig.Namespace, Name: name},
+		Spec: v1alpha1.RemediationRequestSpec{SignalFingerprint: sig.Fingerprint, Environment: "staging",
+			Deduplication: v1alpha1.DeduplicationInfo{FirstSeen: at, LastSeen: at, OccurrenceCount: 1}},
+	}
 }
 
 func testSignal(name string) *signal.Signal {

@@ -16,8 +16,9 @@ const nameGrain = 10 * time.Minute
 // the beginning of the present grain. The grains of different fingerprints begin at
 // different times, so that no moment is a bad one for all.
 func proposal(fingerprint string, now time.Time) time.Time {
-	phase, _ := strconv.ParseInt(fingerprint[:min(8, len(fingerprint))], 16, 64)
 	grain := int64(nameGrain / time.Second)
+	phase, _ := strconv.ParseInt(fingerprint[:min(8, len(fingerprint))], 16, 64)
+	phase %= grain
 	return time.Unix(now.Unix()-(now.Unix()-phase)%grain, 0)
 }
 
