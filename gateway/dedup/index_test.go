@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -254,6 +255,53 @@ func TestDiscard(t *testing.T) {
 	mustClaim(t, d, sig).Discard(t.Context())
 	if has(t, d, sig) == "" {
 		t.Error("the reservation of somebody who may have made an object was discarded")
+	}
+}
+
+// A storm took the incident in while the claim was held.
+func TestEndOfAClaimLeavesTheStormInPlace(t *testing.T) {
+	for name, end := range map[string]func(*Claim){
+		"discard": func(c *Claim) { c.Discard(t.Context()) },
+		"release": func(c *Claim) { c.Release(t.Context()) },
+	} {
+		s := newStore()
+		d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
+		mustCare(t, d)
+		member := s.storm("A", 3)
+		sig := member(0)
+		start, err := d.index.begin(t.Context(), d.incidentOf(sig), "token", "name-1")
+		if err != nil || start.certainty != unsure && start.certainty != certain {
+			t.Fatalf("%+v, %v", start, err)
+		}
+		claim := d.claim(d.incidentOf(sig), sig, "token", start)
+		if err := d.Register(t.Context(), s.only(t)); err != nil {
+			t.Fatal(err)
+		}
+		end(claim)
+		if got := has(t, d, sig); got != "=shop/storm-1" {
+			t.Errorf("%s: the incident is %q", name, got)
+		}
+		mustRepeat(t, d, sig, 2)
+	}
+}
+
+// Whoever lost the reservation must not take the incident from its object.
+func TestLateCreationTakesNothingAway(t *testing.T) {
+	s := newStore()
+	d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
+	var log strings.Builder
+	d.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	sig := testSignal("A")
+	late := mustClaim(t, d, sig)
+	d.Redis.FlushAll(t.Context())
+	other := mustClaim(t, d, sig)
+	other.Created(t.Context(), s.create(sig, "other-1"))
+	late.Created(t.Context(), newObject(sig, "late-1"))
+	if got := has(t, d, sig); got != "=shop/other-1" {
+		t.Errorf("the incident is %q", got)
+	}
+	if !strings.Contains(log.String(), "object=shop/late-1 other=shop/other-1") {
+		t.Errorf("log: %s", log.String())
 	}
 }
 
