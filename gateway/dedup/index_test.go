@@ -373,7 +373,7 @@ func expose(t *testing.T, client *redis.Client) (host, port string) {
 func follow(t *testing.T, follower, leader *redis.Client) {
 	t.Helper()
 	host, port := expose(t, leader)
-	if err := follower.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := follower.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -388,7 +388,7 @@ func follow(t *testing.T, follower, leader *redis.Client) {
 
 func promote(t *testing.T, client *redis.Client) {
 	t.Helper()
-	if err := client.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+	if err := client.ReplicaOf(t.Context(), "no", "one").Err(); err != nil {
 		t.Fatal(err)
 	}
 }
