@@ -553,3 +553,20 @@ func (s *store) only(t *testing.T) *v1alpha1.RemediationRequest {
 	t.Fatalf("%d objects", len(s.objects))
 	return nil
 }
+
+// A value that nobody here wrote is looked into, and mended by what follows.
+func TestNonsenseInTheIndex(t *testing.T) {
+	s := newStore()
+	d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
+	mustCare(t, d)
+	for _, value := range []string{"", "nonsense", "?", "?:", "?1:", "=", "=x"} {
+		sig := testSignal("A" + value)
+		d.Redis.Set(t.Context(), d.incidentOf(sig).key(), value, 0)
+		claim := mustClaim(t, d, sig)
+		if claim.Name == "" {
+			t.Errorf("%q: no name", value)
+		}
+		claim.Created(t.Context(), s.create(sig, claim.Name))
+		mustRepeat(t, d, sig, 2)
+	}
+}

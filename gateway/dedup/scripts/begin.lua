@@ -17,14 +17,15 @@
 -- way, and whoever comes next must look, and collide with it rather than make a
 -- second object. Calling again with the same token changes nothing.
 local incident = redis.call('GET', KEYS[1])
-if incident and incident:sub(1, 1) == '=' then
-  return { 'object', incident:sub(2) }
+local object = incident and incident:match('^=(.+/.+)$')
+if object then
+  return { 'object', object }
 end
 if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[3]) and redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return { 'held' }
 end
 if incident then
-  return { 'left', incident:match('^%?%d+:(.*)$') }
+  return { 'left', incident:match('^%?%d+:(.+)$') or ARGV[2] }
 end
 local complete = redis.call('GET', KEYS[3]) == data_identity()
 redis.call('SET', KEYS[1], '?' .. milliseconds() .. ':' .. ARGV[2])
