@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
@@ -48,6 +49,7 @@ type App struct {
 	server  *server.Server
 	redis   *redis.Client
 	monitor *redisclient.Monitor
+	amender *amend.Amender
 	dedup   *dedup.Deduplicator
 }
 
@@ -70,9 +72,12 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		MaxBackoff:     processing.Retry.MaxBackoff.Std(),
 		Observer:       m,
 	}
+	store := remediation.NewStore(o.Kubernetes, placement)
+	amender := amend.New(store)
 	deduplicator := dedup.New(dedup.Options{
 		Redis:    redisClient,
-		Objects:  remediation.NewStore(o.Kubernetes, placement),
+		Objects:  store,
+		Amender:  amender,
 		Retry:    retry,
 		Observer: m,
 		Logger:   o.Logger,
@@ -89,7 +94,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		Observer:     m,
 	}
 	return &App{
-		redis: redisClient, monitor: monitor, dedup: deduplicator,
+		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator,
 		server: server.New(server.Options{
 			Addr:              cfg.Server.ListenAddr,
 			ReadTimeout:       cfg.Server.ReadTimeout.Std(),
@@ -133,15 +138,16 @@ func (a *App) Serve(ctx context.Context, listener net.Listener) error {
 }
 
 func (a *App) run(ctx context.Context, serve func(context.Context) error) error {
-	// The monitor outlives ctx: requests are still handled during shutdown.
-	monitorCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var monitor sync.WaitGroup
-	monitor.Go(func() { a.monitor.Run(monitorCtx) })
+	// These outlive ctx: requests are still handled during shutdown.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { a.monitor.Run(background) })
+	running.Go(func() { a.dedup.Run(background) })
 
 	err := serve(ctx)
 	stop()
-	monitor.Wait()
-	a.dedup.Close()
+	running.Wait()
+	a.amender.Close()
 	if closeErr := a.redis.Close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close Redis: %w", closeErr))
 	}

@@ -2,13 +2,16 @@
 // that is being worked on.
 //
 // The phase of the incident's object decides, not the age of any record: as long
-// as the object is in progress, every further signal of its fingerprint is a
-// duplicate. Redis holds two things. A record of each recent incident points to
-// its object, so that a repeat costs one read and one update however many objects
-// exist. And for a signal without a record, a reservation lets exactly one
-// replica look for the object and make it, under a name which all that may ever
-// try share, so that the API server refuses a second one even if a reservation
-// was lost.
+// as an object in progress stands for it, every further signal of a fingerprint is
+// a duplicate. What a signal costs does not depend on how many objects exist,
+// since Redis has an index of those in progress, by fingerprint. An incident that
+// is not in it is reserved there for exactly one replica, which makes the object
+// under a name that all who may ever try share, so that the API server refuses a
+// second one even if the reservation was lost.
+//
+// The index can be lost, too. It says of itself that it is complete, in a way that
+// no loss of data survives; until one of the replicas has rebuilt it, see
+// [Deduplicator.Run], incidents that are not in it are looked up in the cluster.
 package dedup
 
 import (
@@ -20,8 +23,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/signal"
 )
@@ -30,11 +35,23 @@ import (
 type Objects interface {
 	// Get returns an object, or an error that satisfies apierrors.IsNotFound.
 	Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.RemediationRequest, error)
-	// Find returns the objects of the signal's incident, those in progress first.
+	// Find returns the objects that stand for the signal's incident, those in
+	// progress first.
 	Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error)
-	// Update replaces an object, or returns an error that satisfies
-	// apierrors.IsConflict if it has changed since it was read.
-	Update(ctx context.Context, object *v1alpha1.RemediationRequest) error
+	// Page returns some of all objects that exist, and the token of the next page.
+	// The empty token begins and ends. All pages show one moment.
+	Page(ctx context.Context, token string) (objects []v1alpha1.RemediationRequest, next string, err error)
+	// Place returns a short printable text that is the same for two namespaces of
+	// signals if objects do not tell them apart.
+	Place(namespace string) string
+	// PlaceOf returns the place of the signals that the object stands for, or false
+	// if it can stand for none.
+	PlaceOf(object *v1alpha1.RemediationRequest) (place string, ok bool)
+}
+
+// Amender changes objects, see [amend.Amender].
+type Amender interface {
+	Amend(ctx context.Context, ref types.NamespacedName, change amend.Change) (*v1alpha1.RemediationRequest, error)
 }
 
 // Retrier repeats what failed for reasons that pass.
@@ -49,29 +66,34 @@ type Observer interface {
 	RedisOperationFailed(operation string)
 }
 
-// Options are the parts of a Deduplicator. All are required but Wait.
+// Options are the parts of a Deduplicator. All are required but the last two.
 type Options struct {
 	Redis   redis.UniversalClient
 	Objects Objects
+	Amender Amender
 	// Retry is for looking up objects on the way to creating one.
 	Retry    Retrier
 	Observer Observer
 	Logger   *slog.Logger
 	// TTL is how long a record outlives the latest signal.
 	TTL time.Duration
-	// Name proposes the name of a new object.
+	// Name returns the name of an object of the incident. It must end in a dash and
+	// the time in seconds since 1970; the time is not exactly that of the creation.
 	Name func(fingerprint string, at time.Time) string
-	// Wait is how long a signal waits for another that holds the reservation.
-	// Default 15 s.
+	// Wait is how long a signal waits for another that holds the lock. Default 15 s.
 	Wait time.Duration
+	// ClearInterval is how often finished objects are cleared from the index.
+	// Default 10 min.
+	ClearInterval time.Duration
 }
 
-// Deduplicator decides. Close it at the end.
+// Deduplicator decides. Run it, so that decisions are cheap.
 type Deduplicator struct {
 	Options
-	records     records
-	occurrences *occurrences
-	flights     flights
+	index   index
+	flights flights
+	wake    chan struct{} // tells Run that the index is incomplete
+	now     func() time.Time
 }
 
 // New returns a deduplicator.
@@ -79,15 +101,16 @@ func New(o Options) *Deduplicator {
 	if o.Wait == 0 {
 		o.Wait = 15 * time.Second
 	}
+	if o.ClearInterval == 0 {
+		o.ClearInterval = 10 * time.Minute
+	}
 	return &Deduplicator{
-		Options:     o,
-		records:     records{client: o.Redis, ttl: o.TTL, observer: o.Observer},
-		occurrences: newOccurrences(o.Objects),
+		Options: o,
+		index:   index{client: o.Redis, ttl: o.TTL, observer: o.Observer},
+		wake:    make(chan struct{}, 1),
+		now:     time.Now,
 	}
 }
-
-// Close waits for updates whose senders have gone.
-func (d *Deduplicator) Close() { d.occurrences.wait() }
 
 // Verdict is the answer of Check: exactly one of its fields is set.
 type Verdict struct {
@@ -103,9 +126,10 @@ type Occurrence struct {
 	Object types.NamespacedName
 	// Environment is the object's; empty if the object could not be read.
 	Environment string
-	// Count is the number of this occurrence, 2 for the first repeat.
+	// Count is the number of this occurrence, 2 for the first repeat. A storm counts
+	// the occurrences of all its members together.
 	Count int
-	// FirstSeen and LastSeen are those of the incident.
+	// FirstSeen and LastSeen are those of the object.
 	FirstSeen, LastSeen time.Time
 }
 
@@ -116,41 +140,51 @@ type Occurrence struct {
 // Errors of Redis, and a wait that was too long, are *UnavailableError; those of
 // the Kubernetes API are as Objects returned them.
 func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, error) {
+	i := d.incidentOf(sig)
 	token := rand.Text()
 	deadline := time.Now().Add(d.Wait)
+	var finished []string // objects that are known not to stand for it any more
 	for poll := 0; ; poll++ {
 		if poll > 0 && time.Now().After(deadline) {
-			return Verdict{}, &UnavailableError{"deduplication_check", errors.New("others have been busy with the same incident for too long")}
+			return Verdict{}, &UnavailableError{opCheck, errors.New("others have been busy with the same incident for too long")}
 		}
-		start, err := d.records.begin(ctx, sig, token, d.Name(sig.Fingerprint, time.Now()))
+		name := d.Name(sig.Fingerprint, after(proposal(sig.Fingerprint, d.now()), finished...))
+		start, err := d.index.begin(ctx, i, token, name)
 		switch {
 		case err != nil:
 			return Verdict{}, err
-		case start.record != nil:
-			occurrence, err := d.join(ctx, sig, start.record.ref)
+		case start.object.Name != "":
+			occurrence, err := d.join(ctx, i, sig, start.object)
 			if !errors.Is(err, errNotInProgress) {
 				return Verdict{Duplicate: occurrence}, err
 			}
-			if err := d.records.forget(ctx, sig, start.record.ref); err != nil {
+			if err := d.index.forget(ctx, i, start.object, types.NamespacedName{}); err != nil {
 				return Verdict{}, err
 			}
+			finished = append(finished, start.object.Name)
 		case start.name != "":
-			claim := &Claim{Name: start.name, d: d, sig: sig, token: token, flight: d.flights.start(incidentKey(sig))}
-			verdict, err := d.search(ctx, sig, claim)
+			claim := d.claim(i, sig, token, start)
+			if start.certainty == certain {
+				return Verdict{Claim: claim}, nil
+			}
+			verdict, err := d.search(ctx, i, sig, claim)
 			if !errors.Is(err, errNotInProgress) {
 				return verdict, err
 			}
 		default:
-			if err := d.flights.wait(ctx, incidentKey(sig), poll); err != nil {
+			if err := d.flights.wait(ctx, i.lock(), poll); err != nil {
 				return Verdict{}, err
 			}
 		}
 	}
 }
 
-// search looks for the object of an incident that has no record, which the claim
-// keeps others from doing meanwhile.
-func (d *Deduplicator) search(ctx context.Context, sig *signal.Signal, claim *Claim) (Verdict, error) {
+// search looks in the cluster for the object of an incident, which the claim keeps
+// others from doing meanwhile.
+func (d *Deduplicator) search(ctx context.Context, i incident, sig *signal.Signal, claim *Claim) (Verdict, error) {
+	if claim.certainty == unsure {
+		d.wakeUp()
+	}
 	var found []v1alpha1.RemediationRequest
 	err := d.Retry.Do(ctx, func(ctx context.Context) (err error) {
 		found, err = d.Objects.Find(ctx, sig)
@@ -158,77 +192,78 @@ func (d *Deduplicator) search(ctx context.Context, sig *signal.Signal, claim *Cl
 	})
 	if err != nil {
 		claim.Release(ctx)
-		return Verdict{}, err
+		occurrence, err := d.countOffline(ctx, i, sig, types.NamespacedName{}, err)
+		return Verdict{Duplicate: occurrence}, err
 	}
 	if len(found) == 0 || !found[0].InProgress() {
+		claim.avoid(found)
 		return Verdict{Claim: claim}, nil
 	}
 	claim.Created(ctx, &found[0])
-	occurrence, err := d.join(ctx, sig, types.NamespacedName{Namespace: found[0].Namespace, Name: found[0].Name})
+	occurrence, err := d.join(ctx, i, sig, refOf(&found[0]))
 	return Verdict{Duplicate: occurrence}, err
 }
 
 // join counts the signal on an object. The error is errNotInProgress if the
-// object is finished, gone or another incident's.
-func (d *Deduplicator) join(ctx context.Context, sig *signal.Signal, ref types.NamespacedName) (*Occurrence, error) {
-	object, count, err := d.occurrences.add(ctx, ref, sig)
+// object is finished, gone or does not stand for the incident.
+func (d *Deduplicator) join(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName) (*Occurrence, error) {
+	var count int
+	object, err := d.Amender.Amend(ctx, ref, func(object *v1alpha1.RemediationRequest) error {
+		if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {
+			return errNotInProgress
+		}
+		info := &object.Spec.Deduplication
+		info.OccurrenceCount++
+		count = info.OccurrenceCount
+		if sig.ReceivedTime.After(info.LastSeen.Time) {
+			info.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()
+		}
+		return nil
+	})
 	switch {
 	case err == nil:
-		occurrence := &Occurrence{
-			Object: ref, Environment: object.Spec.Environment, Count: count,
-			FirstSeen: object.Spec.Deduplication.FirstSeen.Time, LastSeen: object.Spec.Deduplication.LastSeen.Time,
-		}
 		// The object holds the count, so a record that can't be written is no
 		// reason to have the sender repeat, and be counted twice.
-		if err := d.records.store(detach(ctx), sig, "", recordOf(sig, object, count)); err != nil {
+		if err := d.index.count(detach(ctx), i, recordOf(sig, object, count)); err != nil {
 			d.Logger.Warn("duplicate is stored, its record is not", "object", ref.String(), "error", err)
 		}
-		return occurrence, nil
-	case errors.Is(err, errNotInProgress):
-		return nil, err
-	case ctx.Err() != nil:
+		return &Occurrence{
+			Object: ref, Environment: object.Spec.Environment, Count: count,
+			FirstSeen: object.Spec.Deduplication.FirstSeen.Time, LastSeen: object.Spec.Deduplication.LastSeen.Time,
+		}, nil
+	case errors.Is(err, errNotInProgress), apierrors.IsNotFound(err):
+		return nil, errNotInProgress
+	}
+	return d.countOffline(ctx, i, sig, ref, err)
+}
+
+// countOffline counts the signal in the incident's record since the Kubernetes API
+// failed, and returns that failure if there is no record of the object, or of any
+// object if ref is zero.
+func (d *Deduplicator) countOffline(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName, failure error) (*Occurrence, error) {
+	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	record, touchErr := d.records.touch(ctx, sig)
-	if touchErr != nil {
-		return nil, touchErr
-	}
-	if record == nil {
+	record, err := d.index.touch(ctx, i, sig, ref)
+	if err != nil {
 		return nil, err
 	}
-	d.Logger.Error("duplicate is counted in its record only", "object", ref.String(), "count", record.count, "error", err)
-	return &Occurrence{Object: ref, Count: record.count, FirstSeen: record.firstSeen, LastSeen: record.lastSeen}, nil
-}
-
-// Claim is the right to create the object of an incident. It must be ended by
-// Created or Release.
-type Claim struct {
-	// Name is reserved for the object.
-	Name string
-
-	d      *Deduplicator
-	sig    *signal.Signal
-	token  string
-	flight *flight
-}
-
-// Created ends the claim: the object now stands for the incident. That Redis does
-// not take the record is only logged, since the object exists, and repeats find
-// it.
-func (c *Claim) Created(ctx context.Context, object *v1alpha1.RemediationRequest) {
-	defer c.d.flights.end(c.flight)
-	rec := recordOf(c.sig, object, object.Spec.Deduplication.OccurrenceCount)
-	if err := c.d.records.store(detach(ctx), c.sig, c.token, rec); err != nil {
-		c.d.Logger.Warn("object exists, its record is not stored", "object", object.Namespace+"/"+object.Name, "error", err)
+	if record == nil {
+		return nil, failure
 	}
+	d.Logger.Error("duplicate is counted in its record only", "object", record.ref.String(), "count", record.count, "error", failure)
+	return &Occurrence{Object: record.ref, Count: record.count, FirstSeen: record.firstSeen, LastSeen: record.lastSeen}, nil
 }
 
-// Release ends the claim without an object. Whoever claims the incident within
-// the next minute gets the same name, as the object may yet appear.
-func (c *Claim) Release(ctx context.Context) {
-	defer c.d.flights.end(c.flight)
-	if err := c.d.records.release(detach(ctx), c.sig, c.token); err != nil {
-		c.d.Logger.Warn("reservation is not given back, it expires by itself", "name", c.Name, "error", err)
+func (d *Deduplicator) incidentOf(sig *signal.Signal) incident {
+	return incident{fingerprint: sig.Fingerprint, place: d.Objects.Place(sig.Namespace)}
+}
+
+// wakeUp has Run look at the index now.
+func (d *Deduplicator) wakeUp() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -236,21 +271,5 @@ func (c *Claim) Release(ctx context.Context) {
 // The Redis client's own timeouts limit it.
 func detach(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
-func recordOf(sig *signal.Signal, object *v1alpha1.RemediationRequest, count int) record {
-	return record{
-		fingerprint: sig.Fingerprint, alertName: sig.Name, namespace: sig.Namespace, resource: sig.Resource.Name,
-		firstSeen: object.Spec.Deduplication.FirstSeen.Time,
-		lastSeen:  object.Spec.Deduplication.LastSeen.Time,
-		count:     count,
-		ref:       types.NamespacedName{Namespace: object.Namespace, Name: object.Name},
-	}
-}
-
-func incidentKey(sig *signal.Signal) string { return keys(sig)[1] }
-
 // errNotInProgress says that an object does not stand for the incident any more.
 var errNotInProgress = errors.New("object is not in progress")
-
-func notInProgress(err error) bool {
-	return errors.Is(err, errNotInProgress) || apierrors.IsNotFound(err)
-}

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/signal"
@@ -31,6 +35,7 @@ type store struct {
 	version int
 	updates int
 	finds   int
+	pages   int
 	// before, if set, is called before each request, outside of the lock.
 	before func(verb string) error
 }
@@ -72,8 +77,9 @@ func (s *store) Find(_ context.Context, sig *signal.Signal) ([]v1alpha1.Remediat
 	s.finds++
 	var inProgress, over []v1alpha1.RemediationRequest
 	for _, object := range s.objects {
+		place, ok := s.PlaceOf(object)
 		switch {
-		case object.Spec.SignalFingerprint != sig.Fingerprint:
+		case !object.StandsFor(sig.Fingerprint) || !ok || place != s.Place(sig.Namespace):
 		case object.InProgress():
 			inProgress = append(inProgress, *object.DeepCopy())
 		default:
@@ -81,6 +87,40 @@ func (s *store) Find(_ context.Context, sig *signal.Signal) ([]v1alpha1.Remediat
 		}
 	}
 	return append(inProgress, over...), nil
+}
+
+// Page returns three objects at a time, in the order of their names.
+func (s *store) Page(_ context.Context, token string) (page []v1alpha1.RemediationRequest, next string, err error) {
+	unlock, err := s.enter("page")
+	defer unlock()
+	if err != nil {
+		return nil, "", err
+	}
+	s.pages++
+	byName := func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }
+	for _, name := range slices.SortedFunc(maps.Keys(s.objects), byName) {
+		if len(page) == 3 {
+			return page, next, nil
+		}
+		if name.String() > token {
+			page = append(page, *s.objects[name].DeepCopy())
+			next = name.String()
+		}
+	}
+	return page, "", nil
+}
+
+func (s *store) Place(namespace string) string { return strings.ToLower(namespace) }
+
+// PlaceOf knows objects of odd namespaces, which are in the fallback namespace.
+func (s *store) PlaceOf(object *v1alpha1.RemediationRequest) (string, bool) {
+	if object.Namespace == "elsewhere" {
+		return "", false
+	}
+	if origin, ok := object.Labels["origin"]; ok {
+		return origin, object.Namespace == "fallback"
+	}
+	return object.Namespace, true
 }
 
 func (s *store) Update(_ context.Context, object *v1alpha1.RemediationRequest) error {
@@ -120,16 +160,20 @@ func (s *store) setPhase(phase string) {
 }
 
 func (s *store) create(sig *signal.Signal, name string) *v1alpha1.RemediationRequest {
-	at := metav1.NewTime(sig.ReceivedTime)
-	object := &v1alpha1.RemediationRequest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: sig.Namespace, Name: name},
-		Spec: v1alpha1.RemediationRequestSpec{SignalFingerprint: sig.Fingerprint, Environment: "staging",
-			Deduplication: v1alpha1.DeduplicationInfo{FirstSeen: at, LastSeen: at, OccurrenceCount: 1}},
-	}
+	object := newObject(sig, name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(object)
 	return object
+}
+
+func newObject(sig *signal.Signal, name string) *v1alpha1.RemediationRequest {
+	at := metav1.NewTime(sig.ReceivedTime)
+	return &v1alpha1.RemediationRequest{
+		ObjectMeta: metav1.ObjectMeta{Namespace: sig.Namespace, Name: name},
+		Spec: v1alpha1.RemediationRequestSpec{SignalFingerprint: sig.Fingerprint, Environment: "staging",
+			Deduplication: v1alpha1.DeduplicationInfo{FirstSeen: at, LastSeen: at, OccurrenceCount: 1}},
+	}
 }
 
 func testSignal(name string) *signal.Signal {
@@ -146,27 +190,45 @@ type unobserved struct{}
 func (unobserved) RedisOperation(string, time.Duration) {}
 func (unobserved) RedisOperationFailed(string)          {}
 
-func newDeduplicator(t *testing.T, objects Objects, client *redis.Client) *Deduplicator {
+func newDeduplicator(t testing.TB, objects *store, client *redis.Client) *Deduplicator {
 	t.Helper()
-	var serial atomic.Int64
+	amender := amend.New(objects)
 	d := New(Options{
-		Redis: client, Objects: objects, Retry: once{}, Observer: unobserved{}, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
-		Name: func(fingerprint string, _ time.Time) string {
-			return fmt.Sprintf("%.12s-%d", fingerprint, serial.Add(1))
+		Redis: client, Objects: objects, Amender: amender, Retry: once{}, Observer: unobserved{}, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
+		Name: func(fingerprint string, at time.Time) string {
+			return fmt.Sprintf("rr-%.12s-%d", fingerprint, at.Unix())
 		},
 	})
-	t.Cleanup(d.Close)
+	t.Cleanup(amender.Close)
 	return d
 }
 
-func connect(t *testing.T, server *redistest.Server) *redis.Client {
+// mustCare has the index completed and cleared.
+func mustCare(t testing.TB, d *Deduplicator) {
+	t.Helper()
+	if state, err := d.care(t.Context()); err != nil || state != "incomplete" && state != "due" {
+		t.Fatalf("index is %s, %v", state, err)
+	}
+}
+
+// has returns what Redis holds for the signal's incident.
+func has(t testing.TB, d *Deduplicator, sig *signal.Signal) string {
+	t.Helper()
+	value, err := d.Redis.Get(t.Context(), d.incidentOf(sig).key()).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func connect(t testing.TB, server *redistest.Server) *redis.Client {
 	t.Helper()
 	client := server.Client()
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-func mustClaim(t *testing.T, d *Deduplicator, sig *signal.Signal) *Claim {
+func mustClaim(t testing.TB, d *Deduplicator, sig *signal.Signal) *Claim {
 	t.Helper()
 	verdict, err := d.Check(t.Context(), sig)
 	if err != nil || verdict.Claim == nil {
@@ -175,7 +237,7 @@ func mustClaim(t *testing.T, d *Deduplicator, sig *signal.Signal) *Claim {
 	return verdict.Claim
 }
 
-func mustRepeat(t *testing.T, d *Deduplicator, sig *signal.Signal, count int) *Occurrence {
+func mustRepeat(t testing.TB, d *Deduplicator, sig *signal.Signal, count int) *Occurrence {
 	t.Helper()
 	verdict, err := d.Check(t.Context(), sig)
 	if err != nil || verdict.Duplicate == nil || verdict.Duplicate.Count != count {
@@ -268,10 +330,10 @@ func TestReleasedClaimPassesOnWithItsName(t *testing.T) {
 		t.Fatalf("second claim %+v, want the name %s: its object may yet appear", second, first.Name)
 	}
 	// The first holder's token is worth nothing any more.
-	if err := d.records.release(t.Context(), sig, first.token); err != nil {
+	if err := d.index.release(t.Context(), first.incident, first.token, true); err != nil {
 		t.Fatal(err)
 	}
-	if client.Exists(t.Context(), keys(sig)[1]).Val() != 1 {
+	if client.Exists(t.Context(), first.incident.lock()).Val() != 1 || has(t, d, sig) == "" {
 		t.Error("a stale token released the claim of another")
 	}
 	second.Release(t.Context())
@@ -280,21 +342,33 @@ func TestReleasedClaimPassesOnWithItsName(t *testing.T) {
 // A replica dies between reserving and creating.
 func TestClaimOfADeadHolderExpires(t *testing.T) {
 	client := connect(t, redistest.Start(t))
-	d := newDeduplicator(t, newStore(), client)
+	s := newStore()
+	d := newDeduplicator(t, s, client)
+	mustCare(t, d)
 	sig := testSignal("A")
-	start, err := d.records.begin(t.Context(), sig, "dead", "reserved-name")
-	if err != nil || start.name != "reserved-name" {
+	i := d.incidentOf(sig)
+	start, err := d.index.begin(t.Context(), i, "dead", "reserved-100")
+	if err != nil || start.name != "reserved-100" || start.certainty != certain {
 		t.Fatalf("%+v, %v", start, err)
 	}
-	if ttl := client.PTTL(t.Context(), keys(sig)[1]).Val(); ttl <= 0 || ttl > lockLease {
+	if ttl := client.PTTL(t.Context(), i.lock()).Val(); ttl <= 0 || ttl > lockLease {
 		t.Errorf("lock lives for %s", ttl)
 	}
-	client.PExpire(t.Context(), keys(sig)[1], time.Millisecond)
+	if ttl := client.TTL(t.Context(), i.key()).Val(); ttl != -1 {
+		t.Errorf("reservation lives for %s", ttl)
+	}
+	client.PExpire(t.Context(), i.lock(), time.Millisecond)
 	claim := mustClaim(t, d, sig)
-	if claim.Name != "reserved-name" {
+	if claim.Name != "reserved-100" {
 		t.Errorf("name %s, want the dead holder's, whose create may still happen", claim.Name)
 	}
+	if s.finds != 1 {
+		t.Errorf("the cluster was asked %d times for what the dead holder may have made", s.finds)
+	}
 	claim.Release(t.Context())
+	// It did happen, and nobody told Redis.
+	s.create(sig, "reserved-100")
+	mustRepeat(t, d, sig, 2)
 }
 
 func TestWaitingIsBounded(t *testing.T) {
@@ -302,7 +376,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	d := newDeduplicator(t, newStore(), client)
 	d.Wait = 20 * time.Millisecond
 	sig := testSignal("A")
-	if _, err := d.records.begin(t.Context(), sig, "another replica", "n"); err != nil {
+	if _, err := d.index.begin(t.Context(), d.incidentOf(sig), "another replica", "n"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := d.Check(t.Context(), sig)
@@ -351,7 +425,7 @@ func TestFailedSearchReleasesTheClaim(t *testing.T) {
 	if _, err := d.Check(t.Context(), sig); !errors.Is(err, down) {
 		t.Fatalf("error %v", err)
 	}
-	if client.Exists(t.Context(), keys(sig)[1]).Val() != 0 {
+	if client.Exists(t.Context(), d.incidentOf(sig).lock()).Val() != 0 {
 		t.Error("the reservation is kept")
 	}
 	s.before = nil
@@ -381,13 +455,37 @@ func TestRecordAnswersWhileTheAPIIsDown(t *testing.T) {
 	}
 }
 
-// The record is only a hint: an object that was deleted, or whose name now stands
-// for another incident, is not counted on.
-func TestMisleadingRecords(t *testing.T) {
+// Without an object at hand, the record answers while the cluster can't be searched.
+func TestRecordAnswersWhileTheSearchFails(t *testing.T) {
+	s := newStore()
+	client := connect(t, redistest.Start(t))
+	d := newDeduplicator(t, s, client)
+	sig := testSignal("A")
+	claim := mustClaim(t, d, sig)
+	claim.Created(t.Context(), s.create(sig, claim.Name))
+	client.Del(t.Context(), d.incidentOf(sig).key())
+	down := apierrors.NewServiceUnavailable("down")
+	s.before = func(string) error { return down }
+	if o := mustRepeat(t, d, sig, 2); o.Object.Name != claim.Name {
+		t.Errorf("occurrence %+v", o)
+	}
+	// The record is of another namespace's incident, which has the same fingerprint.
+	twin := *sig
+	twin.Namespace = "other"
+	if _, err := d.Check(t.Context(), &twin); !errors.Is(err, down) {
+		t.Errorf("twin: %v", err)
+	}
+	client.Del(t.Context(), d.incidentOf(sig).record())
+	if _, err := d.Check(t.Context(), sig); !errors.Is(err, down) {
+		t.Errorf("without a record: %v", err)
+	}
+}
+
+// A pointer is only a hint: an object that was deleted, or that stands for another
+// incident, is not counted on.
+func TestMisleadingPointers(t *testing.T) {
 	for name, mislead := range map[string]func(*store, *v1alpha1.RemediationRequest){
-		"deleted": func(s *store, o *v1alpha1.RemediationRequest) {
-			delete(s.objects, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
-		},
+		"deleted": func(s *store, o *v1alpha1.RemediationRequest) { delete(s.objects, refOf(o)) },
 		"another incident": func(s *store, o *v1alpha1.RemediationRequest) {
 			o.Spec.SignalFingerprint = signal.Fingerprint("B", "shop", "Pod", "web")
 			s.put(o)
@@ -401,7 +499,11 @@ func TestMisleadingRecords(t *testing.T) {
 			object := s.create(sig, claim.Name)
 			claim.Created(t.Context(), object)
 			mislead(s, object)
-			mustClaim(t, d, sig).Release(t.Context())
+			next := mustClaim(t, d, sig)
+			if next.Name == claim.Name {
+				t.Errorf("the name %s, which is known to be taken, was proposed again", next.Name)
+			}
+			next.Release(t.Context())
 			if s.updates != 0 {
 				t.Error("an object was updated")
 			}
@@ -413,56 +515,84 @@ func TestMisleadingRecords(t *testing.T) {
 		d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 		sig := testSignal("A")
 		claim := mustClaim(t, d, sig)
-		claim.Created(t.Context(), &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: claim.Name}})
+		claim.Created(t.Context(), s.create(sig, claim.Name))
 		twin := *sig
-		twin.Namespace = "elsewhere"
+		twin.Namespace = "other"
 		mustClaim(t, d, &twin).Release(t.Context())
 	})
 }
 
+func TestLastSeenNeverGoesBack(t *testing.T) {
+	s := newStore()
+	d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
+	sig := testSignal("A")
+	claim := mustClaim(t, d, sig)
+	claim.Created(t.Context(), s.create(sig, claim.Name))
+	latest := sig.ReceivedTime.Add(time.Hour)
+	for n, at := range []time.Time{latest, sig.ReceivedTime.Add(-time.Hour)} {
+		repeat := *sig
+		repeat.ReceivedTime = at
+		o := mustRepeat(t, d, &repeat, n+2)
+		if o.LastSeen.Unix() != latest.Unix() || o.FirstSeen.Unix() != sig.ReceivedTime.Unix() {
+			t.Errorf("received %s: seen %s to %s", at, o.FirstSeen, o.LastSeen)
+		}
+	}
+}
+
+func TestRecord(t *testing.T) {
+	s := newStore()
+	client := connect(t, redistest.Start(t))
+	d := newDeduplicator(t, s, client)
+	sig := testSignal("A")
+	claim := mustClaim(t, d, sig)
+	claim.Created(t.Context(), s.create(sig, claim.Name))
+	record := d.incidentOf(sig).record()
+	want := map[string]string{
+		"fingerprint": sig.Fingerprint, "alertName": "A", "namespace": "shop", "resource": "web", "count": "1",
+		"firstSeen": sig.ReceivedTime.UTC().Format(time.RFC3339), "lastSeen": sig.ReceivedTime.UTC().Format(time.RFC3339),
+		"remediationRequestRef": "shop/" + claim.Name,
+	}
+	if diff := cmp.Diff(want, client.HGetAll(t.Context(), record).Val()); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+	// It expires, and comes back in full with the next signal.
+	if ttl := client.PTTL(t.Context(), record).Val(); ttl <= 0 || ttl > time.Minute {
+		t.Errorf("record lives for %s", ttl)
+	}
+	client.Del(t.Context(), record)
+	mustRepeat(t, d, sig, 2)
+	want["count"] = "2"
+	if diff := cmp.Diff(want, client.HGetAll(t.Context(), record).Val()); diff != "" {
+		t.Errorf("record that had expired (-want +got):\n%s", diff)
+	}
+}
+
+// Replicas may write out of order.
 func TestCountOfARecordNeverFalls(t *testing.T) {
 	s := newStore()
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
-	object := s.create(sig, "name")
+	i := d.incidentOf(sig)
+	claim := mustClaim(t, d, sig)
+	object := s.create(sig, claim.Name)
+	claim.Created(t.Context(), object)
 	for _, count := range []int{5, 3} {
-		if err := d.records.store(t.Context(), sig, "", recordOf(sig, object, count)); err != nil {
+		if err := d.index.count(t.Context(), i, recordOf(sig, object, count)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := client.HGet(t.Context(), keys(sig)[0], "count").Val(); got != "5" {
+	if got := client.HGet(t.Context(), i.record(), "count").Val(); got != "5" {
 		t.Errorf("count %s", got)
 	}
-	object.Name = "next"
-	if err := d.records.store(t.Context(), sig, "", recordOf(sig, object, 1)); err != nil {
+	s.setPhase(v1alpha1.PhaseFailed)
+	next := mustClaim(t, d, sig)
+	next.Created(t.Context(), s.create(sig, next.Name))
+	// A straggler of the object before changes nothing.
+	if err := d.index.count(t.Context(), i, recordOf(sig, object, 6)); err != nil {
 		t.Fatal(err)
 	}
-	if got := client.HGet(t.Context(), keys(sig)[0], "count").Val(); got != "1" {
-		t.Errorf("count of the next object %s", got)
+	if got := client.HMGet(t.Context(), i.record(), "count", "remediationRequestRef").Val(); got[0] != "1" || got[1] != "shop/"+next.Name {
+		t.Errorf("record of the next object %v", got)
 	}
-}
-
-// Keys must be distinct for distinct incidents, and printable and short for any.
-func FuzzKeys(f *testing.F) {
-	f.Add("shop", "~shop")
-	f.Add("", ":")
-	f.Add("a b", "a\x00b")
-	f.Fuzz(func(t *testing.T, one, other string) {
-		a, b := testSignal("A"), testSignal("A")
-		a.Namespace, b.Namespace = one, other
-		for i, key := range keys(a)[1:] {
-			if (key == keys(b)[1:][i]) != (one == other) {
-				t.Errorf("namespaces %q and %q: %s and %s", one, other, key, keys(b)[1:][i])
-			}
-			if len(key) > 160 {
-				t.Errorf("key of %d characters", len(key))
-			}
-			for _, c := range key {
-				if c <= ' ' || c > '~' {
-					t.Errorf("key %q", key)
-				}
-			}
-		}
-	})
 }

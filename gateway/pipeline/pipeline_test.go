@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/redistest"
@@ -36,6 +37,13 @@ func (s *steps) Create(_ context.Context, draft remediation.Draft) (remediation.
 }
 func (s *steps) Get(context.Context, types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
 	return s.object.DeepCopy(), nil
+}
+func (s *steps) Page(context.Context, string) ([]v1alpha1.RemediationRequest, string, error) {
+	return nil, "", nil
+}
+func (s *steps) Place(namespace string) string { return namespace }
+func (s *steps) PlaceOf(object *v1alpha1.RemediationRequest) (string, bool) {
+	return object.Namespace, true
 }
 func (s *steps) Find(context.Context, *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
 	return nil, nil
@@ -63,11 +71,12 @@ func newPipeline(t *testing.T) (*Pipeline, *steps) {
 	t.Helper()
 	s := &steps{}
 	client := redistest.Start(t).Client()
+	amender := amend.New(s)
 	d := dedup.New(dedup.Options{
-		Redis: client, Objects: s, Retry: s, Observer: s, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
+		Redis: client, Objects: s, Amender: amender, Retry: s, Observer: s, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
 		Name: func(string, time.Time) string { return "reserved" },
 	})
-	t.Cleanup(func() { d.Close(); _ = client.Close() })
+	t.Cleanup(func() { amender.Close(); _ = client.Close() })
 	path := func(environment, priority string) string { return "path of " + priority }
 	return &Pipeline{Deduplicator: d, Environments: s, Priorities: s, Path: path, Creator: s, Observer: s}, s
 }

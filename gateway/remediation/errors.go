@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
@@ -108,8 +109,12 @@ func mentions(err error, texts ...string) bool {
 	return false
 }
 
-// isNamespaceMissing reports whether a create failed for want of its namespace.
+// isNamespaceMissing reports whether a create failed since its namespace does not
+// exist or, being deleted, takes nothing in any more.
 func isNamespaceMissing(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true
+	}
 	var status apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
 		return false

@@ -26,6 +26,7 @@ const (
 	LabelEnvironment     = "kubernaut.io/environment"
 	LabelPriority        = "kubernaut.io/priority"
 	LabelFingerprint     = "kubernaut.io/signal-fingerprint"
+	LabelStorm           = "kubernaut.io/storm"
 	LabelOriginNamespace = "kubernaut.io/origin-namespace"
 	LabelClusterScoped   = "kubernaut.io/cluster-scoped"
 	AnnotationCreatedAt  = "kubernaut.io/created-at"
@@ -146,11 +147,18 @@ func (p Placement) moveToFallback(object *v1alpha1.RemediationRequest, origin st
 // belongs reports whether an object is of an incident in the namespace, rather
 // than of one with the same fingerprint that fell back from another.
 func (p Placement) belongs(object *v1alpha1.RemediationRequest, namespace string) bool {
+	origin, ok := p.origin(object)
+	return ok && origin == labelValue(namespace)
+}
+
+// origin returns the namespace of the object's signals as a label value, or false
+// if the object was moved to what is not the fallback namespace.
+func (p Placement) origin(object *v1alpha1.RemediationRequest) (string, bool) {
 	if object.Labels[LabelClusterScoped] == "true" {
 		origin, ok := object.Labels[LabelOriginNamespace]
-		return ok && object.Namespace == p.Fallback && origin == labelValue(namespace)
+		return origin, ok && object.Namespace == p.Fallback
 	}
-	return object.Namespace == namespace
+	return object.Namespace, true
 }
 
 // labelValue turns any text into a valid label value: what is not allowed becomes

@@ -14,6 +14,10 @@ import (
 	"stormgate.internal/gateway/signal"
 )
 
+// pageSize bounds the memory that Page takes: an object has up to 1.5 MB, though
+// few have more than 10 kB.
+const pageSize = 200
+
 // Store reads and updates the objects. It caches nothing: what it returns is
 // what the API server holds.
 type Store struct {
@@ -34,21 +38,26 @@ func (s *Store) Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.R
 	return &object, nil
 }
 
-// Find returns the objects of the signal's incident: those in progress first, and
-// the newer first of equals. It lists by label in the signal's namespace and in
-// the fallback namespace, never in the whole cluster. Errors are *APIError.
+// Find returns the objects that stand for the signal's incident: those in progress
+// first, and the newer first of equals. It lists by label, storms included, in the
+// signal's namespace and in the fallback namespace, never in the whole cluster.
+// Errors are *APIError.
 func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
 	target, fallback := s.placement.Namespace(sig.Namespace)
 	namespaces := []string{target}
 	if !fallback && target != s.placement.Fallback {
 		namespaces = append(namespaces, s.placement.Fallback)
 	}
-	lists := make([]v1alpha1.RemediationRequestList, len(namespaces))
+	selectors := []client.MatchingLabels{
+		{LabelFingerprint: FingerprintLabel(sig.Fingerprint)},
+		{LabelStorm: "true"},
+	}
+	lists := make([]v1alpha1.RemediationRequestList, len(namespaces)*len(selectors))
 	group, ctx := errgroup.WithContext(ctx)
-	for i, namespace := range namespaces {
+	for i := range lists {
+		namespace, selector := namespaces[i/len(selectors)], selectors[i%len(selectors)]
 		group.Go(func() error {
-			err := s.client.List(ctx, &lists[i], client.InNamespace(namespace), client.MatchingLabels{LabelFingerprint: FingerprintLabel(sig.Fingerprint)})
-			if err != nil {
+			if err := s.client.List(ctx, &lists[i], client.InNamespace(namespace), selector); err != nil {
 				return &APIError{fmt.Sprintf("list RemediationRequests in %s", namespace), err}
 			}
 			return nil
@@ -58,11 +67,14 @@ func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.Remedi
 		return nil, err
 	}
 	var found []v1alpha1.RemediationRequest
+	have := make(map[types.NamespacedName]bool)
 	for i := range lists {
 		for j := range lists[i].Items {
 			object := &lists[i].Items[j]
+			name := client.ObjectKeyFromObject(object)
 			// The label holds only the beginning of the fingerprint.
-			if object.Spec.SignalFingerprint == sig.Fingerprint && s.placement.belongs(object, sig.Namespace) {
+			if !have[name] && s.placement.belongs(object, sig.Namespace) && object.StandsFor(sig.Fingerprint) {
+				have[name] = true
 				found = append(found, *object)
 			}
 		}
@@ -80,6 +92,27 @@ func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.Remedi
 		return strings.Compare(b.Name, a.Name)
 	})
 	return found, nil
+}
+
+// Page returns some of all objects in the cluster, and the token of the next page.
+// The empty token begins and ends. All pages show one moment; if that is too long
+// ago, the error, an *APIError, satisfies apierrors.IsResourceExpired.
+func (s *Store) Page(ctx context.Context, token string) ([]v1alpha1.RemediationRequest, string, error) {
+	var list v1alpha1.RemediationRequestList
+	if err := s.client.List(ctx, &list, client.Limit(pageSize), client.Continue(token)); err != nil {
+		return nil, "", &APIError{"list all RemediationRequests", err}
+	}
+	return list.Items, list.Continue, nil
+}
+
+// Place returns what of a signal's namespace its objects tell: a valid label value.
+// It is the namespace itself if that is a valid name.
+func (s *Store) Place(namespace string) string { return labelValue(namespace) }
+
+// PlaceOf returns the place of the signals that the object stands for, or false if
+// it is not where the gateway would have put it.
+func (s *Store) PlaceOf(object *v1alpha1.RemediationRequest) (place string, ok bool) {
+	return s.placement.origin(object)
 }
 
 // Update replaces the object, status excepted. The error, an *APIError, satisfies

@@ -1,29 +1,32 @@
--- Starts the handling of a signal: tells its incident's record, or else reserves
--- the incident for the caller.
+-- Starts the handling of a signal: tells the object of its incident, or else
+-- reserves the incident for the caller.
 --
--- KEYS  record, lock, name
--- ARGV  namespace of the signal, token of the caller, proposed object name,
---       lease of the lock in ms, lifetime of the name in ms
+-- KEYS  incident, lock, marker
+-- ARGV  token of the caller, proposed object name, lease of the lock in ms
 --
--- Returns {"record", {field, value, ...}}  if there is a usable record,
---         {"reserved", object name}        if the caller now holds the lock,
---         {"held"}                         if somebody else does.
+-- Returns {"object", namespace/name}    if an object is known to stand for it,
+--         {"new", object name}          if the caller holds the lock now and there
+--                                       is no object,
+--         {"unsure", object name}       if it does and there may be one, as the
+--                                       index is not complete,
+--         {"left", object name}         if it does and somebody who has gone may
+--                                       have made one, or may yet,
+--         {"held"}                      if somebody else holds the lock.
 --
--- The name outlives the lock: a holder that died may still have a create under
--- way, and whoever comes next must collide with it rather than make a second
--- object. Calling again with the same token changes nothing.
-local record = redis.call('HGETALL', KEYS[1])
-local field = {}
-for i = 1, #record, 2 do
-  field[record[i]] = record[i + 1]
+-- A reservation outlives the lock: a holder that died may still have a create under
+-- way, and whoever comes next must look, and collide with it rather than make a
+-- second object. Calling again with the same token changes nothing.
+local incident = redis.call('GET', KEYS[1])
+local object = incident and incident:match('^=(.+/.+)$')
+if object then
+  return { 'object', object }
 end
-if field.namespace == ARGV[1] and field.remediationRequestRef and field.remediationRequestRef ~= '' then
-  return { 'record', record }
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[3]) and redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return { 'held' }
 end
-
-if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[4]) or redis.call('GET', KEYS[2]) == ARGV[2] then
-  redis.call('SET', KEYS[3], ARGV[3], 'NX')
-  redis.call('PEXPIRE', KEYS[3], ARGV[5])
-  return { 'reserved', redis.call('GET', KEYS[3]) }
+if incident then
+  return { 'left', incident:match('^%?%d+:(.+)$') or ARGV[2] }
 end
-return { 'held' }
+local complete = redis.call('GET', KEYS[3]) == data_identity()
+redis.call('SET', KEYS[1], '?' .. milliseconds() .. ':' .. ARGV[2])
+return { complete and 'new' or 'unsure', ARGV[2] }

@@ -1,9 +1,17 @@
--- Removes a record that points to an object which is finished or gone, unless it
--- points to another one by now.
+-- Takes an incident from an object that is finished, gone or not its own, unless
+-- it is another object's by now.
 --
--- KEYS  record
--- ARGV  remediationRequestRef of that object
-if redis.call('HGET', KEYS[1], 'remediationRequestRef') == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
+-- KEYS  record, incident
+-- ARGV  namespace/name of that object, and of the one to point to instead or ""
+if redis.call('GET', KEYS[2]) ~= '=' .. ARGV[1] then
+  return 0
 end
-return 0
+if ARGV[2] == '' then
+  redis.call('DEL', KEYS[2])
+else
+  redis.call('SET', KEYS[2], '=' .. ARGV[2])
+end
+if redis.call('HGET', KEYS[1], 'remediationRequestRef') == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+return 1

@@ -1,8 +1,12 @@
--- Gives a reservation back. The name stays: see begin.lua.
+-- Gives a lock back.
 --
--- KEYS  lock
--- ARGV  token of the caller
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
+-- KEYS  incident, lock
+-- ARGV  token of the caller, "discard" to give up the reservation, too, or ""
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return 0
 end
-return 0
+redis.call('DEL', KEYS[2])
+if ARGV[2] == 'discard' and (redis.call('GET', KEYS[1]) or ''):sub(1, 1) == '?' then
+  redis.call('DEL', KEYS[1])
+end
+return 1
