@@ -25,6 +25,7 @@ import (
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/server"
 	"stormgate.internal/gateway/signal"
+	"stormgate.internal/gateway/storm"
 )
 
 // defaultFallbackNamespace is used outside of a pod.
@@ -51,6 +52,8 @@ type App struct {
 	monitor *redisclient.Monitor
 	amender *amend.Amender
 	dedup   *dedup.Deduplicator
+	storms  *storm.Storms
+	amender *amend.Amender
 }
 
 // New puts a gateway together. It connects to nothing; the only failure is a
