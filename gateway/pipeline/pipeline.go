@@ -164,9 +164,9 @@ func (p *Pipeline) gather(ctx context.Context, sig *signal.Signal, claim *dedup.
 		return nil, err
 	case verdict.Object != nil:
 		claim.Created(ctx, verdict.Object)
-		gathered.Created = p.describe(verdict.Object)
+		gathered.Created = p.describe(verdict.Object, verdict.Object.Spec.Environment, verdict.Object.Spec.Priority)
 	case verdict.Kind != storm.None:
-		claim.Release(ctx)
+		claim.Discard(ctx)
 		gathered.Environment = p.Environments.Environment(ctx, sig.Namespace)
 	}
 	return gathered, nil
@@ -188,12 +188,11 @@ func (p *Pipeline) create(ctx context.Context, sig *signal.Signal, claim *dedup.
 	if created.Existing {
 		return nil, nil
 	}
-	described := p.describe(created.Object)
+	described := p.describe(created.Object, environment, priority)
 	return &described, nil
 }
 
-func (p *Pipeline) describe(object *v1alpha1.RemediationRequest) Created {
-	environment, priority := object.Spec.Environment, object.Spec.Priority
+func (p *Pipeline) describe(object *v1alpha1.RemediationRequest, environment, priority string) Created {
 	return Created{
 		Object:      types.NamespacedName{Namespace: object.Namespace, Name: object.Name},
 		Environment: environment, Priority: priority, Path: p.Path(environment, priority),

@@ -29,7 +29,6 @@ const (
 	LabelStorm           = "kubernaut.io/storm"
 	LabelOriginNamespace = "kubernaut.io/origin-namespace"
 	LabelClusterScoped   = "kubernaut.io/cluster-scoped"
-	LabelStorm           = "kubernaut.io/storm"
 	LabelBuffered        = "kubernaut.io/buffered"
 	AnnotationCreatedAt  = "kubernaut.io/created-at"
 	// AnnotationBatch names the batch of alerts that the object was made from.

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/signal"
 )
@@ -110,12 +111,20 @@ func (s *Storms) flushOne(ctx context.Context, b batch, m pendingMember) error {
 		return s.batches.settle(ctx, b.ref, "", m.fingerprint)
 	}
 	object, err := s.flushMember(ctx, b.ref, b.fence, sig, verdict.Claim.Name)
-	if object == nil {
-		verdict.Claim.Release(ctx)
-		return err
+	end(ctx, verdict.Claim, object, err)
+	return err
+}
+
+// end ends the claim on the incident of a member that was taken care of.
+func end(ctx context.Context, claim *dedup.Claim, object *v1alpha1.RemediationRequest, err error) {
+	switch {
+	case err != nil:
+		claim.Release(ctx)
+	case object == nil:
+		claim.Discard(ctx)
+	default:
+		claim.Created(ctx, object)
 	}
-	verdict.Claim.Created(ctx, object)
-	return nil
 }
 
 // catchUp brings members into their window's object that the requests with them did
@@ -139,7 +148,7 @@ func (s *Storms) catchUp(ctx context.Context, b batch) error {
 func (s *Storms) catchUpOne(ctx context.Context, b batch, m pendingMember) error {
 	object, err := s.add(ctx, parseName(b.object), b.ref, m, time.UnixMilli(m.arrived), true)
 	if err == nil {
-		s.settleSome(ctx, b.ref, object, []pendingMember{m})
+		s.settleSome(ctx, b.ref, object, m)
 		return nil
 	}
 	if !errors.Is(err, errFinished) {
@@ -158,12 +167,21 @@ func (s *Storms) catchUpOne(ctx context.Context, b batch, m pendingMember) error
 		return s.batches.settle(ctx, b.ref, "", m.fingerprint)
 	}
 	handled, err := s.handle(ctx, sig, verdict.Claim.Name, b.ref.id, b.kind)
-	if handled.Object == nil {
-		verdict.Claim.Release(ctx)
-		return err
-	}
-	verdict.Claim.Created(ctx, handled.Object)
+	end(ctx, verdict.Claim, handled.Object, err)
 	return err
+}
+
+// settleSome is settle for members that were added to an object: the others are
+// registered, and to do that again for each that is added would cost more with
+// every one.
+func (s *Storms) settleSome(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, m pendingMember) {
+	part := *object
+	part.Spec.AffectedResources = []string{m.resource}
+	if !part.StandsFor(m.fingerprint) {
+		// That of a cluster-scoped resource shows only beside the object's own.
+		part.Spec.AffectedResources = object.Spec.AffectedResources
+	}
+	s.settle(ctx, ref, &part, []string{m.fingerprint})
 }
 
 func (s *Storms) signalOf(ctx context.Context, ref batchRef, fingerprint string) (*signal.Signal, error) {

@@ -7,8 +7,12 @@ import (
 	"stormgate.internal/gateway/api/v1alpha1"
 )
 
-// settler notes in Redis, beside the requests, which members their window's object
-// holds. Members that come while it is at work are noted together.
+// settler notes in Redis, beside the requests, that windows' objects hold members
+// which were added. Members that come while it is at work are noted together.
+//
+// It does not register them: each is registered by its own request, which until
+// then holds the claim on its incident. Should that request end before, the claim
+// remains in Redis, and whoever meets it looks for the object in the cluster.
 type settler struct {
 	storms  *Storms
 	running sync.WaitGroup
@@ -20,22 +24,21 @@ type settler struct {
 
 // held are members that an object holds.
 type held struct {
-	object  *v1alpha1.RemediationRequest
-	members []pendingMember
+	object       string // namespace/name
+	fingerprints []string
 }
 
 func newSettler(s *Storms) *settler { return &settler{storms: s, waiting: make(map[batchRef]*held)} }
 
-func (s *settler) add(ref batchRef, m pendingMember, object *v1alpha1.RemediationRequest) {
+func (s *settler) add(ref batchRef, fingerprint string, object *v1alpha1.RemediationRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.waiting[ref]
 	if h == nil {
-		h = &held{}
+		h = &held{object: nameOf(object)}
 		s.waiting[ref] = h
 	}
-	h.object = object
-	h.members = append(h.members, m)
+	h.fingerprints = append(h.fingerprints, fingerprint)
 	if !s.active {
 		s.active = true
 		s.running.Go(s.run)
@@ -54,27 +57,12 @@ func (s *settler) run() {
 			return
 		}
 		for ref, h := range work {
-			s.storms.settleSome(context.Background(), ref, h.object, h.members)
+			if err := s.storms.batches.settle(context.Background(), ref, h.object, h.fingerprints...); err != nil {
+				s.storms.Logger.Warn("alerts were added to a storm's object, that is not noted yet", "object", h.object,
+					"batch", ref.String(), "alerts", len(h.fingerprints), "error", err)
+			}
 		}
 	}
-}
-
-// settleSome is settle for members that were added to an object: the others are
-// registered, and to do that again for each that is added would cost more with
-// every one.
-func (s *Storms) settleSome(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, members []pendingMember) {
-	part := *object
-	part.Spec.AffectedResources = nil
-	fingerprints := make([]string, len(members))
-	for i, m := range members {
-		fingerprints[i] = m.fingerprint
-		part.Spec.AffectedResources = append(part.Spec.AffectedResources, m.resource)
-	}
-	if !part.StandsFor(fingerprints[0]) {
-		// That of a cluster-scoped resource shows only beside the object's own.
-		part.Spec.AffectedResources = object.Spec.AffectedResources
-	}
-	s.settle(ctx, ref, &part, fingerprints)
 }
 
 // close waits until all is noted.

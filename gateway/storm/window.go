@@ -55,7 +55,7 @@ func (s *Storms) hold(ctx context.Context, d batch, m member) (*v1alpha1.Remedia
 	if err != nil {
 		return nil, err
 	}
-	s.settler.add(d.ref, own, object)
+	s.settler.add(d.ref, own.fingerprint, object)
 	return object, nil
 }
 
