@@ -229,6 +229,7 @@ func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished,
 			return Verdict{Kind: Flushed, Object: object}, nil
 		case "opened":
 			verdict.Kind = Opened
+			d.filler = string(m.data) // which the script need not tell
 		default:
 			verdict.Kind = Added
 		}
