@@ -302,7 +302,6 @@ func TestRedisFailsInAStorm(t *testing.T) {
 	g.codes(t, "A", "shop", pods(1, 2))
 	r := server.Client()
 	defer r.Close()
-	r.FunctionDump(t.Context())
 	if err := r.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
