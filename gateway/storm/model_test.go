@@ -283,7 +283,7 @@ func TestScriptsBehaveLikeTheModel(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client()
 	defer client.Close()
-	for run := range 150 {
+	for run := range 100 {
 		seed := uint64(run)
 		client.FlushAll(t.Context())
 		if !runModel(t, client, rand.New(rand.NewPCG(seed, 1))) {
