@@ -57,6 +57,12 @@ func (s *story) flush(d time.Duration) {
 	s.t.Fatal("the flusher does not come to an end")
 }
 
+func newClock() *atomic.Int64 {
+	clock := &atomic.Int64{}
+	clock.Store(1_700_000_000_000)
+	return clock
+}
+
 func (s *story) complete() {
 	for _, object := range objectsOf(s.t, s.cluster) {
 		if object.InProgress() {
@@ -144,8 +150,7 @@ func dieAndRecover(t *testing.T, server *redistest.Server, raw *redis.Client, te
 		}
 	}
 	cluster := newCluster("shop", "small", "fallback")
-	clock := &atomic.Int64{}
-	clock.Store(1_700_000_000_000)
+	clock := newClock()
 	settings := config.Storm{
 		BufferThreshold: 3, InactivityTimeout: seconds(1), MaxWindowDuration: seconds(5), DefaultMaxSize: 100, GlobalMaxSize: 200,
 		PerNamespaceLimits: map[string]int{"small": 4}, SamplingThreshold: 1, SamplingRate: 1,
