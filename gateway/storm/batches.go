@@ -98,7 +98,6 @@ type batches struct {
 	observer Observer
 	settings config.Storm
 	grace    time.Duration
-	lease    time.Duration
 	now      func() string
 	random   func() float64
 
@@ -108,7 +107,7 @@ type batches struct {
 func newBatches(o Options) batches {
 	grace := min(o.Grace, o.Settings.InactivityTimeout.Std())
 	return batches{
-		client: o.Redis, observer: o.Observer, settings: o.Settings, grace: grace, lease: o.Lease, now: o.now, random: rand.Float64,
+		client: o.Redis, observer: o.Observer, settings: o.Settings, grace: grace, now: o.now, random: rand.Float64,
 		inactivityArg: o.Settings.InactivityTimeout.Std().Milliseconds(), longestArg: o.Settings.MaxWindowDuration.Std().Milliseconds(),
 		graceArg: grace.Milliseconds(), leaseArg: o.Lease.Milliseconds(),
 	}
