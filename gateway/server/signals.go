@@ -134,7 +134,7 @@ func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Par
 	outcome, err := s.Processor.Process(ctx, sig)
 	if err != nil {
 		code := errorCode(err)
-		s.Logger.Error("signal is not stored", "request_id", requestIDOf(r), "signal", sig.Name, "namespace", sig.Namespace,
+		s.Logger.ErrorContext(ctx, "signal is not stored", "signal", sig.Name, "namespace", sig.Namespace,
 			"fingerprint", sig.Fingerprint, "status", code, "error", err)
 		return failed(r, sig.Fingerprint, code, err.Error())
 	}
