@@ -204,6 +204,9 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("refusal %v %s", r.Header(), r.Body)
 		}
 	}
+	if r := do(s, "POST", eventRoute, fullEvent("Warning", "New"), "X-Forwarded-For", "10.1.1.1"); r.Code != 429 {
+		t.Errorf("the other signal route: %d", r.Code)
+	}
 	if r := send("10.1.1.2"); r.Code != 201 {
 		t.Errorf("another client: %d", r.Code)
 	}
@@ -214,7 +217,7 @@ func TestRateLimit(t *testing.T) {
 	if r := do(s, "GET", "/health", "", "X-Forwarded-For", "10.1.1.1"); r.Code != 200 {
 		t.Errorf("other routes: %d", r.Code)
 	}
-	if diff := cmp.Diff([]string{"10.1.1.1", "10.1.1.1"}, e.limited); diff != "" {
+	if diff := cmp.Diff([]string{"10.1.1.1", "10.1.1.1", "10.1.1.1"}, e.limited); diff != "" {
 		t.Errorf("limited (-want +got):\n%s", diff)
 	}
 }

@@ -98,9 +98,10 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, now: time.Now}
 	mux := http.NewServeMux()
+	limit := s.rateLimit() // one for all signal routes
 	for _, adapter := range o.Adapters {
 		path := "/api/v1/signals/" + adapter.Name()
-		mux.Handle("POST "+path, s.signalRoute(adapter))
+		mux.Handle("POST "+path, s.signalRoute(adapter, limit))
 		mux.Handle(path, s.allow(http.MethodPost))
 	}
 	for path, handler := range map[string]http.HandlerFunc{"/health": s.health, "/healthz": s.health, "/ready": s.ready} {
@@ -126,9 +127,9 @@ func (s *Server) outer(routes http.Handler) http.Handler {
 }
 
 // signalRoute is what requests with signals pass, outermost first.
-func (s *Server) signalRoute(adapter Adapter) http.Handler {
+func (s *Server) signalRoute(adapter Adapter, limit middleware) http.Handler {
 	return chain(s.signals(adapter),
-		s.rateLimit(),
+		limit,
 		s.freshTimestamp,
 		s.jsonOnly,
 		s.limitBody,

@@ -28,6 +28,9 @@ const route = "/api/v1/signals/prometheus"
 // script answers signals by their names.
 type script struct{}
 
+// scripted are the names that differ from New.
+var scripted = []string{"New", "Duplicate", "Resolved", "NoRedis", "NoKubernetes", "Gone", "Panic"}
+
 var seen = time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
 
 func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, error) {
@@ -46,7 +49,11 @@ func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, 
 	case sig.Name == "Panic":
 		panic("on purpose")
 	}
-	return pipeline.Outcome{Created: &pipeline.Created{Object: object, Environment: "staging", Priority: "P1", Path: "moderate"}}, nil
+	created := &pipeline.Created{Object: object, Environment: "staging", Priority: "P1", Path: "moderate"}
+	if parts := strings.Split(sig.Name, "-"); len(parts) == 3 {
+		created.Priority, created.Path = parts[1], parts[2]
+	}
+	return pipeline.Outcome{Created: created}, nil
 }
 
 // events records what the server reports.
@@ -80,7 +87,7 @@ func newServer(t *testing.T, adjust func(*Options)) (*Server, *events) {
 	t.Helper()
 	e := &events{}
 	o := Options{
-		Adapters: []Adapter{signal.Prometheus{}}, Processor: script{}, Observer: e,
+		Adapters: []Adapter{signal.Prometheus{}, signal.Event{}}, Processor: script{}, Observer: e,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
 		Logger:  slog.New(slog.DiscardHandler),
 	}
