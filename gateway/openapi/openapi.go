@@ -160,6 +160,9 @@ func (d *Description) operation(e Exchange) (name string, responses map[string]a
 		return otherPaths, responses, nil
 	}
 	method := strings.ToLower(e.Method)
+	if strings.ToUpper(method) != e.Method {
+		method = "" // methods have a case
+	}
 	if e.Method == http.MethodHead && item["head"] == nil && item["get"] != nil {
 		method = "get"
 	}
