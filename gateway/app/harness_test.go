@@ -95,7 +95,7 @@ func newCluster(t *testing.T, namespaces ...string) *cluster {
 				return err
 			}
 			var namespace corev1.Namespace
-			if err := w.Get(ctx, client.ObjectKey{Name: object.GetNamespace()}, &namespace); err != nil {
+			if err := w.Get(ctx, client.ObjectKey{Name: object.GetNamespace()}, &namespace); object.GetNamespace() != "" && err != nil {
 				return apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, object.GetNamespace())
 			}
 			return w.Create(ctx, object, o...)
