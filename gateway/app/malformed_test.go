@@ -122,7 +122,10 @@ func (m malformed) check(t *testing.T, got reply) {
 func TestMalformedRequests(t *testing.T) {
 	c := newCluster(t, "shop")
 	var log strings.Builder
-	g := start(t, redistest.Start(t).Addr, c, func(_ *config.Config, o *app.Options) { o.Logger = logging.New(&log, slog.LevelError) })
+	g := start(t, redistest.Start(t).Addr, c, func(cfg *config.Config, o *app.Options) {
+		o.Logger = logging.New(&log, slog.LevelError)
+		cfg.Processing.Storm.RateThreshold, cfg.Processing.Storm.PatternThreshold = 1000, 1000 // odd ones are no storm
+	})
 	description, err := openapi.Parse(openapi.Document)
 	if err != nil {
 		t.Fatal(err)
