@@ -118,7 +118,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 			IdleTimeout:       cfg.Server.IdleTimeout.Std(),
 			RequestsPerMinute: cfg.Middleware.RateLimit.RequestsPerMinute,
 			Burst:             cfg.Middleware.RateLimit.Burst,
-			Adapters:          []server.Adapter{signal.Prometheus{}},
+			Adapters:          []server.Adapter{signal.Prometheus{}, signal.Event{}},
 			Processor:         steps,
 			Observer:          m,
 			Metrics:           m.Handler(),

@@ -127,12 +127,13 @@ func TestCreateIsRetried(t *testing.T) {
 	}
 }
 
-// What is being handled is finished, and readiness says no while requests are
-// still taken.
+// What is being handled is finished, readiness says no while requests are still
+// taken, and neither connections nor (as TestMain checks) goroutines are left.
 func TestShutdown(t *testing.T) {
 	c := newCluster(t, "default")
 	entered, proceed := c.holdCreate()
-	g := start(t, redistest.Start(t).Addr, c, func(_ *config.Config, o *app.Options) { o.ShutdownPause = 300 * time.Millisecond })
+	server := redistest.Start(t)
+	g := start(t, server.Addr, c, func(_ *config.Config, o *app.Options) { o.ShutdownPause = 300 * time.Millisecond })
 	eventually(t, "ready", func() bool { code, _ := g.get(t, "/ready"); return code == http.StatusOK })
 	reply := make(chan answer, 1)
 	go func() { reply <- g.send(t, alert("A", "default", "web")) }()
@@ -159,6 +160,12 @@ func TestShutdown(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Errorf("shutdown: %v", err)
 	}
+	r := server.Client()
+	defer r.Close()
+	eventually(t, "without connections to Redis but this one", func() bool {
+		clients, err := r.ClientList(t.Context()).Result()
+		return err == nil && strings.Count(clients, "id=") == 1
+	})
 }
 
 func TestShutdownThatCannotFinishSaysSo(t *testing.T) {

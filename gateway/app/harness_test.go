@@ -95,7 +95,7 @@ func newCluster(t *testing.T, namespaces ...string) *cluster {
 				return err
 			}
 			var namespace corev1.Namespace
-			if err := w.Get(ctx, client.ObjectKey{Name: object.GetNamespace()}, &namespace); err != nil {
+			if err := w.Get(ctx, client.ObjectKey{Name: object.GetNamespace()}, &namespace); object.GetNamespace() != "" && err != nil {
 				return apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, object.GetNamespace())
 			}
 			return w.Create(ctx, object, o...)
@@ -208,9 +208,17 @@ type answer struct {
 	}
 }
 
+const prometheusRoute = "/api/v1/signals/prometheus"
+
+// send sends a webhook of AlertManager's.
 func (g *gateway) send(t *testing.T, body string) answer {
 	t.Helper()
-	response, err := http.Post(g.url+"/api/v1/signals/prometheus", "application/json", strings.NewReader(body))
+	return g.sendTo(t, prometheusRoute, body)
+}
+
+func (g *gateway) sendTo(t *testing.T, route, body string) answer {
+	t.Helper()
+	response, err := http.Post(g.url+route, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

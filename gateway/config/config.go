@@ -8,9 +8,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 )
 
@@ -88,7 +91,7 @@ type Storm struct {
 	// 0 means that the first one is.
 	RateThreshold int `json:"rate_threshold"`
 	// PatternThreshold: more resources with one alert in two minutes are a storm.
-	// Default 10; 0 means that the first one is.
+	// Default 5; 0 means that the first one is.
 	PatternThreshold int `json:"pattern_threshold"`
 	// AggregationWindow is deprecated and has no effect.
 	AggregationWindow Duration `json:"aggregation_window"`
@@ -160,7 +163,7 @@ func Default() Config {
 		Processing: Processing{
 			Deduplication: Deduplication{TTL: Duration(5 * time.Minute)},
 			Storm: Storm{
-				RateThreshold: 10, PatternThreshold: 10, BufferThreshold: 5,
+				RateThreshold: 10, PatternThreshold: 5, BufferThreshold: 5,
 				InactivityTimeout: Duration(time.Minute), MaxWindowDuration: Duration(5 * time.Minute),
 				DefaultMaxSize: 1000, GlobalMaxSize: 5000,
 				SamplingThreshold: 0.95, SamplingRate: 0.5,
@@ -195,6 +198,7 @@ func Load(path string, env func(string) (string, bool), override func(*Config)) 
 	if override != nil {
 		override(&cfg)
 	}
+	cfg.replaceZeros()
 	if cfg.Processing.Storm.AggregationWindow != 0 {
 		warnings = append(warnings, "processing.storm.aggregation_window is deprecated and has no effect; use inactivity_timeout")
 	}
@@ -209,6 +213,9 @@ func Load(path string, env func(string) (string, bool), override func(*Config)) 
 func Parse(content []byte) (Config, error) {
 	cfg := Default()
 	if err := yaml.UnmarshalStrict(content, &cfg); err != nil {
+		if named := durationErrors(content); named != nil {
+			return Config{}, named
+		}
 		return Config{}, err
 	}
 	cfg.replaceZeros()
@@ -250,8 +257,16 @@ func (c *Config) Validate() error {
 		}
 	}
 	r, p := c.Infrastructure.Redis, c.Processing
-	require(c.Server.ListenAddr != "", "server.listen_addr is required")
-	require(r.Addr != "", "infrastructure.redis.addr is required")
+	address := func(key, value string) {
+		require(value != "", "%s is required", key)
+		if _, _, err := net.SplitHostPort(value); value != "" && err != nil {
+			require(false, "%s must be host:port: %w", key, err)
+		}
+	}
+	address("server.listen_addr", c.Server.ListenAddr)
+	if !strings.HasPrefix(r.Addr, "/") {
+		address("infrastructure.redis.addr", r.Addr)
+	}
 	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")
 	for key, value := range map[string]int{
 		"middleware.rate_limit.requests_per_minute": c.Middleware.RateLimit.RequestsPerMinute,
@@ -283,6 +298,14 @@ func (c *Config) Validate() error {
 	} {
 		require(value >= 0, "%s must not be negative, is %s", key, value)
 	}
+	for key, namespace := range map[string]string{
+		"processing.environment.configmap_namespace": p.Environment.ConfigMapNamespace,
+		"processing.crd.fallback_namespace":          p.CRD.FallbackNamespace,
+	} {
+		require(namespace == "" || len(validation.IsDNS1123Label(namespace)) == 0, "%s %q is no valid name of a namespace", key, namespace)
+	}
+	require(p.Environment.ConfigMapName == "" || len(validation.IsDNS1123Subdomain(p.Environment.ConfigMapName)) == 0,
+		"processing.environment.configmap_name %q is no valid name of a ConfigMap", p.Environment.ConfigMapName)
 	for namespace, limit := range p.Storm.PerNamespaceLimits {
 		require(limit > 0, "processing.storm.per_namespace_limits.%s must be positive, is %d", namespace, limit)
 	}

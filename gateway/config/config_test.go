@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"sigs.k8s.io/yaml"
 )
 
 const minimal = `
@@ -39,7 +41,7 @@ func TestAbsentKeysHaveTheDocumentedDefaults(t *testing.T) {
 		Processing: Processing{
 			Deduplication: Deduplication{TTL: Duration(5 * time.Minute)},
 			Storm: Storm{
-				RateThreshold: 10, PatternThreshold: 10, BufferThreshold: 5, InactivityTimeout: Duration(60 * time.Second), MaxWindowDuration: Duration(5 * time.Minute),
+				RateThreshold: 10, PatternThreshold: 5, BufferThreshold: 5, InactivityTimeout: Duration(60 * time.Second), MaxWindowDuration: Duration(5 * time.Minute),
 				DefaultMaxSize: 1000, GlobalMaxSize: 5000, SamplingThreshold: 0.95, SamplingRate: 0.5,
 			},
 			Environment: Environment{CacheTTL: Duration(30 * time.Second), ConfigMapNamespace: "kubernaut-system", ConfigMapName: "kubernaut-environment-overrides"},
@@ -126,13 +128,21 @@ processing:
 
 func TestRefusals(t *testing.T) {
 	for content, mentions := range map[string]string{
-		minimal + "servers: {}":                       "servers",
-		minimal + "middleware: {rate: {}}":            "rate",
-		minimal + "server: {listen_addr: x}":          "server",
-		"processing: {storm: {rate_treshold: 1}}":     "rate_treshold",
-		"server: {read_timeout: 30}":                  "unit",
-		"server: {read_timeout: soon}":                "soon",
-		"processing: {storm: {rate_threshold: many}}": "rate_threshold",
+		minimal + "servers: {}":                                 "servers",
+		minimal + "middleware: {rate: {}}":                      "rate",
+		minimal + "server: {listen_addr: x}":                    "server",
+		"processing: {storm: {rate_treshold: 1}}":               "rate_treshold",
+		"server: {read_timeout: 30}":                            "server.read_timeout: duration 30 must be a string with a unit",
+		"server: {read_timeout: soon}":                          "server.read_timeout: time: invalid duration \"soon\"",
+		"processing: {retry: {max_backoff: []}}":                "processing.retry.max_backoff: duration [] must be",
+		"processing: {storm: [rate_threshold]}":                 "storm",
+		"processing: {deduplication: {ttl: 5s, ttl: 6s}}":       "ttl",
+		"server: {listen_addr: '8080'}":                         "server.listen_addr must be host:port",
+		"infrastructure: {redis: {addr: redis}}":                "infrastructure.redis.addr must be host:port",
+		"processing: {crd: {fallback_namespace: Shop}}":         "processing.crd.fallback_namespace \"Shop\"",
+		"processing: {environment: {configmap_namespace: a.b}}": "processing.environment.configmap_namespace \"a.b\"",
+		"processing: {environment: {configmap_name: A}}":        "processing.environment.configmap_name \"A\"",
+		"processing: {storm: {rate_threshold: many}}":           "rate_threshold",
 		"- a list":                           "",
 		"":                                   "server.listen_addr is required",
 		"server: {listen_addr: ':1'}":        "infrastructure.redis.addr is required",
@@ -169,6 +179,15 @@ func TestOrder(t *testing.T) {
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
 	}
+	env["GATEWAY_DEDUP_TTL"] = "0s"
+	if cfg, _, err := Load(write(t, minimal), look, nil); err != nil || cfg.Processing.Deduplication.TTL.Std() != 5*time.Minute {
+		t.Errorf("a senseless zero in the environment: %+v, %v", cfg.Processing.Deduplication, err)
+	}
+	env["GATEWAY_DEDUP_TTL"] = "-1s"
+	if _, _, err := Load(write(t, minimal), look, nil); err == nil || !strings.Contains(err.Error(), "processing.deduplication.ttl") {
+		t.Errorf("a negative duration in the environment: %v", err)
+	}
+	delete(env, "GATEWAY_DEDUP_TTL")
 	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || r.Addr != "flag:1" || r.Password != "secret" || r.DB != 3 ||
 		cfg.Middleware.RateLimit.RequestsPerMinute != 7 || cfg.Processing.Deduplication.TTL.Std() != 9*time.Second {
 		t.Errorf("configuration %+v", cfg)
@@ -191,4 +210,45 @@ func TestEnvironmentThatDoesNotParseIsIgnored(t *testing.T) {
 	if len(warnings) != 2 {
 		t.Errorf("warnings %q", warnings)
 	}
+}
+
+// A key without a value is as good as none.
+func TestEmptyValuesLeaveDefaults(t *testing.T) {
+	got, err := Parse([]byte("server: {read_timeout: }\nmiddleware:\nprocessing: {deduplication: {ttl: null}, storm: {rate_threshold: }}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Default(), got); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+}
+
+// Whatever passes makes sense, and can be written down and read again.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte(minimal + "middleware: {rate_limit: {requests_per_minute: 0, burst: 3}}"))
+	f.Add([]byte("processing: {storm: {per_namespace_limits: {a: 1}, sampling_rate: 0.1}, retry: {max_attempts: 0}}"))
+	f.Add([]byte("server: {read_timeout: 30}"))
+	f.Add([]byte("a: &a [*a]"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		cfg, err := Parse(content)
+		if err != nil {
+			return
+		}
+		if cfg.Validate() == nil {
+			p := cfg.Processing
+			if cfg.Server.ReadTimeout < 0 || p.Deduplication.TTL <= 0 || p.Storm.InactivityTimeout <= 0 || p.Storm.BufferThreshold <= 0 || p.Storm.GlobalMaxSize <= 0 ||
+				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" {
+				t.Fatalf("%q is valid: %+v", content, cfg)
+			}
+		}
+		written, err := yaml.Marshal(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(written)
+		if diff := cmp.Diff(cfg, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Fatalf("%q, written as %q, is read as something else: %v (-first +second):\n%s", content, written, err, diff)
+		}
+	})
 }

@@ -79,6 +79,7 @@ var places = []struct {
 }{
 	{"base", "kubernaut-system", 5},
 	{"overlays/calm", "calm", 1},
+	{"overlays/production", "kubernaut-system", 5},
 }
 
 func TestObjectsLandInOneNamespace(t *testing.T) {
@@ -174,15 +175,40 @@ func TestGatewayIsHardened(t *testing.T) {
 
 func hardened(t *testing.T, pod corev1.PodSpec) {
 	t.Helper()
-	if s := pod.SecurityContext; !*s.RunAsNonRoot || *s.RunAsUser != 65532 {
+	if s := pod.SecurityContext; !*s.RunAsNonRoot || *s.RunAsUser != 65532 || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		t.Errorf("pod security %+v", s)
 	}
+	if pod.EnableServiceLinks == nil || *pod.EnableServiceLinks {
+		t.Error("the pod's environment has a variable for each service")
+	}
 	for _, c := range pod.Containers {
+		if r := c.Resources; r.Requests.Cpu().IsZero() || r.Requests.Memory().IsZero() || r.Limits.Memory().IsZero() {
+			t.Errorf("container %s: resources %+v", c.Name, r)
+		}
 		s := c.SecurityContext
 		if *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
 			t.Errorf("container %s: security %+v", c.Name, s)
 		}
 	}
+}
+
+// environment returns the environment of the gateway's container, with values for
+// what comes from Secrets.
+func environment(t *testing.T, pod corev1.PodSpec) func(string) (string, bool) {
+	t.Helper()
+	values := map[string]string{}
+	for _, variable := range pod.Containers[0].Env {
+		if variable.ValueFrom == nil {
+			values[variable.Name] = variable.Value
+			continue
+		}
+		value, ok := map[string]string{"gateway-redis/address": "redis:6379", "gateway-redis/password": "s3cr3t"}[variable.ValueFrom.SecretKeyRef.Name+"/"+variable.ValueFrom.SecretKeyRef.Key]
+		if !ok {
+			t.Errorf("%s comes from %+v", variable.Name, variable.ValueFrom)
+		}
+		values[variable.Name] = value
+	}
+	return func(name string) (string, bool) { value, ok := values[name]; return value, ok }
 }
 
 // What is deployed is what the gateway accepts, at the paths where it is mounted.
@@ -192,12 +218,13 @@ func TestConfigurationsAreValid(t *testing.T) {
 			objects := build(t, place.kustomization)
 			pod := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec.Template.Spec
 			data := one[corev1.ConfigMap](t, objects, "ConfigMap", pod.Volumes[0].ConfigMap.Name).Data
-			cfg, err := config.Parse([]byte(data["gateway.yaml"]))
-			if err != nil {
+			file := filepath.Join(t.TempDir(), "gateway.yaml")
+			if err := os.WriteFile(file, []byte(data["gateway.yaml"]), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := cfg.Validate(); err != nil {
-				t.Error(err)
+			cfg, warnings, err := config.Load(file, environment(t, pod), nil)
+			if err != nil || len(warnings) != 0 {
+				t.Fatal(err, warnings)
 			}
 			if cfg.Server.ListenAddr != ":8080" || cfg.Infrastructure.Redis.Addr != "redis:6379" {
 				t.Errorf("addresses %s, %s", cfg.Server.ListenAddr, cfg.Infrastructure.Redis.Addr)

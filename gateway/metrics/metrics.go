@@ -6,7 +6,10 @@ package metrics
 import (
 	"errors"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,9 +72,10 @@ type Metrics struct {
 	protectionActive  prometheus.Gauge
 	storms            storms
 
-	deduplication  deduplicationRate
-	clients        boundedLabel
-	failingByPlace boundedLabel
+	deduplication deduplicationRate
+
+	// What senders and namespaces' owners choose.
+	clients, names, namespaces, environments, failing boundedLabel
 }
 
 // New returns metrics in a registry of their own, along with those of the Go
@@ -125,12 +129,32 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: nil})
 }
 
+var descPattern = regexp.MustCompile(`^Desc\{fqName: "(gateway_[a-z0-9_]+)".*variableLabels: \{([^}]*)\}\}$`)
+
+// Families returns the names of all of the gateway's own metrics, with their
+// labels, sorted: also of those that have no samples yet, which a scrape leaves out.
+func (m *Metrics) Families() map[string][]string {
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		m.registry.Describe(descs)
+	}()
+	families := make(map[string][]string)
+	for desc := range descs {
+		if found := descPattern.FindStringSubmatch(desc.String()); found != nil {
+			families[found[1]] = strings.FieldsFunc(found[2], func(c rune) bool { return c == ',' })
+			slices.Sort(families[found[1]])
+		}
+	}
+	return families
+}
+
 // Registry returns the registry, for further collectors.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
 // SignalCreated counts a signal that became an object.
 func (m *Metrics) SignalCreated(sig *signal.Signal, environment, priority string) {
-	m.received(sig, environment)
+	environment = m.received(sig, environment)
 	m.signalsProcessed.WithLabelValues(environment).Inc()
 	m.crdsCreated.WithLabelValues(environment, priority).Inc()
 	m.crdsCreatedByType.WithLabelValues("individual").Inc()
@@ -151,13 +175,10 @@ func (m *Metrics) SignalGathered(sig *signal.Signal, environment string) {
 // SignalDuplicated counts a signal that repeated an incident. The environment is
 // empty if it is not known.
 func (m *Metrics) SignalDuplicated(sig *signal.Signal, environment, objectNamespace string) {
-	if environment == "" {
-		environment = unknownEnvironment
-	}
-	m.received(sig, environment)
+	environment = m.received(sig, environment)
 	m.signalsProcessed.WithLabelValues(environment).Inc()
-	m.signalsDeduplicated.WithLabelValues(sig.Name, environment).Inc()
-	m.duplicateSignals.WithLabelValues(objectNamespace).Inc()
+	m.signalsDeduplicated.WithLabelValues(m.names.admit(sig.Name), environment).Inc()
+	m.duplicateSignals.WithLabelValues(m.namespaces.admit(objectNamespace)).Inc()
 	m.duplicatesPrevented.Inc()
 	m.cacheHits.Inc()
 	m.deduplication.add(true)
@@ -176,7 +197,7 @@ func (m *Metrics) SignalFailed(sig *signal.Signal, err error) {
 	switch {
 	case errors.As(err, &redis):
 		m.signalsFailed.WithLabelValues("deduplication_unavailable").Inc()
-		m.consecutive503.WithLabelValues(m.failingByPlace.admit(sig.Namespace)).Inc()
+		m.consecutive503.WithLabelValues(m.failing.admit(sig.Namespace)).Inc()
 	case errors.As(err, &kubernetes):
 		m.signalsFailed.WithLabelValues("kubernetes_api").Inc()
 	default:
@@ -186,14 +207,24 @@ func (m *Metrics) SignalFailed(sig *signal.Signal, err error) {
 
 // recovered ends a namespace's run of failures.
 func (m *Metrics) recovered(namespace string) {
-	if m.failingByPlace.forget(namespace) {
+	if m.failing.forget(namespace) {
 		m.consecutive503.DeleteLabelValues(namespace)
+		if m.failing.empty() {
+			m.consecutive503.DeleteLabelValues(otherValue)
+		}
 	}
 }
 
-func (m *Metrics) received(sig *signal.Signal, environment string) {
+// received counts a signal in. It returns the value for labels of the environment,
+// which is empty if it is not known.
+func (m *Metrics) received(sig *signal.Signal, environment string) string {
+	if environment == "" {
+		environment = unknownEnvironment
+	}
+	environment = m.environments.admit(environment)
 	m.signalsReceived.WithLabelValues(sig.Type, sig.Severity, environment).Inc()
 	m.receivedByAdapter.WithLabelValues(sig.Source).Inc()
+	return environment
 }
 
 // CreateFailed counts an object that could not be created.

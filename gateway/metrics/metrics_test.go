@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/redis/go-redis/v9"
@@ -152,15 +151,60 @@ func TestExposition(t *testing.T) {
 	}
 }
 
+// However many names, namespaces, environments and addresses there are, the
+// number of series is limited.
 func TestLabelsChosenBySendersAreBounded(t *testing.T) {
 	m := New()
-	for i := range maxLabelValues + 100 {
-		m.RateLimited(fmt.Sprint("client-", i))
+	const extra = 100
+	for i := range maxLabelValues + extra {
+		text := fmt.Sprint("x-", i)
+		m.RateLimited(text)
+		s := *sig
+		s.Name, s.Namespace = text, text
+		m.SignalFailed(&s, &dedup.UnavailableError{Err: errors.New("x")})
+		m.SignalDuplicated(&s, "staging", text)
+		m.SignalFailed(&s, &dedup.UnavailableError{Err: errors.New("x")})
+		m.SignalCreated(&s, text, "P1")
 	}
-	wantSamples(t, scrape(t, m), fmt.Sprintf(`gateway_rate_limit_exceeded_total{source_ip="other"} %d`, 100))
-	series := make(chan prometheus.Metric, 2*maxLabelValues)
-	m.rateLimitExceeded.Collect(series)
-	if len(series) != maxLabelValues+1 {
-		t.Errorf("%d series", len(series))
+	text := scrape(t, m)
+	wantSamples(t, text,
+		fmt.Sprintf(`gateway_rate_limit_exceeded_total{source_ip="other"} %d`, extra),
+		fmt.Sprintf(`gateway_signals_deduplicated_total{environment="staging",signal_name="other"} %d`, extra),
+		fmt.Sprintf(`gateway_duplicate_signals_total{namespace="other"} %d`, extra),
+		// "unknown" and "staging" are environments, too.
+		fmt.Sprintf(`gateway_crds_created_total{environment="other",priority="P1"} %d`, extra+2),
+		fmt.Sprintf(`gateway_signals_processed_total{environment="other"} %d`, extra+2),
+	)
+	series := make(map[string]int)
+	for line := range strings.Lines(text) {
+		name, _, _ := strings.Cut(line, "{")
+		series[name]++
+	}
+	for name, n := range series {
+		if n > maxLabelValues+1 {
+			t.Errorf("%s has %d series", name, n)
+		}
+	}
+	if n := series["gateway_consecutive_503_responses"]; n != 0 {
+		t.Errorf("%d namespaces are remembered as failing", n)
+	}
+}
+
+// An outage that hits more namespaces than there can be series for leaves none
+// behind.
+func TestRunsOfFailuresEnd(t *testing.T) {
+	m := New()
+	each := func(do func(*signal.Signal)) {
+		for i := range maxLabelValues + 1 {
+			s := *sig
+			s.Namespace = fmt.Sprint("x-", i)
+			do(&s)
+		}
+	}
+	each(func(s *signal.Signal) { m.SignalFailed(s, &dedup.UnavailableError{Err: errors.New("x")}) })
+	wantSamples(t, scrape(t, m), `gateway_consecutive_503_responses{namespace="x-0"} 1`, `gateway_consecutive_503_responses{namespace="other"} 1`)
+	each(func(s *signal.Signal) { m.SignalCreated(s, "staging", "P1") })
+	if strings.Contains(scrape(t, m), "gateway_consecutive_503_responses{") {
+		t.Error("a run of failures did not end")
 	}
 }

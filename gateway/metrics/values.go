@@ -43,6 +43,13 @@ func (b *boundedLabel) forget(value string) bool {
 	return ok
 }
 
+// empty reports whether no value is admitted.
+func (b *boundedLabel) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.seen) == 0
+}
+
 const (
 	rateSlots    = 5
 	rateSlotSpan = time.Minute

@@ -67,7 +67,7 @@ func (e *Environments) Environment(ctx context.Context, namespace string) string
 		// Shared by all who ask meanwhile, so it must not end with one of them.
 		environment, err := e.look(context.WithoutCancel(ctx), namespace)
 		if err != nil {
-			e.logger.Warn("environment is not known for now", "namespace", namespace, "error", err)
+			e.logger.WarnContext(ctx, "environment is not known for now", "namespace", namespace, "error", err)
 			return UnknownEnvironment, nil
 		}
 		e.keep(namespace, environment)

@@ -47,7 +47,7 @@ func (p *Priorities) Priority(ctx context.Context, severity, environment string,
 		"severity": severity, "environment": environment, "labels": values,
 	}))
 	if err != nil {
-		p.logger.Warn("priority policy failed, using the default", "default", DefaultPriority, "error", err)
+		p.logger.WarnContext(ctx, "priority policy failed, using the default", "default", DefaultPriority, "error", err)
 		return DefaultPriority
 	}
 	if len(results) == 1 && len(results[0].Expressions) == 1 {

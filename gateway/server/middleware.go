@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"mime"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"stormgate.internal/gateway/logging"
 )
 
 type middleware = func(http.Handler) http.Handler
@@ -25,10 +26,6 @@ func chain(handler http.Handler, layers ...middleware) http.Handler {
 	return handler
 }
 
-type contextKey int
-
-const requestIDKey contextKey = iota
-
 const maxRequestID = 128
 
 // requestID takes the sender's X-Request-ID, or makes one, and echoes it.
@@ -39,13 +36,8 @@ func requestID(next http.Handler) http.Handler {
 			id = uuid.NewString()
 		}
 		w.Header().Set("X-Request-ID", id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey, id)))
+		next.ServeHTTP(w, r.WithContext(logging.WithRequestID(r.Context(), id)))
 	})
-}
-
-func requestIDOf(r *http.Request) string {
-	id, _ := r.Context().Value(requestIDKey).(string)
-	return id
 }
 
 // realIP puts the address that a proxy saw in place of the proxy's own.
@@ -56,8 +48,8 @@ func realIP(next http.Handler) http.Handler {
 			if candidate = strings.TrimSpace(candidate); candidate == "" {
 				continue
 			}
-			if net.ParseIP(candidate) != nil {
-				r.RemoteAddr = candidate
+			if ip := net.ParseIP(candidate); ip != nil {
+				r.RemoteAddr = ip.String() // one spelling for each address
 			}
 			break
 		}
@@ -97,7 +89,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				level = slog.LevelDebug
 			}
 			s.Logger.Log(r.Context(), level, "request",
-				"request_id", requestIDOf(r), "source_ip", clientIP(r), "method", r.Method, "endpoint", path,
+				"source_ip", clientIP(r), "method", r.Method, "endpoint", path,
 				"status", recorder.status, "duration_ms", float64(duration.Microseconds())/1000)
 		}()
 		next.ServeHTTP(recorder, r)
@@ -106,7 +98,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 
 // logPanic is for deferred functions, where the stack is still that of the panic.
 func (s *Server) logPanic(r *http.Request, failure any) {
-	s.Logger.Error("request panicked", "request_id", requestIDOf(r), "panic", fmt.Sprint(failure), "stack", string(debug.Stack()))
+	s.Logger.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(failure), "stack", string(debug.Stack()))
 }
 
 // routePath returns the route that served the request, without its method. The

@@ -1,10 +1,10 @@
 package server
 
 import (
-	"encoding/json"
 	"net/http"
-	"regexp"
-	"strings"
+
+	"stormgate.internal/gateway/logging"
+	"stormgate.internal/gateway/redact"
 )
 
 const problemPrefix = "https://kubernaut.io/errors/"
@@ -23,8 +23,8 @@ type problem struct {
 
 func newProblem(r *http.Request, status int, detail string) problem {
 	p := problem{
-		Detail: redact(detail), Status: status,
-		Instance: r.URL.Path, RequestID: requestIDOf(r),
+		Detail: redact.Text(detail), Status: status,
+		Instance: r.URL.Path, RequestID: logging.RequestID(r.Context()),
 	}
 	kind := "unknown"
 	p.Title = "Error"
@@ -54,35 +54,4 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail str
 
 func (p problem) write(w http.ResponseWriter) {
 	writeJSON(w, p.Status, "application/problem+json", p)
-}
-
-const redacted = "[REDACTED]"
-
-var (
-	sensitiveMember = regexp.MustCompile(`"(?:password|token|api_key|annotations|generatorURL)"\s*:\s*`)
-	// escapedMember is the same inside a quoted string, whose value ends with the
-	// next quote.
-	escapedMember = regexp.MustCompile(`(\\"(?:password|token|api_key|annotations|generatorURL)\\"\s*:\s*)(\\"[^"]*"|\{[^}]*\}?|[^\s,}]+)`)
-)
-
-// redact replaces the values of JSON members that may hold secrets.
-func redact(text string) string {
-	text = escapedMember.ReplaceAllString(text, `${1}`+redacted)
-	var clean strings.Builder
-	for {
-		at := sensitiveMember.FindStringIndex(text)
-		if at == nil {
-			clean.WriteString(text)
-			return clean.String()
-		}
-		clean.WriteString(text[:at[1]])
-		clean.WriteString(`"` + redacted + `"`)
-		text = text[at[1]:]
-		decoder := json.NewDecoder(strings.NewReader(text))
-		var value json.RawMessage
-		if decoder.Decode(&value) != nil {
-			return clean.String() // cut short: nothing after it is known to be harmless
-		}
-		text = text[decoder.InputOffset():]
-	}
 }

@@ -73,9 +73,14 @@ func (l *limiter) take(client string, now time.Time) time.Duration {
 	return wait
 }
 
-// sweep removes buckets that are full again, which are as good as new ones.
+// sweep removes buckets that are full again, which are as good as new ones: once
+// a minute, and once a second while there are too many.
 func (l *limiter) sweep(now time.Time) {
-	if now.Sub(l.swept) < time.Minute {
+	interval := time.Minute
+	if len(l.buckets) >= maxClients {
+		interval = time.Second
+	}
+	if now.Sub(l.swept) < interval {
 		return
 	}
 	l.swept = now

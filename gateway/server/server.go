@@ -69,7 +69,8 @@ type Options struct {
 	// Metrics serves /metrics.
 	Metrics http.Handler
 	Checks  []Check
-	Logger  *slog.Logger
+	// Logger is handed contexts of logging.WithRequestID.
+	Logger *slog.Logger
 
 	// ShutdownPause is how long requests are still accepted while readiness
 	// already says no, so that load balancers notice. Default 5 s; negative means
@@ -97,14 +98,15 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, now: time.Now}
 	mux := http.NewServeMux()
+	limit := s.rateLimit() // one for all signal routes
 	for _, adapter := range o.Adapters {
 		path := "/api/v1/signals/" + adapter.Name()
-		mux.Handle("POST "+path, s.signalRoute(adapter))
-		mux.Handle(path, allow(http.MethodPost))
+		mux.Handle("POST "+path, s.signalRoute(adapter, limit))
+		mux.Handle(path, s.allow(http.MethodPost))
 	}
 	for path, handler := range map[string]http.HandlerFunc{"/health": s.health, "/healthz": s.health, "/ready": s.ready} {
 		mux.Handle("GET "+path, handler)
-		mux.Handle(path, allow(http.MethodGet+", "+http.MethodHead))
+		mux.Handle(path, s.allow(http.MethodGet+", "+http.MethodHead))
 	}
 	mux.Handle("/metrics", o.Metrics)
 	s.handler = s.outer(mux)
@@ -125,9 +127,9 @@ func (s *Server) outer(routes http.Handler) http.Handler {
 }
 
 // signalRoute is what requests with signals pass, outermost first.
-func (s *Server) signalRoute(adapter Adapter) http.Handler {
+func (s *Server) signalRoute(adapter Adapter, limit middleware) http.Handler {
 	return chain(s.signals(adapter),
-		s.rateLimit(),
+		limit,
 		s.freshTimestamp,
 		s.jsonOnly,
 		s.limitBody,
@@ -135,10 +137,10 @@ func (s *Server) signalRoute(adapter Adapter) http.Handler {
 }
 
 // allow refuses a method that a route does not have.
-func allow(methods string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) allow(methods string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", methods)
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		s.reject(w, r, http.StatusMethodNotAllowed, "method", "allowed: "+methods)
 	})
 }
 

@@ -106,7 +106,7 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 			results[i] = failed(r, "", http.StatusBadRequest, p.Err.Error())
 			continue
 		}
-		key := p.Signal.Fingerprint
+		key := p.Fingerprint
 		if incidents[key] == nil {
 			order = append(order, key)
 		}
@@ -117,7 +117,7 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 	for _, key := range order {
 		group.Go(func() error {
 			for _, i := range incidents[key] {
-				results[i] = s.process(ctx, r, parsed[i].Signal)
+				results[i] = s.process(ctx, r, parsed[i])
 			}
 			return nil
 		})
@@ -128,17 +128,18 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 
 // process handles one signal. A panic fails this signal alone: it runs on a
 // goroutine of its own, where it would end the gateway.
-func (s *Server) process(ctx context.Context, r *http.Request, sig *signal.Signal) (res result) {
+func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Parsed) (res result) {
 	defer func() {
 		if failure := recover(); failure != nil {
 			s.logPanic(r, failure)
-			res = failed(r, sig.Fingerprint, http.StatusInternalServerError, "internal error")
+			res = failed(r, parsed.Fingerprint, http.StatusInternalServerError, "internal error")
 		}
 	}()
+	sig := parsed.Signal()
 	outcome, err := s.Processor.Process(ctx, sig)
 	if err != nil {
 		code := errorCode(err)
-		s.Logger.Error("signal is not stored", "request_id", requestIDOf(r), "signal", sig.Name, "namespace", sig.Namespace,
+		s.Logger.ErrorContext(ctx, "signal is not stored", "signal", sig.Name, "namespace", sig.Namespace,
 			"fingerprint", sig.Fingerprint, "status", code, "error", err)
 		return failed(r, sig.Fingerprint, code, err.Error())
 	}

@@ -6,14 +6,15 @@ import (
 	"maps"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Prometheus reads AlertManager's webhook, version 4.
 type Prometheus struct{}
 
-// Name is the adapter's name in metrics and in Signal.Source.
+// Name is the last element of the adapter's route, and Signal.Source.
 func (Prometheus) Name() string { return "prometheus" }
+
+const statusResolved = "resolved"
 
 // webhook is the envelope. Fields that nothing here depends on are still
 // declared, so that a wrong type in them is an error.
@@ -73,26 +74,36 @@ func (p Prometheus) Parse(body []byte, received time.Time) ([]Parsed, error) {
 	}
 	parsed := make([]Parsed, len(alerts))
 	for i := range alerts {
-		s, err := p.normalise(&hook, &alerts[i], received)
+		s, err := p.normalise(&alerts[i], received)
 		if err != nil {
-			parsed[i].Err = err
+			parsed[i].Err = fmt.Errorf("alerts[%d]: %w", i, err)
 			continue
 		}
-		if s.Payload, err = payload(i); err != nil {
-			return nil, &InvalidError{ReasonMalformed, fmt.Sprintf("alerts[%d] can't be taken out of its group: %v", i, err)}
-		}
-		parsed[i].Signal = s
+		s.Resolved = alerts[i].Status == statusResolved || hook.Status == statusResolved
+		parsed[i] = Parsed{Fingerprint: s.Fingerprint, build: func() *Signal {
+			whole := *s
+			whole.Labels = overlay(alerts[i].Labels, hook.CommonLabels)
+			whole.Annotations = overlay(alerts[i].Annotations, hook.CommonAnnotations)
+			whole.Payload = payload(i)
+			return &whole
+		}}
 	}
 	return parsed, nil
 }
 
-func (p Prometheus) normalise(hook *webhook, a *alert, received time.Time) (*Signal, error) {
+// normalise returns what identifies and ranks the alert, which depends on nothing
+// but the alert itself.
+func (p Prometheus) normalise(a *alert, received time.Time) (*Signal, error) {
 	name := a.Labels["alertname"]
 	if name == "" {
 		return nil, &InvalidError{ReasonNoName, "labels.alertname is missing or empty"}
 	}
-	if n := utf8.RuneCountInString(name); n > MaxNameLength {
-		return nil, &InvalidError{ReasonNameTooLong, fmt.Sprintf("labels.alertname has %d characters, at most %d are allowed", n, MaxNameLength)}
+	if err := checkName("labels.alertname", name); err != nil {
+		return nil, err
+	}
+	firing, err := firingTime("startsAt", a.StartsAt, received)
+	if err != nil {
+		return nil, err
 	}
 	namespace := alertNamespace(a.Labels)
 	resource := Resource{Kind: "Unknown", Name: "unknown", Namespace: namespace}
@@ -102,22 +113,15 @@ func (p Prometheus) normalise(hook *webhook, a *alert, received time.Time) (*Sig
 			break
 		}
 	}
-	firing := a.StartsAt
-	if firing.IsZero() {
-		firing = received
-	}
 	return &Signal{
 		Type: "prometheus-alert", Source: p.Name(),
 		Name:         name,
 		Severity:     alertSeverity(a.Labels["severity"]),
 		Namespace:    namespace,
 		Resource:     resource,
-		Labels:       overlay(a.Labels, hook.CommonLabels),
-		Annotations:  overlay(a.Annotations, hook.CommonAnnotations),
 		FiringTime:   firing,
 		ReceivedTime: received,
 		Fingerprint:  Fingerprint(name, namespace, resource.Kind, resource.Name),
-		Resolved:     a.Status == "resolved" || hook.Status == "resolved",
 	}, nil
 }
 
@@ -150,9 +154,10 @@ func overlay(base, over map[string]string) map[string]string {
 
 // splitter returns a function that gives the payload of the alert at an index:
 // the body itself when it holds one alert, else its envelope with only that alert.
-func splitter(body []byte, alerts []json.RawMessage) (func(index int) ([]byte, error), error) {
+// The function may be called by several goroutines at once.
+func splitter(body []byte, alerts []json.RawMessage) (func(index int) []byte, error) {
 	if len(alerts) == 1 {
-		return func(int) ([]byte, error) { return body, nil }, nil
+		return func(int) []byte { return body }, nil
 	}
 	var envelope map[string]json.RawMessage
 	if err := json.Unmarshal(body, &envelope); err != nil {
@@ -164,12 +169,18 @@ func splitter(body []byte, alerts []json.RawMessage) (func(index int) ([]byte, e
 			delete(envelope, key)
 		}
 	}
-	return func(index int) ([]byte, error) {
-		alone, err := json.Marshal(alerts[index : index+1])
-		if err != nil {
-			return nil, err
-		}
-		envelope["alerts"] = alone
-		return json.Marshal(envelope)
+	return func(index int) []byte {
+		alone := maps.Clone(envelope)
+		alone["alerts"] = encode(alerts[index : index+1])
+		return encode(alone)
 	}, nil
+}
+
+// encode is for what was decoded from JSON and therefore can be encoded again.
+func encode(value any) []byte {
+	data, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return data
 }

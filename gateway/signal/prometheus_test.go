@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func parseOne(t *testing.T, body string) *Signal {
 	if len(parsed) != 1 || parsed[0].Err != nil {
 		t.Fatalf("Parse(%s) = %+v, want one signal", body, parsed)
 	}
-	return parsed[0].Signal
+	return parsed[0].Signal()
 }
 
 func TestPrometheusNormalises(t *testing.T) {
@@ -177,6 +178,7 @@ func TestPrometheusRefusesSingleAlerts(t *testing.T) {
 		{"labels": map[string]string{"alertname": ""}},
 		{"labels": map[string]string{"severity": "info"}},
 		{},
+		{"labels": map[string]string{"alertname": "A"}, "startsAt": "9999-12-31T23:59:59-01:00"},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +196,7 @@ func TestPrometheusRefusesSingleAlerts(t *testing.T) {
 		}
 		reasons = append(reasons, invalid.Reason)
 	}
-	want := []string{"", ReasonNameTooLong, ReasonNoName, ReasonNoName, ReasonNoName}
+	want := []string{"", ReasonNameTooLong, ReasonNoName, ReasonNoName, ReasonNoName, ReasonTime}
 	if diff := cmp.Diff(want, reasons); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
@@ -208,16 +210,40 @@ func TestPrometheusSplitsGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(parsed) != 2 || parsed[0].Signal.Name != "A" || parsed[1].Signal.Name != "B" {
+	if len(parsed) != 2 || parsed[0].Signal().Name != "A" || parsed[1].Signal().Name != "B" {
 		t.Fatalf("parsed %+v", parsed)
 	}
 	want := `{"alerts":[{"labels":{"alertname":"A"},"extra":1}],"receiver":"r","version":"4"}`
-	if got := string(parsed[0].Signal.Payload); got != want {
+	if got := string(parsed[0].Signal().Payload); got != want {
 		t.Errorf("payload %s, want %s", got, want)
 	}
-	again := parseOne(t, string(parsed[1].Signal.Payload))
-	if again.Fingerprint != parsed[1].Signal.Fingerprint {
+	again := parseOne(t, string(parsed[1].Signal().Payload))
+	if again.Fingerprint != parsed[1].Signal().Fingerprint {
 		t.Error("the payload of the second alert does not parse to the same incident")
+	}
+}
+
+// What a group's alerts have in common is not kept once for each of them, or a
+// request of 100 kB would take hundreds of megabytes.
+func TestPrometheusSignalsAreMadeOneByOne(t *testing.T) {
+	common := make([]string, 5000)
+	for i := range common {
+		common[i] = fmt.Sprintf(`"l%d":""`, i)
+	}
+	alerts := strings.Repeat(`{"labels":{"alertname":"A"}},`, 1500)
+	body := []byte(`{"commonLabels":{` + strings.Join(common, ",") + `},"alerts":[` + strings.TrimSuffix(alerts, ",") + `]}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	parsed, err := Prometheus{}.Parse(body, received)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 20<<20 {
+		t.Errorf("a body of %d bytes took %d", len(body), got)
+	}
+	if s := parsed[1499].Signal(); len(s.Labels) != 5001 {
+		t.Errorf("%d labels", len(s.Labels))
 	}
 }
 
@@ -239,15 +265,15 @@ func FuzzPrometheus(f *testing.F) {
 			t.Fatal("neither signals nor an error")
 		}
 		for _, p := range parsed {
-			if (p.Signal == nil) == (p.Err == nil) {
+			if (p.Signal() == nil) == (p.Err == nil) {
 				t.Fatalf("want a signal or an error, got %+v", p)
 			}
-			if s := p.Signal; s != nil {
+			if s := p.Signal(); s != nil {
 				if s.Name == "" || len(s.Fingerprint) != 64 || s.FiringTime.IsZero() {
 					t.Fatalf("incomplete signal %+v", s)
 				}
 				again, err := Prometheus{}.Parse(s.Payload, received)
-				if err != nil || len(again) != 1 || again[0].Err != nil || again[0].Signal.Fingerprint != s.Fingerprint {
+				if err != nil || len(again) != 1 || again[0].Err != nil || again[0].Signal().Fingerprint != s.Fingerprint {
 					t.Fatalf("payload %s does not stand for its signal: %+v, %v", s.Payload, again, err)
 				}
 			}

@@ -6,8 +6,10 @@ package signal
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Severities, the only values of Signal.Severity.
@@ -23,7 +25,8 @@ const MaxNameLength = 253
 
 // Signal is one alert or event, normalised.
 type Signal struct {
-	// Type and Source say what sent it: prometheus-alert and prometheus.
+	// Type and Source say what sent it: prometheus-alert and prometheus, or
+	// kubernetes-event and kubernetes-events.
 	Type, Source string
 	// Name is the alert's name, 1 to MaxNameLength characters.
 	Name string
@@ -71,8 +74,22 @@ func Fingerprint(name, namespace, kind, resource string) string {
 
 // Parsed is one signal of a request, or why that one is not acceptable.
 type Parsed struct {
-	Signal *Signal
-	Err    error
+	// Err is nil, or wraps an *InvalidError, in which case there is no signal.
+	Err error
+	// Fingerprint is the signal's.
+	Fingerprint string
+
+	build func() *Signal
+}
+
+// Signal returns the signal, or nil if there is none. It is put together anew by
+// each call, since all signals of a request together can be a thousand times
+// larger than the request: each has what they have in common.
+func (p Parsed) Signal() *Signal {
+	if p.build == nil {
+		return nil
+	}
+	return p.build()
 }
 
 // InvalidError says what is wrong with a request or with one signal of it.
@@ -94,4 +111,28 @@ const (
 	ReasonNoAlerts    = "no_alerts"
 	ReasonNoName      = "missing_name"
 	ReasonNameTooLong = "name_too_long"
+	ReasonNoResource  = "missing_resource"
+	ReasonEventType   = "event_type"
+	ReasonTime        = "time_out_of_range"
 )
+
+// checkName refuses names that the resource's schema does not admit.
+func checkName(field, name string) error {
+	if n := utf8.RuneCountInString(name); n > MaxNameLength {
+		return &InvalidError{ReasonNameTooLong, fmt.Sprintf("%s has %d characters, at most %d are allowed", field, n, MaxNameLength)}
+	}
+	return nil
+}
+
+// firingTime returns the time that the sender gives, or that of the request if it
+// gives none. Years that Kubernetes can't store, which a valid RFC 3339 time may
+// be in once it is turned into UTC, are refused.
+func firingTime(field string, given, received time.Time) (time.Time, error) {
+	if given.IsZero() {
+		return received, nil
+	}
+	if year := given.UTC().Year(); year < 1 || year > 9999 {
+		return time.Time{}, &InvalidError{ReasonTime, fmt.Sprintf("%s is outside of the years 1 to 9999 in UTC", field)}
+	}
+	return given, nil
+}

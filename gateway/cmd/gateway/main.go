@@ -14,6 +14,7 @@ import (
 	"stormgate.internal/gateway/app"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/kubernetes"
+	"stormgate.internal/gateway/logging"
 	"stormgate.internal/gateway/redisclient"
 )
 
@@ -24,7 +25,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	logger := logging.New(os.Stderr, slog.LevelInfo)
 	if err := command(logger).ExecuteContext(ctx); err != nil {
 		logger.Error("gateway failed", "error", err)
 		os.Exit(1)

@@ -1,0 +1,111 @@
+package deploy_test
+
+import (
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+)
+
+const production = "overlays/production"
+
+// The autoscaler finds the Deployment, whose number of replicas is then its own
+// business, and what it goes by: requests of CPU.
+func TestProductionScales(t *testing.T) {
+	objects := build(t, production)
+	deployment := one[appsv1.Deployment](t, objects, "Deployment", "")
+	scaler := one[autoscalingv2.HorizontalPodAutoscaler](t, objects, "HorizontalPodAutoscaler", "").Spec
+	if ref := scaler.ScaleTargetRef; ref.Kind != "Deployment" || ref.APIVersion != "apps/v1" || ref.Name != deployment.Name {
+		t.Errorf("scales %+v", ref)
+	}
+	if *scaler.MinReplicas < 2 || scaler.MaxReplicas <= *scaler.MinReplicas {
+		t.Errorf("%d to %d replicas", *scaler.MinReplicas, scaler.MaxReplicas)
+	}
+	if deployment.Spec.Replicas != nil {
+		t.Errorf("every apply would set %d replicas", *deployment.Spec.Replicas)
+	}
+	if m := scaler.Metrics; len(m) != 1 || m[0].Resource.Name != corev1.ResourceCPU || deployment.Spec.Template.Spec.Containers[0].Resources.Requests.Cpu().IsZero() {
+		t.Errorf("metrics %+v", m)
+	}
+}
+
+// Drains and rollouts leave enough replicas, on several nodes and zones.
+func TestProductionStaysUp(t *testing.T) {
+	objects := build(t, production)
+	deployment := one[appsv1.Deployment](t, objects, "Deployment", "")
+	labels := deployment.Spec.Template.Labels
+	selects := func(selector map[string]string) bool {
+		for key, value := range selector {
+			if labels[key] != value {
+				return false
+			}
+		}
+		return len(selector) > 0
+	}
+	budget := one[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget", "").Spec
+	if !selects(budget.Selector.MatchLabels) || budget.MaxUnavailable.IntValue() != 1 {
+		t.Errorf("disruption budget %+v", budget)
+	}
+	if r := deployment.Spec.Strategy.RollingUpdate; r.MaxUnavailable.IntValue() != 0 || r.MaxSurge.IntValue() < 1 {
+		t.Errorf("rollout %+v", r)
+	}
+	var keys []string
+	for _, spread := range deployment.Spec.Template.Spec.TopologySpreadConstraints {
+		if !selects(spread.LabelSelector.MatchLabels) {
+			t.Errorf("spread %+v selects other pods", spread)
+		}
+		keys = append(keys, spread.TopologyKey)
+	}
+	if !slices.Equal(keys, []string{"kubernetes.io/hostname", "topology.kubernetes.io/zone"}) {
+		t.Errorf("spread over %v", keys)
+	}
+}
+
+// The policy lets through what the gateway listens to and asks, and nothing else.
+func TestProductionNetwork(t *testing.T) {
+	objects := build(t, production)
+	pod := one[appsv1.Deployment](t, objects, "Deployment", "").Spec.Template
+	policy := one[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", "").Spec
+	if policy.PodSelector.MatchLabels["app.kubernetes.io/name"] != pod.Labels["app.kubernetes.io/name"] {
+		t.Errorf("policy for %v", policy.PodSelector)
+	}
+	if !slices.Equal(policy.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}) {
+		t.Errorf("policy types %v", policy.PolicyTypes)
+	}
+	if in := policy.Ingress; len(in) != 1 || len(in[0].Ports) != 1 || in[0].Ports[0].Port.String() != pod.Spec.Containers[0].Ports[0].Name {
+		t.Errorf("ingress %+v", in)
+	}
+	var ports []int
+	for _, rule := range policy.Egress {
+		for _, port := range rule.Ports {
+			ports = append(ports, port.Port.IntValue())
+		}
+	}
+	slices.Sort(ports)
+	if !slices.Equal(slices.Compact(ports), []int{53, 443, 6379, 6443}) {
+		t.Errorf("egress to ports %v", ports)
+	}
+}
+
+// Redis is elsewhere, its password in a Secret, and the namespace takes only pods
+// as restricted as ours.
+func TestProductionKeepsSecrets(t *testing.T) {
+	objects := build(t, production)
+	for _, object := range objects.Resources() {
+		if object.GetKind() == "Secret" || object.GetName() == "redis" {
+			t.Errorf("%s %s is part of it", object.GetKind(), object.GetName())
+		}
+	}
+	for _, variable := range one[appsv1.Deployment](t, objects, "Deployment", "").Spec.Template.Spec.Containers[0].Env {
+		if variable.ValueFrom == nil || variable.ValueFrom.SecretKeyRef == nil {
+			t.Errorf("%s is not from a Secret", variable.Name)
+		}
+	}
+	if labels := one[corev1.Namespace](t, objects, "Namespace", "").Labels; labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+		t.Errorf("namespace's labels %v", labels)
+	}
+}

@@ -1,0 +1,166 @@
+package metrics
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/remediation"
+)
+
+// family is a row of the wire contract's list of metrics.
+type family struct {
+	name   string
+	kind   string
+	labels string // sorted
+	// buckets are the upper bounds of a histogram.
+	buckets []float64
+	// storm is true for metrics of storms, which are there all or not at all.
+	storm bool
+}
+
+const (
+	counter   = "COUNTER"
+	gauge     = "GAUGE"
+	histogram = "HISTOGRAM"
+)
+
+// doubling returns n bounds, each twice the one before.
+func doubling(first float64, n int) []float64 {
+	bounds := make([]float64, n)
+	for i := range bounds {
+		bounds[i] = first * float64(int(1)<<i)
+	}
+	return bounds
+}
+
+var contract = []family{
+	{name: "gateway_signals_received_total", kind: counter, labels: "environment,severity,source"},
+	{name: "gateway_signals_deduplicated_total", kind: counter, labels: "environment,signal_name"},
+	{name: "gateway_signal_storms_detected_total", kind: counter, labels: "signal_name,storm_type", storm: true},
+	{name: "gateway_crds_created_total", kind: counter, labels: "environment,priority"},
+	{name: "gateway_crd_creation_errors_total", kind: counter, labels: "error_type"},
+	{name: "gateway_retry_attempts_total", kind: counter, labels: "error_type,status_code"},
+	{name: "gateway_retry_exhausted_total", kind: counter, labels: "error_type,status_code"},
+	{name: "gateway_retry_success_total", kind: counter, labels: "attempt,error_type"},
+	{name: "gateway_retry_duration_seconds", kind: histogram, labels: "error_type", buckets: doubling(0.1, 8)},
+	{name: "gateway_http_request_duration_seconds", kind: histogram, labels: "endpoint,method,status", buckets: doubling(0.001, 10)},
+	{name: "gateway_redis_operation_duration_seconds", kind: histogram, labels: "operation", buckets: doubling(0.0001, 10)},
+	{name: "gateway_deduplication_cache_hits_total", kind: counter},
+	{name: "gateway_deduplication_cache_misses_total", kind: counter},
+	{name: "gateway_redis_available", kind: gauge},
+	{name: "gateway_redis_outage_count_total", kind: counter},
+	{name: "gateway_redis_outage_duration_seconds_total", kind: counter},
+	{name: "gateway_namespace_buffer_utilization", kind: gauge, labels: "namespace", storm: true},
+	{name: "gateway_namespace_buffer_blocking_total", kind: counter, labels: "namespace", storm: true},
+	{name: "gateway_storm_buffer_overflow_total", kind: counter, labels: "namespace", storm: true},
+	{name: "gateway_storm_window_duration_seconds", kind: histogram, labels: "alert_name,namespace", buckets: []float64{10, 30, 60, 120, 180, 300}, storm: true},
+	{name: "gateway_storm_aggregation_ratio", kind: gauge, storm: true},
+	{name: "gateway_storm_cost_savings_percent", kind: gauge, storm: true},
+	{name: "gateway_http_requests_in_flight", kind: gauge},
+	{name: "gateway_http_requests_total", kind: counter, labels: "method,path,status"},
+	{name: "gateway_http_responses_total", kind: counter, labels: "method,path,status_code"},
+	{name: "gateway_deduplication_rate", kind: gauge},
+	{name: "gateway_deduplication_pool_size", kind: gauge},
+	{name: "gateway_deduplication_pool_max_size", kind: gauge},
+	{name: "gateway_redis_pool_hits", kind: gauge},
+	{name: "gateway_redis_pool_misses", kind: gauge},
+	{name: "gateway_redis_pool_timeouts", kind: gauge},
+	{name: "gateway_redis_pool_total_connections", kind: gauge},
+	{name: "gateway_redis_pool_idle_connections", kind: gauge},
+	{name: "gateway_redis_pool_stale_connections", kind: gauge},
+	{name: "gateway_redis_pool_connections_total", kind: gauge},
+	{name: "gateway_redis_pool_connections_idle", kind: gauge},
+	{name: "gateway_redis_pool_connections_active", kind: gauge},
+	{name: "gateway_redis_pool_hits_total", kind: counter},
+	{name: "gateway_redis_pool_misses_total", kind: counter},
+	{name: "gateway_redis_pool_timeouts_total", kind: counter},
+	{name: "gateway_rate_limit_exceeded_total", kind: counter, labels: "source_ip"},
+	{name: "gateway_signals_received_by_adapter_total", kind: counter, labels: "adapter"},
+	{name: "gateway_signals_failed_total", kind: counter, labels: "reason"},
+	{name: "gateway_requests_rejected_total", kind: counter, labels: "reason"},
+	{name: "gateway_redis_operation_errors_total", kind: counter, labels: "operation"},
+	{name: "gateway_signals_processed_total", kind: counter, labels: "environment"},
+	{name: "gateway_duplicate_signals_total", kind: counter, labels: "namespace"},
+	{name: "gateway_consecutive_503_responses", kind: gauge, labels: "namespace"},
+	{name: "gateway_duplicate_crds_prevented_total", kind: counter},
+	{name: "gateway_duplicate_prevention_active", kind: gauge},
+	{name: "gateway_storm_protection_active", kind: gauge, storm: true},
+	{name: "gateway_crds_created_by_type_total", kind: counter, labels: "type"},
+}
+
+// everything lets everything happen once.
+func everything(m *Metrics) {
+	m.WatchPool(func() *redis.PoolStats { return &redis.PoolStats{Hits: 1} }, 10)
+	m.SignalCreated(sig, "staging", "P1")
+	m.SignalDuplicated(sig, "staging", "shop")
+	m.SignalIgnored(sig)
+	m.SignalFailed(sig, &dedup.UnavailableError{Err: context.Canceled})
+	m.SignalFailed(sig, &remediation.APIError{Err: context.Canceled})
+	m.RequestStarted()
+	m.RequestEnded("/ready", "GET", 200, time.Millisecond)
+	m.RequestRejected("too_large")
+	m.RateLimited("10.0.0.1")
+	m.CreateFailed("k8s_api_error")
+	m.RetryAttempt("rate_limited", "429")
+	m.RetryExhausted("rate_limited", "429")
+	m.RetrySucceeded(2)
+	m.RetryDuration("rate_limited", time.Second)
+	m.RedisOperation("deduplication_check", time.Millisecond)
+	m.RedisOperationFailed("deduplication_check")
+	m.RedisAvailable(true)
+	m.RedisOutageStarted()
+	m.RedisOutageEnded(time.Second)
+}
+
+// Names, types, labels and buckets are those of the contract's list, and each has
+// a sample once what it is about has happened.
+func TestContract(t *testing.T) {
+	m := New()
+	everything(m)
+	families := m.Families()
+	gathered, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := make(map[string]string)
+	buckets := make(map[string][]float64)
+	for _, f := range gathered {
+		kinds[f.GetName()] = f.GetType().String()
+		for _, bucket := range f.GetMetric()[0].GetHistogram().GetBucket() {
+			buckets[f.GetName()] = append(buckets[f.GetName()], bucket.GetUpperBound())
+		}
+	}
+	storms := slices.ContainsFunc(contract, func(f family) bool { _, ok := families[f.name]; return ok && f.storm })
+	for _, want := range contract {
+		labels, ok := families[want.name]
+		if !ok {
+			if storms || !want.storm {
+				t.Errorf("%s is missing", want.name)
+			}
+			continue
+		}
+		if got := strings.Join(labels, ","); got != want.labels {
+			t.Errorf("%s has labels %s, want %s", want.name, got, want.labels)
+		}
+		kind, ok := kinds[want.name]
+		if !ok {
+			if !want.storm {
+				t.Errorf("%s has no sample", want.name)
+			}
+			continue
+		}
+		if kind != want.kind {
+			t.Errorf("%s is a %s, want %s", want.name, kind, want.kind)
+		}
+		if diff := cmp.Diff(want.buckets, buckets[want.name]); diff != "" {
+			t.Errorf("%s: buckets (-want +got):\n%s", want.name, diff)
+		}
+	}
+}
