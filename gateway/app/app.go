@@ -25,6 +25,7 @@ import (
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/server"
 	"stormgate.internal/gateway/signal"
+	"stormgate.internal/gateway/storm"
 )
 
 // defaultFallbackNamespace is used outside of a pod.
@@ -51,6 +52,7 @@ type App struct {
 	monitor *redisclient.Monitor
 	amender *amend.Amender
 	dedup   *dedup.Deduplicator
+	storms  *storm.Storms
 }
 
 // New puts a gateway together. It connects to nothing; the only failure is a
@@ -84,17 +86,31 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		TTL:      processing.Deduplication.TTL.Std(),
 		Name:     remediation.Name,
 	})
+	creator := remediation.NewCreator(o.Kubernetes, placement, retry, m)
 	overrides := types.NamespacedName{Namespace: processing.Environment.ConfigMapNamespace, Name: processing.Environment.ConfigMapName}
+	environments := policy.NewEnvironments(o.Kubernetes, overrides, processing.Environment.CacheTTL.Std(), o.Logger)
+	storms := storm.New(storm.Options{
+		Redis:        redisClient,
+		Settings:     processing.Storm,
+		Incidents:    deduplicator,
+		Amender:      amender,
+		Creator:      creator,
+		Environments: environments,
+		Priorities:   priorities,
+		Observer:     m,
+		Logger:       o.Logger,
+	})
 	steps := &pipeline.Pipeline{
 		Deduplicator: deduplicator,
-		Environments: policy.NewEnvironments(o.Kubernetes, overrides, processing.Environment.CacheTTL.Std(), o.Logger),
+		Storms:       storms,
+		Environments: environments,
 		Priorities:   priorities,
 		Path:         policy.Path,
-		Creator:      remediation.NewCreator(o.Kubernetes, placement, retry, m),
+		Creator:      creator,
 		Observer:     m,
 	}
 	return &App{
-		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator,
+		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator, storms: storms,
 		server: server.New(server.Options{
 			Addr:              cfg.Server.ListenAddr,
 			ReadTimeout:       cfg.Server.ReadTimeout.Std(),
@@ -143,10 +159,12 @@ func (a *App) run(ctx context.Context, serve func(context.Context) error) error 
 	var running sync.WaitGroup
 	running.Go(func() { a.monitor.Run(background) })
 	running.Go(func() { a.dedup.Run(background) })
+	running.Go(func() { a.storms.Run(background) })
 
 	err := serve(ctx)
 	stop()
 	running.Wait()
+	a.storms.Close()
 	a.amender.Close()
 	if closeErr := a.redis.Close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close Redis: %w", closeErr))

@@ -197,6 +197,8 @@ type answer struct {
 		RemediationRequestName                 string
 		RemediationRequestNamespace            string
 		Environment, Priority, RemediationPath string
+		IsStorm                                bool
+		StormType, WindowID                    string
 		Metadata                               *struct {
 			Fingerprint, RemediationRequestRef string
 			Count                              int

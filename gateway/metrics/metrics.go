@@ -62,6 +62,16 @@ type Metrics struct {
 	redisOutageDuration prometheus.Counter
 	preventionActive    prometheus.Gauge
 
+	stormsDetected    *prometheus.CounterVec
+	bufferUtilization *prometheus.GaugeVec
+	bufferBlocking    *prometheus.CounterVec
+	bufferOverflow    *prometheus.CounterVec
+	windowDuration    *prometheus.HistogramVec
+	aggregationRatio  prometheus.Gauge
+	costSavings       prometheus.Gauge
+	protectionActive  prometheus.Gauge
+	storms            storms
+
 	deduplication deduplicationRate
 
 	// What senders and namespaces' owners choose.
@@ -107,6 +117,7 @@ func New() *Metrics {
 	m.redisOutageDuration = m.counter("gateway_redis_outage_duration_seconds_total", "Length of the outages of Redis that are over.")
 	m.preventionActive = m.gauge("gateway_duplicate_prevention_active", "1 if duplicates are being found, that is, Redis can be reached; else 0.")
 
+	m.registerStorms()
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gateway_deduplication_rate", Help: "Share of the signals of the last five minutes that were duplicates, 0 to 1.",
 	}, m.deduplication.value))
@@ -147,6 +158,15 @@ func (m *Metrics) SignalCreated(sig *signal.Signal, environment, priority string
 	m.signalsProcessed.WithLabelValues(environment).Inc()
 	m.crdsCreated.WithLabelValues(environment, priority).Inc()
 	m.crdsCreatedByType.WithLabelValues("individual").Inc()
+	m.cacheMisses.Inc()
+	m.deduplication.add(false)
+	m.recovered(sig.Namespace)
+}
+
+// SignalGathered counts a signal that was taken into a storm.
+func (m *Metrics) SignalGathered(sig *signal.Signal, environment string) {
+	environment = m.received(sig, environment)
+	m.signalsProcessed.WithLabelValues(environment).Inc()
 	m.cacheMisses.Inc()
 	m.deduplication.add(false)
 	m.recovered(sig.Namespace)
@@ -268,6 +288,7 @@ func (m *Metrics) RedisAvailable(available bool) {
 	}
 	m.redisAvailable.Set(value)
 	m.preventionActive.Set(value)
+	m.protectionActive.Set(value)
 }
 
 // RedisOutageStarted counts an outage of Redis.

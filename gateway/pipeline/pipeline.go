@@ -7,14 +7,21 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
+	"stormgate.internal/gateway/storm"
 )
 
 // Deduplicator tells new incidents from repeated ones.
 type Deduplicator interface {
 	Check(ctx context.Context, sig *signal.Signal) (dedup.Verdict, error)
+}
+
+// Storms gathers the alerts of storms.
+type Storms interface {
+	Handle(ctx context.Context, sig *signal.Signal, name string) (storm.Verdict, error)
 }
 
 // Environments classifies namespaces.
@@ -35,6 +42,9 @@ type Creator interface {
 // Observer is told what became of signals, for metrics: each signal once.
 type Observer interface {
 	SignalCreated(sig *signal.Signal, environment, priority string)
+	// SignalGathered is about a signal that is part of a storm. Its object, if it has
+	// one by now, is not to be counted: the storm's step does that.
+	SignalGathered(sig *signal.Signal, environment string)
 	// SignalDuplicated has an empty environment when it is not known.
 	SignalDuplicated(sig *signal.Signal, environment, objectNamespace string)
 	SignalIgnored(sig *signal.Signal)
@@ -44,6 +54,7 @@ type Observer interface {
 // Pipeline holds the steps. All fields are required.
 type Pipeline struct {
 	Deduplicator Deduplicator
+	Storms       Storms
 	Environments Environments
 	Priorities   Priorities
 	// Path returns the remediation path.
@@ -57,6 +68,22 @@ type Pipeline struct {
 type Outcome struct {
 	Created   *Created
 	Duplicate *dedup.Occurrence
+	Storm     *Storm
+}
+
+// Storm describes what became of a signal that is part of a storm.
+type Storm struct {
+	// Kind is Buffered, Opened, Added or Flushed.
+	Kind storm.Kind
+	// Type is rate or pattern; empty for Flushed.
+	Type string
+	// WindowID names the window, for Opened and Added.
+	WindowID string
+	// Members is the number of signals in the buffer or window.
+	Members int
+	// Created is the object that holds the signal; for Buffered, of which nothing but
+	// the environment is known, there is none yet.
+	Created
 }
 
 // Created describes a new object.
@@ -71,6 +98,11 @@ const maxRounds = 5
 // Process takes the signal through all steps. When it returns without an error,
 // what the outcome says is stored.
 //
+// A signal which repeats an incident that has an object in progress is a duplicate.
+// A new one is taken into a storm if there is one. Only if there is none it gets an
+// object of its own; so when it is not known whether there is, because Redis fails,
+// the signal fails, too: it may have been taken into a storm unseen.
+//
 // Errors are *dedup.UnavailableError, *remediation.APIError or the context's.
 func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
 	outcome, err := p.process(ctx, sig)
@@ -79,6 +111,8 @@ func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, er
 		p.Observer.SignalFailed(sig, err)
 	case outcome.Created != nil:
 		p.Observer.SignalCreated(sig, outcome.Created.Environment, outcome.Created.Priority)
+	case outcome.Storm != nil:
+		p.Observer.SignalGathered(sig, outcome.Storm.Environment)
 	case outcome.Duplicate != nil:
 		p.Observer.SignalDuplicated(sig, outcome.Duplicate.Environment, outcome.Duplicate.Object.Namespace)
 	default:
@@ -99,6 +133,17 @@ func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, er
 		if verdict.Duplicate != nil {
 			return Outcome{Duplicate: verdict.Duplicate}, nil
 		}
+		gathered, err := p.gather(ctx, sig, verdict.Claim)
+		if err != nil {
+			return Outcome{}, err
+		}
+		switch gathered.Kind {
+		case storm.Overtaken:
+			continue
+		case storm.None:
+		default:
+			return Outcome{Storm: gathered}, nil
+		}
 		created, err := p.create(ctx, sig, verdict.Claim)
 		if created != nil || err != nil {
 			return Outcome{Created: created}, err
@@ -109,13 +154,29 @@ func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, er
 	return Outcome{}, &dedup.UnavailableError{Op: "deduplication_check", Err: fmt.Errorf("incident changed %d times meanwhile", maxRounds)}
 }
 
+// gather takes a new incident into a storm, and ends the claim unless there is none.
+func (p *Pipeline) gather(ctx context.Context, sig *signal.Signal, claim *dedup.Claim) (*Storm, error) {
+	verdict, err := p.Storms.Handle(ctx, sig, claim.Name)
+	gathered := &Storm{Kind: verdict.Kind, Type: verdict.Type, WindowID: verdict.WindowID, Members: verdict.Members}
+	switch {
+	case err != nil:
+		claim.Release(ctx)
+		return nil, err
+	case verdict.Object != nil:
+		claim.Created(ctx, verdict.Object)
+		gathered.Created = p.describe(verdict.Object, verdict.Object.Spec.Environment, verdict.Object.Spec.Priority)
+	case verdict.Kind != storm.None:
+		claim.Discard(ctx)
+		gathered.Environment = p.Environments.Environment(ctx, sig.Namespace)
+	}
+	return gathered, nil
+}
+
 // create makes the object of a new incident, and ends the claim. It returns nil if
 // the object was there already.
 func (p *Pipeline) create(ctx context.Context, sig *signal.Signal, claim *dedup.Claim) (*Created, error) {
 	environment := p.Environments.Environment(ctx, sig.Namespace)
 	priority := p.Priorities.Priority(ctx, sig.Severity, environment, sig.Labels)
-	path := p.Path(environment, priority)
-
 	created, err := p.Creator.Create(ctx, remediation.Draft{
 		Signal: sig, Environment: environment, Priority: priority, Name: claim.Name,
 	})
@@ -127,8 +188,13 @@ func (p *Pipeline) create(ctx context.Context, sig *signal.Signal, claim *dedup.
 	if created.Existing {
 		return nil, nil
 	}
-	return &Created{
-		Object:      types.NamespacedName{Namespace: created.Object.Namespace, Name: created.Object.Name},
-		Environment: environment, Priority: priority, Path: path,
-	}, nil
+	described := p.describe(created.Object, environment, priority)
+	return &described, nil
+}
+
+func (p *Pipeline) describe(object *v1alpha1.RemediationRequest, environment, priority string) Created {
+	return Created{
+		Object:      types.NamespacedName{Namespace: object.Namespace, Name: object.Name},
+		Environment: environment, Priority: priority, Path: p.Path(environment, priority),
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
+	"stormgate.internal/gateway/storm"
 )
 
 // steps plays the steps beside deduplication, which is the real one.
@@ -25,6 +26,10 @@ type steps struct {
 	create func(remediation.Draft) (remediation.Created, error)
 	draft  remediation.Draft
 	events []string
+	// verdict is what storms say once, and failure always; names are those they got.
+	verdict storm.Verdict
+	failure error
+	names   []string
 }
 
 func (s *steps) Environment(_ context.Context, namespace string) string { return "env-of-" + namespace }
@@ -58,6 +63,15 @@ func (s *steps) SignalCreated(_ *signal.Signal, environment, priority string) {
 func (s *steps) SignalDuplicated(_ *signal.Signal, environment, namespace string) {
 	s.events = append(s.events, "duplicated in "+environment+" "+namespace)
 }
+func (s *steps) SignalGathered(_ *signal.Signal, environment string) {
+	s.events = append(s.events, "gathered in "+environment)
+}
+func (s *steps) Handle(_ context.Context, _ *signal.Signal, name string) (storm.Verdict, error) {
+	s.names = append(s.names, name)
+	verdict, err := s.verdict, s.failure
+	s.verdict = storm.Verdict{}
+	return verdict, err
+}
 func (s *steps) SignalIgnored(*signal.Signal)           { s.events = append(s.events, "ignored") }
 func (s *steps) SignalFailed(_ *signal.Signal, _ error) { s.events = append(s.events, "failed") }
 
@@ -78,7 +92,7 @@ func newPipeline(t *testing.T) (*Pipeline, *steps) {
 	})
 	t.Cleanup(func() { amender.Close(); _ = client.Close() })
 	path := func(environment, priority string) string { return "path of " + priority }
-	return &Pipeline{Deduplicator: d, Environments: s, Priorities: s, Path: path, Creator: s, Observer: s}, s
+	return &Pipeline{Deduplicator: d, Storms: s, Environments: s, Priorities: s, Path: path, Creator: s, Observer: s}, s
 }
 
 var sig = &signal.Signal{Name: "A", Namespace: "shop", Severity: "info", Labels: map[string]string{"team": "vip"},

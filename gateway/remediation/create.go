@@ -43,7 +43,7 @@ type Created struct {
 	// Object is the incident's object.
 	Object *v1alpha1.RemediationRequest
 	// Existing is true when somebody else had created it; the signal is then a
-	// duplicate.
+	// duplicate, unless the object is of the same batch.
 	Existing bool
 }
 
@@ -51,7 +51,8 @@ type Created struct {
 // fallback namespace if that one is not fit or does not exist. If the draft's
 // name is taken by an object of the same incident that is in progress, that
 // object is the answer; if by any other, the name's timestamp is advanced until
-// it is free. Errors are *APIError.
+// it is free. For the object of a batch, one of the same batch is the answer in any
+// phase, and for that of a storm no other is. Errors are *APIError.
 func (c *Creator) Create(ctx context.Context, draft Draft) (Created, error) {
 	object, err := build(draft, c.now())
 	if err != nil {
@@ -81,7 +82,9 @@ func (c *Creator) Create(ctx context.Context, draft Draft) (Created, error) {
 				// Deleted in between: the name is free again.
 			case ambiguous && isSame(existing, object):
 				return Created{Object: existing}, nil
-			case existing.Spec.SignalFingerprint == object.Spec.SignalFingerprint &&
+			case isOfBatch(existing, object):
+				return Created{Object: existing, Existing: true}, nil
+			case draft.Storm == nil && existing.Spec.SignalFingerprint == object.Spec.SignalFingerprint &&
 				c.placement.belongs(existing, draft.Signal.Namespace) && existing.InProgress():
 				return Created{Object: existing, Existing: true}, nil
 			default:
@@ -140,6 +143,13 @@ func isSame(existing, ours *v1alpha1.RemediationRequest) bool {
 		existing.Spec.Deduplication.OccurrenceCount == 1 &&
 		existing.Annotations[AnnotationCreatedAt] == ours.Annotations[AnnotationCreatedAt] &&
 		existing.Status.OverallPhase == ""
+}
+
+// isOfBatch reports whether the existing object is what ours would be: made from
+// the same batch of alerts, for the same incident.
+func isOfBatch(existing, ours *v1alpha1.RemediationRequest) bool {
+	batch := ours.Annotations[AnnotationBatch]
+	return batch != "" && existing.Annotations[AnnotationBatch] == batch && existing.Spec.SignalFingerprint == ours.Spec.SignalFingerprint
 }
 
 // advance returns the name with its timestamp one second later.

@@ -29,7 +29,10 @@ const (
 	LabelStorm           = "kubernaut.io/storm"
 	LabelOriginNamespace = "kubernaut.io/origin-namespace"
 	LabelClusterScoped   = "kubernaut.io/cluster-scoped"
+	LabelBuffered        = "kubernaut.io/buffered"
 	AnnotationCreatedAt  = "kubernaut.io/created-at"
+	// AnnotationBatch names the batch of alerts that the object was made from.
+	AnnotationBatch = "kubernaut.io/storm-batch"
 )
 
 const (
@@ -46,6 +49,31 @@ type Draft struct {
 	Environment, Priority string
 	// Name is reserved for the object; see Name.
 	Name string
+	// Batch names the batch of alerts that the object is made from, or is empty. No
+	// second object is made from a batch under the same name, even after the first
+	// was finished. An object of a batch that is no storm's is labelled buffered.
+	Batch string
+	// Storm is set if the object is to stand for all alerts of the batch. The signal
+	// then gives what they have in common.
+	Storm *Storm
+}
+
+// Storm describes the alerts of a storm.
+type Storm struct {
+	// Type is how it was detected: rate or pattern.
+	Type string
+	// Resources are the affected resources' ids, without repeats.
+	Resources []string
+	// LastSeen is when the latest of the alerts was received.
+	LastSeen time.Time
+}
+
+// window returns the time over which storms of the type are detected.
+func (s *Storm) window() string {
+	if s.Type == "pattern" {
+		return "2m"
+	}
+	return "1m"
 }
 
 // Name returns the name of an object of the incident that is made at a time.
@@ -74,7 +102,7 @@ func build(d Draft, now time.Time) (*v1alpha1.RemediationRequest, error) {
 	if firing.IsZero() {
 		firing = received
 	}
-	return &v1alpha1.RemediationRequest{
+	object := &v1alpha1.RemediationRequest{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: d.Name,
 			Labels: map[string]string{
@@ -105,7 +133,21 @@ func build(d Draft, now time.Time) (*v1alpha1.RemediationRequest, error) {
 			ProviderData:      providerData,
 			OriginalPayload:   s.Payload,
 		},
-	}, nil
+	}
+	if d.Batch != "" {
+		object.Annotations[AnnotationBatch] = d.Batch
+	}
+	if storm := d.Storm; storm != nil {
+		object.Labels[LabelStorm] = "true"
+		object.Spec.IsStorm, object.Spec.StormType, object.Spec.StormWindow = true, storm.Type, storm.window()
+		object.Spec.AffectedResources, object.Spec.StormAlertCount = storm.Resources, len(storm.Resources)
+		if storm.LastSeen.After(received.Time) {
+			object.Spec.Deduplication.LastSeen = metav1.NewTime(storm.LastSeen)
+		}
+	} else if d.Batch != "" {
+		object.Labels[LabelBuffered] = "true"
+	}
+	return object, nil
 }
 
 // providerData locates the resource for the controllers.

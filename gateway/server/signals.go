@@ -14,11 +14,13 @@ import (
 	"stormgate.internal/gateway/pipeline"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
+	"stormgate.internal/gateway/storm"
 )
 
 const (
 	statusCreated   = "created"
 	statusDuplicate = "duplicate"
+	statusAccepted  = "accepted"
 	statusIgnored   = "ignored"
 	statusError     = "error"
 
@@ -39,6 +41,9 @@ type result struct {
 	Priority                    string    `json:"priority,omitempty"`
 	RemediationPath             string    `json:"remediationPath,omitempty"`
 	Metadata                    *metadata `json:"metadata,omitempty"`
+	IsStorm                     bool      `json:"isStorm,omitempty"`
+	StormType                   string    `json:"stormType,omitempty"`
+	WindowID                    string    `json:"windowID,omitempty"`
 	Error                       *problem  `json:"error,omitempty"`
 
 	// code is the HTTP status of a reply about this signal alone.
@@ -144,13 +149,9 @@ func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Par
 func succeeded(sig *signal.Signal, outcome pipeline.Outcome) result {
 	switch {
 	case outcome.Created != nil:
-		c := outcome.Created
-		return result{
-			Status: statusCreated, Message: "RemediationRequest created", Fingerprint: sig.Fingerprint,
-			RemediationRequestName: c.Object.Name, RemediationRequestNamespace: c.Object.Namespace,
-			Environment: c.Environment, Priority: c.Priority, RemediationPath: c.Path,
-			code: http.StatusCreated,
-		}
+		return created(sig, *outcome.Created)
+	case outcome.Storm != nil:
+		return gathered(sig, *outcome.Storm)
 	case outcome.Duplicate != nil:
 		d := outcome.Duplicate
 		return result{
@@ -167,6 +168,37 @@ func succeeded(sig *signal.Signal, outcome pipeline.Outcome) result {
 		Status: statusIgnored, Message: "signal says that its condition is over", Fingerprint: sig.Fingerprint,
 		code: http.StatusOK,
 	}
+}
+
+func created(sig *signal.Signal, c pipeline.Created) result {
+	return result{
+		Status: statusCreated, Message: "RemediationRequest created", Fingerprint: sig.Fingerprint,
+		RemediationRequestName: c.Object.Name, RemediationRequestNamespace: c.Object.Namespace,
+		Environment: c.Environment, Priority: c.Priority, RemediationPath: c.Path,
+		code: http.StatusCreated,
+	}
+}
+
+// gathered describes a signal of a storm. Nothing says which object one is in that
+// was added to a window, as nothing does in the wire contract.
+func gathered(sig *signal.Signal, g pipeline.Storm) result {
+	res := result{Fingerprint: sig.Fingerprint, IsStorm: true, StormType: g.Type, WindowID: g.WindowID}
+	switch g.Kind {
+	case storm.Flushed:
+		return created(sig, g.Created)
+	case storm.Opened:
+		res.Status, res.code = statusCreated, http.StatusCreated
+		res.Message = fmt.Sprintf("RemediationRequest created for a storm of %d alerts", g.Members)
+		res.RemediationRequestName, res.RemediationRequestNamespace = g.Object.Name, g.Object.Namespace
+		res.Environment, res.Priority = g.Environment, g.Priority
+	case storm.Added:
+		res.Status, res.code = statusAccepted, http.StatusAccepted
+		res.Message = fmt.Sprintf("added to storm window %s, alert %d of it", g.WindowID, g.Members)
+	default:
+		res.Status, res.code = statusAccepted, http.StatusAccepted
+		res.Message = fmt.Sprintf("kept with %d alerts of what may be a storm", g.Members)
+	}
+	return res
 }
 
 func failed(r *http.Request, fingerprint string, code int, detail string) result {

@@ -1,0 +1,25 @@
+package storm
+
+import (
+	"context"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// Nothing observes nothing.
+type Nothing = nothing
+
+// TestSignal returns an alert about a pod.
+var TestSignal = testSignal
+
+// SetClock makes the scripts go by a clock of the test, in ms.
+func (o *Options) SetClock(clock *atomic.Int64) {
+	o.now = func() string { return strconv.FormatInt(clock.Load(), 10) }
+}
+
+// Step sees to one batch if one is due, see Run.
+func (s *Storms) Step(ctx context.Context) (time.Duration, error) { return s.step(ctx) }
+
+// Wait waits until what is being done beside the requests is done.
+func (s *Storms) Wait() { s.settler.running.Wait() }

@@ -1,0 +1,264 @@
+// Package storm gathers the alerts of a storm into one object.
+//
+// When too many alerts of one name arrive from one namespace, they are not made
+// into objects one by one, but buffered. A buffer that fills becomes a window:
+// one object is made of its members, and alerts that follow are added to it until
+// the window ends. A buffer that does not fill in time is flushed: each member gets
+// an object of its own.
+//
+// # Nothing is lost
+//
+// The invariant, in three sentences. An alert that was answered with success is
+// held by an object, or is a member of a batch in Redis. A member leaves Redis only
+// when an object that holds it is stored and registered as its fingerprint's, so
+// that repeats find it. An alert is a member of at most one batch, and all who may
+// ever make the object of a batch, or of a flushed member, use one name for it,
+// which is fixed in Redis before, so that the API server refuses a second one.
+//
+// So whatever a replica does can be cut off at any point, and be finished or
+// repeated by any other: by the request of a repeated alert, or by the flusher,
+// which every replica runs and which takes batches, one at a time under a lease
+// with a fencing token, when something is due to be done about them. All decisions
+// about one alert are taken by one script, atomically, and by Redis' clock alone.
+//
+// It follows that a request whose script may or may not have run is answered with
+// an error and not with an individual object: the alert may be a member by now. Its
+// repeat finds it to be one, or begins anew.
+package storm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"k8s.io/apimachinery/pkg/types"
+
+	"stormgate.internal/gateway/amend"
+	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/remediation"
+	"stormgate.internal/gateway/signal"
+)
+
+// Operations on Redis, as metrics name them.
+const (
+	opDetect    = "storm_detection"
+	opAggregate = "storm_aggregation"
+)
+
+// Incidents knows which objects stand for which fingerprints.
+type Incidents interface {
+	// Check is as dedup.Deduplicator.Check.
+	Check(ctx context.Context, sig *signal.Signal) (dedup.Verdict, error)
+	// Register makes the object stand for all its fingerprints.
+	Register(ctx context.Context, object *v1alpha1.RemediationRequest) error
+}
+
+// Amender changes objects, see amend.Amender.
+type Amender interface {
+	Amend(ctx context.Context, ref types.NamespacedName, change amend.Change) (*v1alpha1.RemediationRequest, error)
+}
+
+// Creator makes objects, see remediation.Creator.
+type Creator interface {
+	Create(ctx context.Context, draft remediation.Draft) (remediation.Created, error)
+}
+
+// Environments classifies namespaces.
+type Environments interface {
+	Environment(ctx context.Context, namespace string) string
+}
+
+// Priorities ranks signals.
+type Priorities interface {
+	Priority(ctx context.Context, severity, environment string, labels map[string]string) string
+}
+
+// Observer is told what happens, for metrics: each event once.
+type Observer interface {
+	// RedisOperation and RedisOperationFailed are about storm_detection, which is the
+	// script that every alert goes through, and storm_aggregation, all others.
+	RedisOperation(operation string, duration time.Duration)
+	RedisOperationFailed(operation string)
+	// StormAlert is called for each alert that is part of a storm; kind is rate or
+	// pattern.
+	StormAlert(kind, name string)
+	// BufferUtilization is the share of the namespace's limit that is in use.
+	BufferUtilization(namespace string, share float64)
+	// BufferOverflowed is called when an alert found no room to be buffered.
+	BufferOverflowed(namespace string)
+	// StormObject is called when a window's object is created (with the number of its
+	// members), and with an empty priority when members were added.
+	StormObject(environment, priority string, members int)
+	// FlushedObject is called when a buffered alert got an object of its own.
+	FlushedObject(environment, priority string)
+	// WindowClosed is called with the time from a window's beginning to its last alert.
+	WindowClosed(namespace, name string, duration time.Duration)
+}
+
+// Options are the parts of Storms. All are required but those with a default.
+type Options struct {
+	Redis        redis.UniversalClient
+	Settings     config.Storm
+	Incidents    Incidents
+	Amender      Amender
+	Creator      Creator
+	Environments Environments
+	Priorities   Priorities
+	Observer     Observer
+	Logger       *slog.Logger
+	// Grace is how long the flusher leaves a window's new members to the requests
+	// that brought them. Default 2 s.
+	Grace time.Duration
+	// Lease is how long the flusher of one replica may be busy with one object before
+	// another's begins. Default 5 s.
+	Lease time.Duration
+
+	now func() string // time in ms; "" means Redis'
+}
+
+// Storms gathers alerts. Run its flusher, and Close it at the end.
+type Storms struct {
+	Options
+	batches batches
+	settler *settler
+
+	mu      sync.Mutex
+	flights map[string]*flight
+}
+
+// New returns a Storms.
+func New(o Options) *Storms {
+	if o.Grace == 0 {
+		o.Grace = 2 * time.Second
+	}
+	if o.Lease == 0 {
+		o.Lease = 5 * time.Second
+	}
+	if o.now == nil {
+		o.now = func() string { return "" }
+	}
+	s := &Storms{Options: o, flights: make(map[string]*flight)}
+	s.batches = newBatches(o)
+	s.settler = newSettler(s)
+	return s
+}
+
+// Close waits until what is stored is noted in Redis. What can't be noted is found
+// and noted by the flusher of any replica.
+func (s *Storms) Close() { s.settler.close() }
+
+// Kind says what became of an alert.
+type Kind int
+
+const (
+	// None means that there is no storm: the alert is to get an object of its own.
+	None Kind = iota
+	// Buffered means that the alert is kept, and will be in an object later.
+	Buffered
+	// Opened means that the alert filled a buffer, and the storm's object was created.
+	Opened
+	// Added means that a storm's object now holds the alert, too.
+	Added
+	// Flushed means that the alert was buffered, its storm is over, and it has an
+	// object of its own now.
+	Flushed
+	// Overtaken means that the alert was buffered and has got its object meanwhile:
+	// the caller is to look again.
+	Overtaken
+)
+
+// Verdict is what became of an alert.
+type Verdict struct {
+	Kind Kind
+	// Type is rate or pattern for Buffered, Opened and Added.
+	Type string
+	// WindowID names the window, for Opened and Added.
+	WindowID string
+	// Members is the number of alerts in the buffer or window.
+	Members int
+	// Object holds the alert, for Opened, Added and Flushed. It must not be modified.
+	Object *v1alpha1.RemediationRequest
+}
+
+// maxRounds bounds how often a window may end while an alert is added to it.
+const maxRounds = 5
+
+// Handle takes an alert that has no object in progress through detection and
+// aggregation. The caller holds the claim on its incident, for which name is
+// reserved; if the verdict has an object, that is to end the claim.
+//
+// When Handle returns without an error, what the verdict says is stored. Errors are
+// *dedup.UnavailableError (of Redis), *remediation.APIError or the context's; the
+// alert may be kept all the same, but an individual object must not be made of it.
+func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string) (Verdict, error) {
+	return s.handle(ctx, sig, name, "", "")
+}
+
+// handle is Handle for an alert that may be a member of a window whose object is
+// finished, of a kind of storm. It then starts afresh.
+func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished, kind string) (Verdict, error) {
+	m := newMember(sig)
+	for range maxRounds {
+		d, err := s.batches.admit(ctx, m, name, finished, kind)
+		if err != nil {
+			return Verdict{}, err
+		}
+		if d.word == "none" {
+			return Verdict{}, nil
+		}
+		if kind == "" {
+			s.observe(sig, d)
+		}
+		verdict := Verdict{Type: d.kind, Members: d.members}
+		switch d.word {
+		case "buffered":
+			verdict.Kind = Buffered
+			return verdict, nil
+		case "flush":
+			object, err := s.flushMember(ctx, d.ref, "", sig, name)
+			if object == nil {
+				return Verdict{Kind: Overtaken}, err
+			}
+			return Verdict{Kind: Flushed, Object: object}, nil
+		case "opened":
+			verdict.Kind = Opened
+			d.filler = string(m.data) // which the script need not tell
+		default:
+			verdict.Kind = Added
+		}
+		verdict.WindowID = sig.Name + "-" + strconv.FormatInt(d.opened/1000, 10)
+		verdict.Object, err = s.hold(ctx, d, m)
+		if !errors.Is(err, errFinished) {
+			return verdict, err
+		}
+		finished, kind = d.ref.id, d.kind
+	}
+	return Verdict{}, &dedup.UnavailableError{Op: opDetect, Err: fmt.Errorf("windows ended %d times meanwhile", maxRounds)}
+}
+
+func (s *Storms) observe(sig *signal.Signal, d batch) {
+	s.Observer.StormAlert(d.kind, sig.Name)
+	s.Observer.BufferUtilization(sig.Namespace, float64(d.buffered)/float64(s.limit(sig.Namespace)))
+	if d.reason != "" {
+		s.Observer.BufferOverflowed(sig.Namespace)
+		s.Logger.Warn("storm window is opened early, there is no room to buffer", "signal", sig.Name, "namespace", sig.Namespace,
+			"limit", d.reason, "members", d.members)
+	}
+}
+
+// limit is how many alerts a namespace may have buffered, and a window may hold.
+func (s *Storms) limit(namespace string) int { return limit(s.Settings, namespace) }
+
+func limit(settings config.Storm, namespace string) int {
+	if own, ok := settings.PerNamespaceLimits[namespace]; ok {
+		return own
+	}
+	return settings.DefaultMaxSize
+}
