@@ -17,9 +17,6 @@ import (
 //go:embed CONTRACT.md
 var coverage string
 
-// pending marks rows whose tests come with the package storm.
-const pending = "TODO-MERGE"
-
 var reference = regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`")
 
 // testsBelow returns the tests and fuzz targets of all packages below this one, as
@@ -63,10 +60,6 @@ func TestCoverage(t *testing.T) {
 	if !tests["server.TestRoutes"] {
 		t.Fatalf("only %d tests found: the sources of the packages' tests are not here", len(tests))
 	}
-	merged := false
-	for name := range tests {
-		merged = merged || strings.HasPrefix(name, "storm.")
-	}
 	covered := make(map[string]bool)
 	for line := range strings.Lines(coverage) {
 		cells := strings.Split(line, "|")
@@ -79,13 +72,6 @@ func TestCoverage(t *testing.T) {
 			t.Errorf("%s: no test", item)
 		}
 		covered[item] = true
-		if marked := strings.Contains(cells[3], pending); marked {
-			if merged {
-				t.Errorf("%s: the package storm is here, so %s is to be removed", item, pending)
-			} else {
-				continue
-			}
-		}
 		for _, r := range references {
 			if !tests[r[1]+"."+r[2]] {
 				t.Errorf("%s: %s.%s does not exist", item, r[1], r[2])

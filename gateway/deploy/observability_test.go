@@ -19,28 +19,12 @@ import (
 //go:embed observability
 var observability embed.FS
 
-// stormMetrics are exposed once storms are.
-var stormMetrics = map[string][]string{
-	"gateway_signal_storms_detected_total":    {"signal_name", "storm_type"},
-	"gateway_namespace_buffer_utilization":    {"namespace"},
-	"gateway_namespace_buffer_blocking_total": {"namespace"},
-	"gateway_storm_buffer_overflow_total":     {"namespace"},
-	"gateway_storm_window_duration_seconds":   {"alert_name", "namespace"},
-	"gateway_storm_aggregation_ratio":         nil,
-	"gateway_storm_cost_savings_percent":      nil,
-}
-
 // exposed returns what the gateway exposes: names, and the labels of each.
 func exposed(t *testing.T) map[string][]string {
 	t.Helper()
 	m := metrics.New()
 	m.WatchPool(func() *redis.PoolStats { return &redis.PoolStats{} }, 1)
 	families := m.Families()
-	if _, storms := families["gateway_storm_protection_active"]; !storms {
-		for name, labels := range stormMetrics {
-			families[name] = labels
-		}
-	}
 	// Those of the process and the runtime always have samples.
 	gathered, err := m.Registry().Gather()
 	if err != nil {

@@ -165,7 +165,7 @@ func (m *Metrics) SignalCreated(sig *signal.Signal, environment, priority string
 
 // SignalGathered counts a signal that was taken into a storm.
 func (m *Metrics) SignalGathered(sig *signal.Signal, environment string) {
-	m.received(sig, environment)
+	environment = m.received(sig, environment)
 	m.signalsProcessed.WithLabelValues(environment).Inc()
 	m.cacheMisses.Inc()
 	m.deduplication.add(false)

@@ -50,7 +50,7 @@ func (m *Metrics) StormObject(environment, priority string, members int) {
 	added := 1
 	if priority != "" {
 		added = members
-		m.crdsCreated.WithLabelValues(environment, priority).Inc()
+		m.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Inc()
 		m.crdsCreatedByType.WithLabelValues("storm_aggregated").Inc()
 	}
 	m.costSavings.Set(float64(members-1) / float64(members) * 100)
@@ -59,7 +59,7 @@ func (m *Metrics) StormObject(environment, priority string, members int) {
 
 // FlushedObject counts an object of an alert that was buffered in vain.
 func (m *Metrics) FlushedObject(environment, priority string) {
-	m.crdsCreated.WithLabelValues(environment, priority).Inc()
+	m.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Inc()
 	m.crdsCreatedByType.WithLabelValues("individual").Inc()
 	m.gathered(0, 1)
 }

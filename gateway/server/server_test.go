@@ -21,6 +21,7 @@ import (
 	"stormgate.internal/gateway/pipeline"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
+	"stormgate.internal/gateway/storm"
 )
 
 const route = "/api/v1/signals/prometheus"
@@ -29,7 +30,7 @@ const route = "/api/v1/signals/prometheus"
 type script struct{}
 
 // scripted are the names that differ from New.
-var scripted = []string{"New", "Duplicate", "Resolved", "NoRedis", "NoKubernetes", "Gone", "Panic"}
+var scripted = []string{"New", "Duplicate", "Resolved", "Buffered", "Opened", "Added", "Flushed", "NoRedis", "NoKubernetes", "Gone", "Panic"}
 
 var seen = time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
 
@@ -40,6 +41,14 @@ func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, 
 		return pipeline.Outcome{}, nil
 	case sig.Name == "Duplicate":
 		return pipeline.Outcome{Duplicate: &dedup.Occurrence{Object: object, Count: 2, FirstSeen: seen, LastSeen: seen.Add(time.Second)}}, nil
+	case sig.Name == "Buffered":
+		return pipeline.Outcome{Storm: &pipeline.Storm{Kind: storm.Buffered, Type: "pattern", Members: 2}}, nil
+	case sig.Name == "Opened":
+		return pipeline.Outcome{Storm: &pipeline.Storm{Kind: storm.Opened, Type: "rate", WindowID: "Opened-1", Members: 5, Created: scriptedObject(object)}}, nil
+	case sig.Name == "Added":
+		return pipeline.Outcome{Storm: &pipeline.Storm{Kind: storm.Added, Type: "rate", WindowID: "Opened-1", Members: 6, Created: scriptedObject(object)}}, nil
+	case sig.Name == "Flushed":
+		return pipeline.Outcome{Storm: &pipeline.Storm{Kind: storm.Flushed, Created: scriptedObject(object)}}, nil
 	case sig.Name == "NoRedis":
 		return pipeline.Outcome{}, &dedup.UnavailableError{Op: "deduplication_check", Err: errors.New("gone")}
 	case sig.Name == "NoKubernetes":
@@ -49,11 +58,15 @@ func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, 
 	case sig.Name == "Panic":
 		panic("on purpose")
 	}
-	created := &pipeline.Created{Object: object, Environment: "staging", Priority: "P1", Path: "moderate"}
+	created := scriptedObject(object)
 	if parts := strings.Split(sig.Name, "-"); len(parts) == 3 {
 		created.Priority, created.Path = parts[1], parts[2]
 	}
-	return pipeline.Outcome{Created: created}, nil
+	return pipeline.Outcome{Created: &created}, nil
+}
+
+func scriptedObject(name types.NamespacedName) pipeline.Created {
+	return pipeline.Created{Object: name, Environment: "staging", Priority: "P1", Path: "moderate"}
 }
 
 // events records what the server reports.
@@ -147,6 +160,16 @@ func TestReplies(t *testing.T) {
 				"Fingerprint": fingerprint("Duplicate"), "Count": 2.0, "RemediationRequestRef": "shop/rr-1",
 				"FirstSeen": "2025-11-24T10:00:00Z", "LastSeen": "2025-11-24T10:00:01Z",
 			},
+		}},
+		{"Buffered", 202, map[string]any{"status": "accepted", "fingerprint": fingerprint("Buffered"), "duplicate": false, "isStorm": true, "stormType": "pattern"}},
+		{"Opened", 201, map[string]any{
+			"status": "created", "fingerprint": fingerprint("Opened"), "duplicate": false, "isStorm": true, "stormType": "rate", "windowID": "Opened-1",
+			"remediationRequestName": "rr-1", "remediationRequestNamespace": "shop", "environment": "staging", "priority": "P1",
+		}},
+		{"Added", 202, map[string]any{"status": "accepted", "fingerprint": fingerprint("Added"), "duplicate": false, "isStorm": true, "stormType": "rate", "windowID": "Opened-1"}},
+		{"Flushed", 201, map[string]any{
+			"status": "created", "fingerprint": fingerprint("Flushed"), "duplicate": false,
+			"remediationRequestName": "rr-1", "remediationRequestNamespace": "shop", "environment": "staging", "priority": "P1", "remediationPath": "moderate",
 		}},
 		{"Resolved", 200, map[string]any{"status": "ignored", "fingerprint": fingerprint("Resolved"), "duplicate": false}},
 	} {
