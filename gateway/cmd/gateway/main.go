@@ -22,14 +22,28 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx := untilSignal()
 	logger := logging.New(os.Stderr, slog.LevelInfo)
 	if err := command(logger).ExecuteContext(ctx); err != nil {
 		logger.Error("gateway failed", "error", err)
 		os.Exit(1)
 	}
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends. A second
+// one ends the process at once, however soon it comes.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		second := (<-signals).(syscall.Signal)
+		signal.Reset(second)
+		_ = syscall.Kill(os.Getpid(), second) // to end by it, as without a handler
+	}()
+	return ctx
 }
 
 // flags are those of the command line. Each that is given wins over the
