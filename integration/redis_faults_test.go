@@ -5,9 +5,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/testbed"
 	"stormgate.internal/integration/system"
 )
@@ -16,14 +14,6 @@ import (
 // until it is back; and incidents that it has forgotten are still known by their
 // objects.
 func TestRedisAway(t *testing.T) {
-	configure := func(t *testing.T, s *system.System, key, value string) {
-		t.Helper()
-		client := s.Redis.Client()
-		defer client.Close()
-		if err := client.ConfigSet(t.Context(), key, value).Err(); err != nil {
-			t.Fatalf("set %s of Redis: %v", key, err)
-		}
-	}
 	cases := []struct {
 		name         string
 		leave, again func(t *testing.T, s *system.System)
@@ -52,18 +42,15 @@ func TestRedisAway(t *testing.T) {
 		},
 		{
 			"out of memory",
-			func(t *testing.T, s *system.System) { configure(t, s, "maxmemory", "1") },
-			func(t *testing.T, s *system.System) { configure(t, s, "maxmemory", "0") },
+			func(t *testing.T, s *system.System) { setMemory(t, s, "1") },
+			func(t *testing.T, s *system.System) { setMemory(t, s, "0") },
 		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := system.New(t, system.Options{
-				Redis: []string{"--maxmemory-policy", "noeviction"},
-				Adjust: func(cfg *config.Config) {
-					redis := &cfg.Infrastructure.Redis
-					redis.DialTimeout, redis.ReadTimeout, redis.WriteTimeout = config.Duration(time.Second), config.Duration(time.Second), config.Duration(time.Second)
-				},
+				Redis:  []string{"--maxmemory-policy", "noeviction"},
+				Adjust: short,
 			})
 			var alerts []testbed.Alert
 			for i := range 10 {

@@ -64,12 +64,17 @@ func (l *Ledger) Incidents() int {
 }
 
 // Accepted returns how many answers were 2xx.
-func (l *Ledger) Accepted() int {
+func (l *Ledger) Accepted() int { return l.sum(func(e *entry) int { return e.accepted }) }
+
+// Tries returns how many alerts were sent.
+func (l *Ledger) Tries() int { return l.sum(func(e *entry) int { return e.sent }) }
+
+func (l *Ledger) sum(of func(*entry) int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sum := 0
 	for _, e := range l.entries {
-		sum += e.accepted
+		sum += of(e)
 	}
 	return sum
 }
