@@ -119,6 +119,7 @@ func TestAlertsWhileProcessesAreKilled(t *testing.T) {
 // mixed are 70 % new incidents, 20 % repeated ones and 10 % storms, in random
 // order.
 func mixed(namespace string, n int) []testbed.Alert {
+	storms := max(n/400, 1) // of forty pods each
 	alerts := make([]testbed.Alert, n)
 	for i := range alerts {
 		switch part := i % 10; {
@@ -127,7 +128,7 @@ func mixed(namespace string, n int) []testbed.Alert {
 		case part < 9:
 			alerts[i] = testbed.Alert{Name: fmt.Sprint("Repeated", i/10%50), Namespace: namespace, Pod: "pod"}
 		default:
-			alerts[i] = testbed.Alert{Name: fmt.Sprint("Storm", i/10%5), Namespace: namespace, Pod: fmt.Sprint("pod-", i)}
+			alerts[i] = testbed.Alert{Name: fmt.Sprint("Storm", i/10%storms), Namespace: namespace, Pod: fmt.Sprint("pod-", i)}
 		}
 	}
 	rand.Shuffle(n, func(i, j int) { alerts[i], alerts[j] = alerts[j], alerts[i] })
