@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -117,9 +118,9 @@ func TestAlertsWhileProcessesAreKilled(t *testing.T) {
 }
 
 // mixed are 70 % new incidents, 20 % repeated ones and 10 % storms, in random
-// order.
+// order but for storms, whose alerts come close together.
 func mixed(namespace string, n int) []testbed.Alert {
-	storms := max(n/400, 1) // of forty pods each
+	const block = 400 // with one storm, of forty pods
 	alerts := make([]testbed.Alert, n)
 	for i := range alerts {
 		switch part := i % 10; {
@@ -128,9 +129,11 @@ func mixed(namespace string, n int) []testbed.Alert {
 		case part < 9:
 			alerts[i] = testbed.Alert{Name: fmt.Sprint("Repeated", i/10%50), Namespace: namespace, Pod: "pod"}
 		default:
-			alerts[i] = testbed.Alert{Name: fmt.Sprint("Storm", i/10%storms), Namespace: namespace, Pod: fmt.Sprint("pod-", i)}
+			alerts[i] = testbed.Alert{Name: fmt.Sprint("Storm", i/block), Namespace: namespace, Pod: fmt.Sprint("pod-", i)}
 		}
 	}
-	rand.Shuffle(n, func(i, j int) { alerts[i], alerts[j] = alerts[j], alerts[i] })
+	for part := range slices.Chunk(alerts, block) {
+		rand.Shuffle(len(part), func(i, j int) { part[i], part[j] = part[j], part[i] })
+	}
 	return alerts
 }
