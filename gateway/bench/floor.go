@@ -67,7 +67,7 @@ func (b *bed) floors(ctx context.Context, template *v1alpha1.RemediationRequest,
 		// Two at once would only conflict.
 		{floorUpdateOne, 1, func(int, int) error { return update(0) }},
 	} {
-		m, err := b.measure(ctx, nil, func() load { return closedLoop(ctx, floor.clients, b.duration, 0, floor.do) })
+		m, err := b.measure(ctx, nil, 1, func() load { return closedLoop(ctx, floor.clients, b.duration, 0, floor.do) })
 		if err != nil {
 			return nil, fmt.Errorf("floor %s: %w", floor.name, err)
 		}

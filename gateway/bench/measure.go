@@ -11,7 +11,8 @@ import (
 	"stormgate.internal/gateway/testbed"
 )
 
-// Measurement is one loop's result. Costs are per request.
+// Measurement is one loop's result. Requests are alerts, also where several of
+// them share a notification, or bare requests; costs are for each.
 type Measurement struct {
 	Name string `json:"name"`
 	// Clients is 0 for an open loop, Rate for a closed one.
@@ -54,13 +55,15 @@ type Cost struct {
 	RSS int64 `json:"rssBytes"`
 }
 
-// measure runs a loop and takes the processes' usages before and after.
-func (b *bed) measure(ctx context.Context, gateway *testbed.Gateway, loop func() load) (Measurement, error) {
+// measure runs a loop, each request of which counts for so many, and takes the
+// processes' usages before and after.
+func (b *bed) measure(ctx context.Context, gateway *testbed.Gateway, each int, loop func() load) (Measurement, error) {
 	before, err := b.usages(ctx, gateway)
 	if err != nil {
 		return Measurement{}, err
 	}
 	l := loop()
+	l.requests, l.errors = each*l.requests, each*l.errors
 	if ctx.Err() != nil {
 		return Measurement{}, context.Cause(ctx)
 	}
@@ -157,7 +160,7 @@ func (b *bed) measureWorkload(ctx context.Context, w workload, report *Report) e
 	}
 	for _, rate := range b.rates {
 		m, err := b.measureLoop(ctx, w, gateway, maxOpen, fmt.Sprintf("%s-rate-%d", w.name, rate), func(s *sender) load {
-			return openLoop(ctx, rate, b.duration, func(_, i int) error { return s.send(ctx, s.first+i) })
+			return openLoop(ctx, max(rate/s.group, 1), b.duration, func(_, i int) error { return s.send(ctx, s.first+i) })
 		})
 		if err != nil {
 			return err
@@ -176,7 +179,7 @@ func (b *bed) measureLoop(ctx context.Context, w workload, gateway *testbed.Gate
 		return Measurement{}, err
 	}
 	profiled := b.profile(ctx, gateway, profile)
-	m, err := b.measure(ctx, gateway, func() load { return loop(s) })
+	m, err := b.measure(ctx, gateway, s.group, func() load { return loop(s) })
 	if profileErr := <-profiled; err == nil {
 		err = profileErr
 	}

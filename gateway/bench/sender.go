@@ -32,6 +32,7 @@ func (b *bed) newSender(ctx context.Context, w workload, gateway *testbed.Gatewa
 		return nil, err
 	}
 	s := &sender{workload: w, bed: b, gateway: gateway, client: testbed.NewClient(requests), ledger: testbed.NewLedger(), spaces: spaces}
+	s.group = max(s.group, 1)
 	for i := range w.prepare {
 		if err := s.send(ctx, i); err != nil {
 			s.client.Close()
@@ -42,17 +43,23 @@ func (b *bed) newSender(ctx context.Context, w workload, gateway *testbed.Gatewa
 	return s, nil
 }
 
-// send sends the i-th alert. It is an error if the gateway does not accept it.
+// send sends the i-th notification. It is an error if the gateway does not accept
+// all of its alerts.
 func (s *sender) send(ctx context.Context, i int) error {
-	alert := s.alert(s.spaces, i)
-	s.ledger.Sent(alert)
-	code, body, err := s.client.Post(ctx, s.gateway.URL(), testbed.Notification(alert))
+	alerts := make([]testbed.Alert, s.group)
+	for n := range alerts {
+		alerts[n] = s.alert(s.spaces, i*s.group+n)
+		s.ledger.Sent(alerts[n])
+	}
+	code, body, err := s.client.Post(ctx, s.gateway.URL(), testbed.Notification(alerts...))
 	if err != nil {
 		return err
 	}
-	s.ledger.Answered(alert, code)
+	for _, alert := range alerts {
+		s.ledger.Answered(alert, code)
+	}
 	if code >= 300 {
-		return fmt.Errorf("%s of %s is answered %d: %.300s", alert.Name, alert.ResourceID(), code, body)
+		return fmt.Errorf("%s of %s is answered %d: %.300s", alerts[0].Name, alerts[0].ResourceID(), code, body)
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ type workload struct {
 	storm func() config.Storm
 	// namespaces is the number of those that it sends to.
 	namespaces int
+	// group is the number of alerts in a notification. Default 1.
+	group int
 	// alert returns the i-th alert, from 0.
 	alert func(namespaces []string, i int) testbed.Alert
 	// prepare is the number of alerts, the first ones, that are sent before the
@@ -30,8 +32,9 @@ const repeated = 50
 
 // Storms come from so many namespaces and alert names in each, in turns.
 const (
-	stormNamespaces = 4
-	stormNames      = 5
+	stormNamespaces = 2
+	stormNames      = 2
+	stormGroup      = 20
 )
 
 func workloads() []workload {
@@ -57,6 +60,15 @@ func workloads() []workload {
 		{
 			name: "storm", about: fmt.Sprintf("a new pod each time, %d alerts in %d namespaces", stormNames, stormNamespaces),
 			storm: atOnce, namespaces: stormNamespaces, floor: floorCreate, alert: stormAlert,
+		},
+		{
+			name: "storm-grouped", about: fmt.Sprintf("the same, %d alerts in a notification, as AlertManager groups them", stormGroup),
+			storm: atOnce, namespaces: stormNamespaces, floor: floorCreate, group: stormGroup,
+			alert: func(namespaces []string, i int) testbed.Alert {
+				alert := stormAlert(namespaces, i/stormGroup)
+				alert.Pod = fmt.Sprint("pod-", i)
+				return alert
+			},
 		},
 		{
 			name: "mixed", about: "70 % new, 20 % duplicates, 10 % storm", storm: fromTenth, namespaces: stormNamespaces, floor: floorCreate,

@@ -11,7 +11,7 @@ import (
 func TestWorkloads(t *testing.T) {
 	const n = 10_000
 	incidents := map[string]int{
-		"unique": n, "duplicates": repeated, "hot": 1, "storm": n,
+		"unique": n, "duplicates": repeated, "hot": 1, "storm": n, "storm-grouped": n,
 		// 70 % new ones, the repeated ones, and every tenth a member of a storm.
 		"mixed": n/10*7 + repeated + n/10,
 	}
@@ -46,7 +46,7 @@ func TestWorkloads(t *testing.T) {
 					storms++
 				}
 			}
-			if want := map[string]int{"storm": stormNamespaces * stormNames, "mixed": stormNamespaces * stormNames, "unique": 10, "duplicates": 1}[w.name]; storms != want {
+			if want := map[string]int{"storm": stormNamespaces * stormNames, "storm-grouped": stormNamespaces * stormNames, "mixed": stormNamespaces * stormNames, "unique": 10, "duplicates": 1}[w.name]; storms != want {
 				t.Errorf("%d alerts have more than ten pods, want %d", storms, want)
 			}
 		})
