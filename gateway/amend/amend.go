@@ -25,6 +25,8 @@ const (
 	maxConflictWait   = 500 * time.Millisecond
 	// storeTimeout bounds the storing of one batch, all tries included.
 	storeTimeout = 20 * time.Second
+	// maxGather bounds how long an update waits for more changes.
+	maxGather = 10 * time.Millisecond
 )
 
 // Objects is what an Amender needs of the cluster.
@@ -58,6 +60,8 @@ type batch struct {
 	amendments []*amendment
 	present    int                // callers of Amend still waiting
 	cancel     context.CancelFunc // nil before it has begun
+	wanted     int                // full is closed with so many amendments
+	full       chan struct{}      // nil if nobody waits for that
 
 	done   chan struct{} // closed when what follows, and each amendment's err, is set
 	object *v1alpha1.RemediationRequest
@@ -114,6 +118,10 @@ func (a *Amender) enter(ref types.NamespacedName, change Change) *amendment {
 	m := &amendment{change: change, batch: b}
 	b.amendments = append(b.amendments, m)
 	b.present++
+	if b.full != nil && len(b.amendments) == b.wanted {
+		close(b.full)
+		b.full = nil
+	}
 	if !active {
 		a.running.Go(func() { a.run(ref) })
 	}
@@ -143,11 +151,37 @@ func (a *Amender) run(ref types.NamespacedName) {
 		if b == nil {
 			return
 		}
-		if len(b.amendments) > 0 {
-			known = a.store(ctx, ref, b, known)
-		}
+		start := time.Now()
+		known = a.store(ctx, ref, b, known)
+		took := time.Since(start)
 		b.cancel()
 		close(b.done)
+		if n := len(b.amendments); n > 1 {
+			a.gather(ref, n, min(took/2, maxGather))
+		}
+	}
+}
+
+// gather waits, up to the limit, until as many more changes have come as the last
+// update held. Its callers have just been answered, and while an object is hot
+// they, or others in their place, are about to come again. If the first of them
+// began the next update, the rest would have to wait for the one after that, and
+// every other update would hold a single change.
+func (a *Amender) gather(ref types.NamespacedName, more int, limit time.Duration) {
+	a.mu.Lock()
+	b := a.waiting[ref]
+	if b == nil {
+		b = &batch{done: make(chan struct{})}
+		a.waiting[ref] = b
+	}
+	full := make(chan struct{})
+	b.wanted, b.full = len(b.amendments)+more, full
+	a.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-full:
+	case <-timer.C:
 	}
 }
 
@@ -156,7 +190,7 @@ func (a *Amender) begin(ref types.NamespacedName) (*batch, context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.waiting[ref]
-	if b == nil {
+	if b == nil || len(b.amendments) == 0 {
 		delete(a.waiting, ref)
 		return nil, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -199,6 +201,81 @@ func TestConcurrentChangesShareAnUpdate(t *testing.T) {
 	if len(a.waiting) != 0 {
 		t.Errorf("left behind: %v", a.waiting)
 	}
+}
+
+// Callers that come again as soon as they are answered, as senders do that are
+// many, all have their next change in the next update. Otherwise the first of them
+// would have an update to itself, every other time.
+func TestCallersOfSharedUpdatesShareTheNext(t *testing.T) {
+	const callers, rounds, update, pause = 8, 20, 10 * time.Millisecond, time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(hot)
+		c.before = func(context.Context, string) error { time.Sleep(update); return nil }
+		a := New(c)
+		defer a.Close()
+		var running sync.WaitGroup
+		for i := range callers {
+			running.Go(func() {
+				for range rounds {
+					time.Sleep(pause * time.Duration(i) / callers) // not all at the same instant
+					if _, err := a.Amend(t.Context(), hot, increment); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		running.Wait()
+		if got := c.count(hot); got != callers*rounds {
+			t.Errorf("%d changes are stored, want %d", got, callers*rounds)
+		}
+		// The first caller of all can't know that there will be others.
+		if c.updates != rounds+1 {
+			t.Errorf("%d updates, want %d", c.updates, rounds+1)
+		}
+	})
+}
+
+// Who is alone, or comes after others that don't come again, hardly waits.
+func TestUpdatesWaitOnlyForCallersThatShare(t *testing.T) {
+	const update = 10 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(hot)
+		a := New(c)
+		defer a.Close()
+		c.before = func(_ context.Context, verb string) error {
+			if verb == "update" {
+				time.Sleep(update)
+			}
+			return nil
+		}
+		amend := func() {
+			if _, err := a.Amend(t.Context(), hot, increment); err != nil {
+				t.Error(err)
+			}
+		}
+		start := time.Now()
+		for range 5 {
+			amend()
+		}
+		if took := time.Since(start); took != 5*update {
+			t.Errorf("5 changes, one after the other, took %s, want %s", took, 5*update)
+		}
+		var running sync.WaitGroup
+		running.Go(amend)
+		synctest.Wait()
+		running.Go(amend)
+		running.Go(amend)
+		running.Wait() // two updates, the second of them shared
+		start = time.Now()
+		amend()
+		if took, want := time.Since(start), update/2+update; took != want {
+			t.Errorf("a change after those who shared took %s, want %s", took, want)
+		}
+		a.Close()
+		if len(a.waiting) != 0 {
+			t.Error("an object that nobody changes is kept")
+		}
+	})
 }
 
 func TestConflictsAreRetried(t *testing.T) {

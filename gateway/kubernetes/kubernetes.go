@@ -65,6 +65,7 @@ func Connect(cfg *rest.Config, userAgent string, logger *slog.Logger) (*API, err
 	cfg.Timeout = requestTimeout
 	cfg.UserAgent = userAgent
 	cfg.WarningHandler = warnings{logger}
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return brokenConnections{next} })
 	httpClient, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("set up the connection to %s: %w", cfg.Host, err)

@@ -26,7 +26,7 @@ const (
 
 	retryAfterSeconds = "30"
 	// maxParallel limits how many incidents of one request are handled at once.
-	maxParallel = 8
+	maxParallel = 32
 )
 
 // result says what became of one signal.

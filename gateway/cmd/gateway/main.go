@@ -13,6 +13,7 @@ import (
 
 	"stormgate.internal/gateway/app"
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/debug"
 	"stormgate.internal/gateway/kubernetes"
 	"stormgate.internal/gateway/logging"
 	"stormgate.internal/gateway/redisclient"
@@ -49,9 +50,9 @@ func untilSignal() context.Context {
 // flags are those of the command line. Each that is given wins over the
 // configuration file and the environment.
 type flags struct {
-	config, listen, redis, kubeconfig string
-	redisDB                           int
-	version                           bool
+	config, listen, redis, kubeconfig, debugAddr string
+	redisDB                                      int
+	version                                      bool
 }
 
 func command(logger *slog.Logger) *cobra.Command {
@@ -77,6 +78,7 @@ func command(logger *slog.Logger) *cobra.Command {
 	set.StringVar(&f.redis, "redis", "localhost:6379", "address of Redis; overrides infrastructure.redis.addr")
 	set.IntVar(&f.redisDB, "redis-db", 0, "Redis database; overrides infrastructure.redis.db")
 	set.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file (default: KUBECONFIG, the pod's service account, ~/.kube/config)")
+	set.StringVar(&f.debugAddr, "debug-addr", "", "address to serve profiles on (default: nowhere); whoever reaches it needs no credentials")
 	return cmd
 }
 
@@ -113,6 +115,13 @@ func run(ctx context.Context, f flags, given func(string) bool, logger *slog.Log
 		return err
 	}
 	defer api.Close()
+	if f.debugAddr != "" {
+		stop, err := debug.Start(ctx, f.debugAddr, logger)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	gateway, err := app.New(ctx, cfg, app.Options{
 		Kubernetes:      api.Client,
 		CheckKubernetes: api.Check,

@@ -1,0 +1,50 @@
+// Package system is what the integration tests share: real gateway processes, a
+// real Redis and a real API server, with a proxy between the gateways and the API
+// server that breaks what it is told to.
+package system
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"stormgate.internal/tools/fixture/client"
+)
+
+// acquireLimit is how long the API server may take to be there.
+const acquireLimit = 2 * time.Minute
+
+// environment is the API server that all tests of the process use.
+var environment *client.Environment
+
+// Main is a TestMain: it leases an API server for the tests.
+func Main(m *testing.M) {
+	ctx, cancel := context.WithTimeout(context.Background(), acquireLimit)
+	leased, err := client.Acquire(ctx, client.WithoutForwards())
+	cancel()
+	if err != nil {
+		reportInfrastructure(err)
+		os.Exit(1)
+	}
+	environment = leased
+	code := m.Run()
+	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := leased.Release(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// reportInfrastructure tells Bazel that the product is not to blame.
+func reportInfrastructure(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	if path := os.Getenv("TEST_INFRASTRUCTURE_FAILURE_FILE"); path != "" {
+		if err := os.WriteFile(path, []byte(err.Error()+"\n"), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}

@@ -1,0 +1,289 @@
+package system
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/testbed"
+	"stormgate.internal/tools/faultproxy"
+)
+
+// startLimit is how long a process may take to be ready.
+const startLimit = time.Minute
+
+// policy ranks all alerts alike.
+const policy = `package kubernaut.gateway.priority
+default priority := "P2"
+`
+
+// Options configure a System.
+type Options struct {
+	// Replicas is the number of gateways. Default 2.
+	Replicas int
+	// Storm is the gateways' setting. Default Calm().
+	Storm *config.Storm
+	// Redis are further arguments of redis-server.
+	Redis []string
+	// RedisAddr is where the gateways find Redis. Default the server itself.
+	RedisAddr func(*testbed.Redis) string
+	// Adjust changes the gateways' settings further; nil leaves them.
+	Adjust func(*config.Config)
+}
+
+// Calm are thresholds that only a storm reaches.
+func Calm() *config.Storm { return windows(10, 10, 5) }
+
+// AtOnce takes every alert for part of a storm, whose buffer-th makes the object.
+func AtOnce(buffer int) *config.Storm { return windows(0, 0, buffer) }
+
+// windows are short, so that what waits for their end can be waited for.
+func windows(rate, pattern, buffer int) *config.Storm {
+	storm := config.Default().Processing.Storm
+	storm.RateThreshold, storm.PatternThreshold, storm.BufferThreshold = rate, pattern, buffer
+	storm.InactivityTimeout, storm.MaxWindowDuration = config.Duration(2*time.Second), config.Duration(12*time.Second)
+	return &storm
+}
+
+// System is a gateway with all that it needs. It ends with the test.
+type System struct {
+	// API leads to the API server past the faults.
+	API *testbed.API
+	// Faults is between the gateways and the API server. It serves nobody else, so
+	// rules may mean everything.
+	Faults *faultproxy.Proxy
+	Redis  *testbed.Redis
+	// Gateways are the replicas.
+	Gateways []*testbed.Gateway
+	Client   *testbed.Client
+	// Ledger knows what was sent, and what was answered, by Send and Deliver.
+	Ledger *testbed.Ledger
+	// Namespace is one that exists and is the test's own.
+	Namespace string
+
+	t        *testing.T
+	settings config.Config
+	log      lockedBuffer
+}
+
+// New starts a system.
+func New(t *testing.T, o Options) *System {
+	t.Helper()
+	if o.Replicas == 0 {
+		o.Replicas = 2
+	}
+	if o.Storm == nil {
+		o.Storm = Calm()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	s := &System{t: t, Client: testbed.NewClient(256), Ledger: testbed.NewLedger()}
+	t.Cleanup(s.Client.Close)
+	t.Cleanup(s.showLog)
+	var err error
+	if s.API, err = testbed.ConnectAPI(ctx, environment.RESTConfig()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.API.Close)
+	s.Namespace = s.NewNamespace()
+	if s.Redis, err = testbed.StartRedis(ctx, testbed.RedisOptions{Args: o.Redis, Log: &s.log}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Redis.Close)
+	s.configure(o)
+	kubeconfig := s.startFaults()
+	for i := range o.Replicas {
+		gateway, err := testbed.StartGateway(ctx, testbed.GatewayOptions{
+			Name: fmt.Sprint("gateway", i), Config: s.settings, Policy: policy, Kubeconfig: kubeconfig, Log: &s.log,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(gateway.Close)
+		s.Gateways = append(s.Gateways, gateway)
+	}
+	return s
+}
+
+func (s *System) configure(o Options) {
+	cfg := config.Default()
+	cfg.Middleware.RateLimit.RequestsPerMinute = 0
+	cfg.Infrastructure.Redis.Addr = s.Redis.Addr
+	if o.RedisAddr != nil {
+		cfg.Infrastructure.Redis.Addr = o.RedisAddr(s.Redis)
+	}
+	cfg.Processing.Storm = *o.Storm
+	cfg.Processing.Deduplication.TTL = config.Duration(2 * time.Second)
+	cfg.Processing.CRD.FallbackNamespace = s.Namespace
+	if o.Adjust != nil {
+		o.Adjust(&cfg)
+	}
+	s.settings = cfg
+}
+
+// startFaults serves the proxy and returns the path of a kubeconfig that leads to it.
+func (s *System) startFaults() string {
+	s.t.Helper()
+	logger := slog.New(slog.NewTextHandler(&s.log, nil)).With("from", "faultproxy")
+	proxy, err := faultproxy.New(environment.RESTConfig(), logger)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	server := faultproxy.NewServer(proxy, logger)
+	go func() { _ = server.Serve(listener) }() // until it is closed
+	s.t.Cleanup(func() { server.Close() })
+	s.Faults = proxy
+
+	const name = "faultproxy"
+	kubeconfig := clientcmdapi.NewConfig()
+	kubeconfig.Clusters[name] = &clientcmdapi.Cluster{Server: "http://" + listener.Addr().String()}
+	kubeconfig.Contexts[name] = &clientcmdapi.Context{Cluster: name}
+	kubeconfig.CurrentContext = name
+	path := filepath.Join(s.t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*kubeconfig, path); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+// NewNamespace makes a namespace of the test's own.
+func (s *System) NewNamespace() string {
+	s.t.Helper()
+	name, err := environment.Namespace(s.t.Context(), "integration")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
+// Fault puts a rule into force and returns what ends it.
+func (s *System) Fault(rule faultproxy.Rule) (end func() faultproxy.State) {
+	s.t.Helper()
+	if err := s.Faults.Put(rule); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() faultproxy.State {
+		state, _ := s.Faults.Delete(rule.ID)
+		return state
+	}
+}
+
+// Objects returns the objects of the namespaces, by default of Namespace.
+func (s *System) Objects(namespaces ...string) []v1alpha1.RemediationRequest {
+	s.t.Helper()
+	if len(namespaces) == 0 {
+		namespaces = []string{s.Namespace}
+	}
+	objects, err := s.API.Objects(s.t.Context(), namespaces...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return objects
+}
+
+// settleLimit is how long accepted alerts may take to be in objects: a window
+// and what follows it, on a machine with much else to do.
+const settleLimit = time.Minute
+
+// Verify fails the test unless every accepted alert of the ledger is in an object
+// of the namespaces, by default Namespace, no incident has two in progress, and
+// all counts are right. What is buffered is waited for.
+func (s *System) Verify(namespaces ...string) {
+	s.t.Helper()
+	s.verify(func(*testbed.Findings) {}, namespaces)
+}
+
+// VerifyStored is Verify without the counts: while the API server is away,
+// duplicates are counted in Redis alone.
+func (s *System) VerifyStored(namespaces ...string) {
+	s.t.Helper()
+	s.verify(func(findings *testbed.Findings) { findings.Miscounted = nil }, namespaces)
+}
+
+func (s *System) verify(forgive func(*testbed.Findings), namespaces []string) {
+	s.t.Helper()
+	deadline := time.Now().Add(settleLimit)
+	for {
+		findings := s.Ledger.Check(s.Objects(namespaces...))
+		forgive(findings)
+		err := findings.Err()
+		if err == nil {
+			return
+		}
+		if len(findings.Lost) == 0 || time.Now().After(deadline) {
+			s.t.Fatalf("objects are not what was answered: %v", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// Until waits, for as long as processes may take, until the condition holds.
+func (s *System) Until(what string, condition func() bool) {
+	s.t.Helper()
+	deadline := time.Now().Add(settleLimit)
+	for !condition() {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("not within %s: %s", settleLimit, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// shownLog is how much of the processes' output a failed test shows, in bytes.
+const shownLog = 16 << 10
+
+// showLog shows the end of the processes' output if the test has failed, and
+// leaves all of it with Bazel.
+func (s *System) showLog() {
+	if !s.t.Failed() {
+		return
+	}
+	log := s.log.bytes()
+	if dir := os.Getenv("TEST_UNDECLARED_OUTPUTS_DIR"); dir != "" {
+		path := filepath.Join(dir, strings.ReplaceAll(s.t.Name(), "/", "_")+".log")
+		if err := os.WriteFile(path, log, 0o644); err != nil {
+			s.t.Log(err)
+		}
+	}
+	if len(log) > shownLog {
+		log = log[len(log)-shownLog:]
+		log = log[bytes.IndexByte(log, '\n')+1:]
+	}
+	s.t.Logf("the processes' output ends with:\n%s", log)
+}
+
+// lockedBuffer collects the output of several processes.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.buffer.Bytes())
+}
