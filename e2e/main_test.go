@@ -4,7 +4,12 @@
 //	tools/bazel test //e2e/...                     everything, four shards at a time
 //	tools/bazel test //e2e:02_ttl_expiration_test  one scenario
 //	  --test_filter='record'                       of it, the specs whose text matches
-//	KUBECONFIG=... go test ./e2e                   on a cluster that is there already
+//	tools/bazel run //e2e/isolation                that verdicts do not depend on what else runs
+//
+// On a cluster that is there already, with the overlay storm applied to it, and
+// of the scenarios those that are for this one (e2e/BUILD.bazel says which):
+//
+//	KUBECONFIG=... STORMGATE_OVERLAY=storm go test ./e2e -ginkgo.focus-file=01_ -ginkgo.focus-file=06_
 //
 // One file is one scenario and one test target, made of that file and this one,
 // so scenarios share nothing but package suite. A scenario's top-level containers

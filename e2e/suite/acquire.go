@@ -1,27 +1,53 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
 
 	"stormgate.internal/tools/fixture/client"
 )
 
-// onExisting is what the scenarios need of a cluster that no environment
-// describes: one that a person names by KUBECONFIG, with the overlay calm
-// applied.
-var onExisting = map[string]string{
-	gatewayForward: "service/gateway.calm:8080",
-	redisForward:   "service/redis.calm:6379",
+// OverlayVariable names the overlay of the gateway that is applied in a cluster
+// that no environment describes: one that a person names by KUBECONFIG. Default
+// calm.
+const OverlayVariable = "STORMGATE_OVERLAY"
+
+// onExisting is what the scenarios need of such a cluster.
+func onExisting() map[string]string {
+	overlay := cmp.Or(os.Getenv(OverlayVariable), "calm")
+	forwards := map[string]string{
+		gatewayForward: "service/gateway." + overlay + ":8080",
+		redisForward:   "service/redis." + overlay + ":6379",
+	}
+	switch overlay {
+	case "faults":
+		forwards[faultsForward] = "service/fault-proxy." + overlay + ":8002"
+	case "metrics":
+	default:
+		forwards[secondGatewayForward] = "service/gateway-2." + overlay + ":8080"
+	}
+	return forwards
 }
+
+// leased is the client's environment.
+type leased struct{ *client.Environment }
+
+// Home is the one namespace that an overlay fills.
+func (l leased) Home() string { return l.Namespaces[0] }
 
 // acquire gets the environment that this binary was built for.
 func acquire(ctx context.Context) (environment, error) {
-	leased, err := client.Acquire(ctx, client.WithForwards(onExisting))
+	var options []client.Option
+	if os.Getenv(client.EnvironmentVariable) == "" {
+		options = append(options, client.WithForwards(onExisting()))
+	}
+	e, err := client.Acquire(ctx, options...)
 	if err != nil {
 		return nil, asInfrastructure(err)
 	}
-	return leased, nil
+	return leased{e}, nil
 }
 
 // infrastructureError is the client's error as the bridge reports it to Bazel.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,6 +46,23 @@ func (a Alert) Fingerprint() string {
 
 // ResourceID is how objects name the affected resource.
 func (a Alert) ResourceID() string { return fmt.Sprintf("%s:Pod:%s", a.Namespace, a.Pod) }
+
+// OnWhat names the alert and its resource, for messages.
+func (a Alert) OnWhat() string { return a.Name + " on " + a.Pod }
+
+// OnPods returns the same alert for pods number from to last, counted from 1.
+func (a Alert) OnPods(from, last int) []Alert {
+	var alerts []Alert
+	for i := from; i <= last; i++ {
+		alerts = append(alerts, a.OnPod(fmt.Sprintf("%s-%d", a.Pod, i)))
+	}
+	return alerts
+}
+
+// Repeat returns the same alert so many times.
+func Repeat(alert Alert, times int) []Alert {
+	return slices.Repeat([]Alert{alert}, times)
+}
 
 func (a Alert) labels() map[string]string {
 	labels := map[string]string{"alertname": a.Name, "namespace": a.Namespace, "pod": a.Pod, "severity": a.Severity}

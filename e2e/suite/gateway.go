@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -16,6 +17,9 @@ import (
 
 // requestTimeout bounds one request to the gateway, as AlertManager would.
 const requestTimeout = 30 * time.Second
+
+// PrometheusRoute is where AlertManager sends its notifications.
+const PrometheusRoute = "/api/v1/signals/prometheus"
 
 // bodyLimit is far above what the gateway answers, metrics included.
 const bodyLimit = 16 << 20
@@ -26,11 +30,16 @@ type GatewayClient struct {
 	http *http.Client
 }
 
-// Gateway returns the client of the environment's gateway.
-func Gateway() *GatewayClient { return here.gateway }
+// Gateway returns the client of the environment's gateway, or of the first of
+// its replicas.
+func Gateway() *GatewayClient { return here.gateways[0] }
 
 func newGatewayClient(base string) *GatewayClient {
-	return &GatewayClient{base: base, http: &http.Client{Timeout: requestTimeout}}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	// As many as are ever sent at once: a connection through a forward costs more
+	// than what is sent over it.
+	transport.MaxIdleConnsPerHost = 64
+	return &GatewayClient{base: base, http: &http.Client{Timeout: requestTimeout, Transport: transport}}
 }
 
 // SendPrometheus posts one AlertManager notification with these alerts and
@@ -38,17 +47,37 @@ func newGatewayClient(base string) *GatewayClient {
 // none, or if it is not of the form that the contract gives to its code.
 func (g *GatewayClient) SendPrometheus(ctx context.Context, alerts ...Alert) Reply {
 	ginkgo.GinkgoHelper()
-	reply, err := g.post(ctx, "/api/v1/signals/prometheus", notification(alerts))
+	reply, err := g.send(ctx, alerts...)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	return reply
 }
 
-func (g *GatewayClient) post(ctx context.Context, path string, body any) (Reply, error) {
-	payload, err := json.Marshal(body)
+// SendText is SendPrometheus with any text as the body.
+func (g *GatewayClient) SendText(ctx context.Context, body string) Reply {
+	ginkgo.GinkgoHelper()
+	reply, err := g.post(ctx, PrometheusRoute, strings.NewReader(body))
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return reply
+}
+
+// Health returns the status code of the gateway's liveness.
+func (g *GatewayClient) Health(ctx context.Context) int {
+	ginkgo.GinkgoHelper()
+	code, _, _, err := g.do(ctx, http.MethodGet, "/health", nil)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return code
+}
+
+func (g *GatewayClient) send(ctx context.Context, alerts ...Alert) (Reply, error) {
+	payload, err := json.Marshal(notification(alerts))
 	if err != nil {
-		return Reply{}, fmt.Errorf("POST %s: %w", path, err)
+		return Reply{}, fmt.Errorf("POST %s: %w", PrometheusRoute, err)
 	}
-	code, contentType, answer, err := g.do(ctx, http.MethodPost, path, payload)
+	return g.post(ctx, PrometheusRoute, bytes.NewReader(payload))
+}
+
+func (g *GatewayClient) post(ctx context.Context, path string, body io.Reader) (Reply, error) {
+	code, contentType, answer, err := g.do(ctx, http.MethodPost, path, body)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -59,8 +88,8 @@ func (g *GatewayClient) post(ctx context.Context, path string, body any) (Reply,
 	return reply, nil
 }
 
-func (g *GatewayClient) do(ctx context.Context, method, path string, payload []byte) (code int, contentType string, body []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, g.base+path, bytes.NewReader(payload))
+func (g *GatewayClient) do(ctx context.Context, method, path string, payload io.Reader) (code int, contentType string, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, g.base+path, payload)
 	if err != nil {
 		return 0, "", nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}

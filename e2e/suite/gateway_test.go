@@ -70,7 +70,7 @@ func TestSendPrometheus(t *testing.T) {
 	}))
 	defer server.Close()
 	one := Alert{Name: "High", Namespace: "ns", Pod: "a", Severity: "warning", Annotations: map[string]string{"summary": "s"}}
-	reply, err := newGatewayClient(server.URL).post(context.Background(), "/api/v1/signals/prometheus", notification([]Alert{one, one.OnPod("b")}))
+	reply, err := newGatewayClient(server.URL).send(context.Background(), one, one.OnPod("b"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestSendPrometheus(t *testing.T) {
 func TestGatewayThatIsAway(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	if _, err := newGatewayClient(server.URL).post(context.Background(), "/x", nil); err == nil {
+	if _, err := newGatewayClient(server.URL).send(context.Background(), Alert{}); err == nil {
 		t.Error("no error from a server that is gone")
 	}
 }
@@ -110,46 +110,5 @@ func TestNamespaceGivesNamesThatNobodyElseHas(t *testing.T) {
 			t.Errorf("alert name %s twice", alert.Name)
 		}
 		seen[alert.Name] = true
-	}
-}
-
-func TestMetricsValue(t *testing.T) {
-	const text = `# TYPE gateway_requests_total counter
-gateway_requests_total{method="POST",status="201"} 3
-gateway_requests_total{method="POST",status="400"} 1
-# TYPE gateway_duration_seconds histogram
-gateway_duration_seconds_bucket{le="0.1"} 4
-gateway_duration_seconds_bucket{le="+Inf"} 5
-gateway_duration_seconds_sum 0.7
-gateway_duration_seconds_count 5
-`
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
-	defer server.Close()
-	body, err := newGatewayClient(server.URL).exposition(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics, err := parseMetrics(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name   string
-		labels []string
-		want   float64
-	}{
-		{"gateway_requests_total", nil, 4},
-		{"gateway_requests_total", []string{"status", "400"}, 1},
-		{"gateway_requests_total", []string{"status", "400", "method", "GET"}, 0},
-		{"gateway_duration_seconds_count", nil, 5},
-		{"gateway_duration_seconds_bucket", []string{"le", "0.1"}, 4},
-		{"nonesuch", nil, 0},
-	} {
-		if got := metrics.Value(c.name, c.labels...); got != c.want {
-			t.Errorf("%s %v: %v, want %v", c.name, c.labels, got, c.want)
-		}
-	}
-	if _, err := parseMetrics([]byte("not {a metric")); err == nil {
-		t.Error("nonsense parses")
 	}
 }

@@ -23,9 +23,7 @@ func BeCreatedFor(alert Alert) types.GomegaMatcher {
 		wanted: "201 created for " + alert.Name,
 		check: func(r Reply) differences {
 			d := answer(r, http.StatusCreated, "created", alert, false)
-			if !name.MatchString(r.RemediationRequestName) {
-				d.add("remediationRequestName", r.RemediationRequestName, "a match of "+name.String())
-			}
+			d.match("remediationRequestName", r.RemediationRequestName, name)
 			d.compare("has metadata", r.Metadata != nil, false)
 			return d
 		},
@@ -106,6 +104,12 @@ func (d *differences) compare(what string, got, want any) {
 	}
 }
 
+func (d *differences) match(what, got string, want *regexp.Regexp) {
+	if !want.MatchString(got) {
+		d.add(what, got, "a match of "+want.String())
+	}
+}
+
 // matcher says in a few lines what is wrong, where Gomega's own would print two
 // large values: the digest of a failing log has room for few.
 type matcher[T any] struct {
@@ -140,7 +144,11 @@ func printBriefly() {
 		if !ok {
 			return "", false
 		}
-		return fmt.Sprintf("%s/%s of %s, phase %q, seen %d times", r.Namespace, r.Name, r.Spec.SignalName,
-			r.Status.OverallPhase, r.Spec.Deduplication.OccurrenceCount), true
+		text := fmt.Sprintf("%s/%s of %s, phase %q, seen %d times", r.Namespace, r.Name, r.Spec.SignalName,
+			r.Status.OverallPhase, r.Spec.Deduplication.OccurrenceCount)
+		if r.Spec.IsStorm {
+			text += fmt.Sprintf(", storm of %d: %s", r.Spec.StormAlertCount, strings.Join(r.Spec.AffectedResources, " "))
+		}
+		return text, true
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,6 +29,15 @@ func NewNamespace(ctx context.Context) *Namespace {
 	name, err := here.environment.Namespace(ctx, "tenant")
 	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "make a namespace")
 	return &Namespace{Name: name}
+}
+
+// SetEnvironment says what the namespace is for, such as production. It comes
+// before the first alert, since the gateway remembers for a while.
+func (n *Namespace) SetEnvironment(ctx context.Context, environment string) {
+	ginkgo.GinkgoHelper()
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
+	patch := ctrl.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{"environment":%q}}}`, environment))
+	gomega.Expect(here.objects.Patch(ctx, object, patch)).To(gomega.Succeed())
 }
 
 // NewAlert returns a warning about a pod in this namespace, under a name and a
@@ -64,6 +74,22 @@ func (n *Namespace) Remediation(ctx context.Context, name string) remediationv1a
 	var object remediationv1alpha1.RemediationRequest
 	gomega.Expect(here.objects.Get(ctx, types.NamespacedName{Namespace: n.Name, Name: name}, &object)).To(gomega.Succeed())
 	return object
+}
+
+// AffectedResources returns the resources that the namespace's
+// RemediationRequests stand for, as many times as they do: of a storm all of its
+// members.
+func (n *Namespace) AffectedResources(ctx context.Context) []string {
+	ginkgo.GinkgoHelper()
+	var resources []string
+	for _, object := range n.Remediations(ctx) {
+		if object.Spec.IsStorm && len(object.Spec.AffectedResources) > 0 {
+			resources = append(resources, object.Spec.AffectedResources...)
+			continue
+		}
+		resources = append(resources, fmt.Sprintf("%s:Pod:%s", object.Namespace, object.Spec.SignalLabels["pod"]))
+	}
+	return resources
 }
 
 // SetPhase does what the remediation controllers do: it writes the phase into

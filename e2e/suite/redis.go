@@ -10,6 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// ourName is what the suites' own connections are called in Redis.
+const ourName = "stormgate-e2e"
+
 // redisTimeout bounds one command.
 const redisTimeout = 10 * time.Second
 
@@ -28,8 +31,7 @@ func (r DedupRecord) Exists() bool { return len(r.Fields) > 0 }
 // Record reads the deduplication record of an alert's incident.
 func Record(ctx context.Context, alert Alert) DedupRecord {
 	ginkgo.GinkgoHelper()
-	gomega.Expect(here.redis).NotTo(gomega.BeNil(), "the environment forwards nothing named %q", redisForward)
-	record, err := readRecord(ctx, here.redis, alert.Fingerprint())
+	record, err := readRecord(ctx, redisClient(), alert.Fingerprint())
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	return record
 }
@@ -37,6 +39,7 @@ func Record(ctx context.Context, alert Alert) DedupRecord {
 func newRedisClient(address string) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:        address,
+		ClientName:  ourName,
 		DialTimeout: redisTimeout, ReadTimeout: redisTimeout, WriteTimeout: redisTimeout,
 		ContextTimeoutEnabled: true,
 		PoolSize:              2,

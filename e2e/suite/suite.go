@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,18 +29,23 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
 	"github.com/redis/go-redis/v9"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime/pkg/client"
 
 	remediationv1alpha1 "stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/tools/faultproxy"
 	bridge "stormgate.internal/tools/ginkgo"
 )
 
 // Names of what the environments forward.
 const (
-	gatewayForward = "gateway"
-	redisForward   = "redis"
+	gatewayForward       = "gateway"
+	secondGatewayForward = "gateway2"
+	redisForward         = "redis"
+	faultsForward        = "faults"
 )
 
 // Defaults of Eventually and Consistently. A deadline only has to be longer than
@@ -53,6 +59,8 @@ const (
 
 // environment is the part of the fixture's client that scenarios use.
 type environment interface {
+	// Home is the namespace that the gateway runs in.
+	Home() string
 	// Namespace makes a namespace whose name begins with prefix.
 	Namespace(ctx context.Context, prefix string) (string, error)
 	// Forwards lists the names that URL and Address take.
@@ -70,10 +78,12 @@ type environment interface {
 // world is the environment with the clients made for it.
 type world struct {
 	environment environment
-	gateway     *GatewayClient
+	gateways    []*GatewayClient // one or more, the first one first
 	objects     ctrl.WithWatch
-	redis       *redis.Client
-	before      []byte // metrics when the lease began
+	windows     Windows
+	redis       *redis.Client      // nil without a forward to it
+	faults      *faultproxy.Client // nil without a forward to it
+	before      []byte             // metrics when the lease began
 }
 
 // here is set before the first spec runs and stays until the last has ended.
@@ -109,8 +119,10 @@ func Main(*testing.M) {
 
 func newWorld(ctx context.Context, environment environment) (*world, error) {
 	scheme := runtime.NewScheme()
-	if err := remediationv1alpha1.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("register RemediationRequest: %w", err)
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, remediationv1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register API types: %w", err)
+		}
 	}
 	objects, err := ctrl.NewWithWatch(environment.RESTConfig(), ctrl.Options{Scheme: scheme})
 	if err != nil {
@@ -121,9 +133,19 @@ func newWorld(ctx context.Context, environment environment) (*world, error) {
 	if !slices.Contains(forwards, gatewayForward) {
 		return nil, fmt.Errorf("find the gateway: the environment forwards %q, and nothing as %q", forwards, gatewayForward)
 	}
-	w.gateway = newGatewayClient(environment.URL(gatewayForward))
-	if w.before, err = w.gateway.exposition(ctx); err != nil {
+	for _, forward := range []string{gatewayForward, secondGatewayForward} {
+		if slices.Contains(forwards, forward) {
+			w.gateways = append(w.gateways, newGatewayClient(environment.URL(forward)))
+		}
+	}
+	if w.before, err = w.gateways[0].exposition(ctx); err != nil {
 		return nil, fmt.Errorf("read metrics before the specs: %w", err)
+	}
+	if w.windows, err = readWindows(ctx, objects, environment.Home()); err != nil {
+		return nil, err
+	}
+	if slices.Contains(forwards, faultsForward) {
+		w.faults = &faultproxy.Client{URL: environment.URL(faultsForward), HTTP: &http.Client{Timeout: requestTimeout}}
 	}
 	if slices.Contains(forwards, redisForward) {
 		w.redis = newRedisClient(environment.Address(redisForward))
@@ -133,7 +155,7 @@ func newWorld(ctx context.Context, environment environment) (*world, error) {
 
 // collect saves what helps to understand a failure.
 func (w *world) collect(ctx context.Context, dir string) error {
-	after, err := w.gateway.exposition(ctx)
+	after, err := w.gateways[0].exposition(ctx)
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "metrics-before.txt"), w.before, 0o644),
 		err,

@@ -2,17 +2,21 @@ package deploy_test
 
 import (
 	"embed"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
@@ -73,13 +77,26 @@ func one[T any](t *testing.T, objects resmap.ResMap, kind, name string) T {
 	return found[0]
 }
 
-var places = []struct {
+var places = append([]place{
+	{"base", "kubernaut-system", "", 5},
+	{"overlays/production", "kubernaut-system", "", 5},
+}, scenarios()...)
+
+type place struct {
 	kustomization, namespace string
-	readinessPeriod          int32
-}{
-	{"base", "kubernaut-system", 5},
-	{"overlays/calm", "calm", 1},
-	{"overlays/production", "kubernaut-system", 5},
+	// suffix is that of names that have no namespace.
+	suffix          string
+	readinessPeriod int32
+}
+
+// scenarios are the overlays for the environments of end-to-end scenarios.
+func scenarios() []place {
+	var places []place
+	for name := range profiles {
+		places = append(places, place{"overlays/" + name, name, "-" + name, 1})
+	}
+	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.namespace, b.namespace) })
+	return places
 }
 
 func TestObjectsLandInOneNamespace(t *testing.T) {
@@ -112,7 +129,7 @@ func TestPermissions(t *testing.T) {
 		t.Run(place.kustomization, func(t *testing.T) {
 			objects := build(t, place.kustomization)
 			allowed := map[string][]string{}
-			for _, rule := range one[rbacv1.ClusterRole](t, objects, "ClusterRole", "gateway").Rules {
+			for _, rule := range one[rbacv1.ClusterRole](t, objects, "ClusterRole", "gateway"+place.suffix).Rules {
 				for _, group := range rule.APIGroups {
 					for _, resource := range rule.Resources {
 						allowed[group+"/"+resource] = rule.Verbs
@@ -132,8 +149,8 @@ func TestPermissions(t *testing.T) {
 			if len(allowed) != len(want) {
 				t.Errorf("more than these is allowed: %v", allowed)
 			}
-			binding := one[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding", "")
-			if s := binding.Subjects; len(s) != 1 || s[0].Name != "gateway" || s[0].Namespace != place.namespace || binding.RoleRef.Name != "gateway" {
+			binding := one[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding", "gateway"+place.suffix)
+			if s := binding.Subjects; len(s) != 1 || s[0].Name != "gateway" || s[0].Namespace != place.namespace || binding.RoleRef.Name != "gateway"+place.suffix {
 				t.Errorf("binding %+v", binding)
 			}
 		})
@@ -159,7 +176,7 @@ func TestGatewayIsHardened(t *testing.T) {
 			if pod.ServiceAccountName != "gateway" || len(pod.InitContainers) != 0 {
 				t.Errorf("service account %s, init containers %v", pod.ServiceAccountName, pod.InitContainers)
 			}
-			if c.Image != "stormgate/gateway:dev" || !slices.Equal(c.Args, []string{"--config=/etc/gateway/gateway.yaml"}) {
+			if c.Image != "stormgate/gateway:dev" || c.Args[0] != "--config=/etc/gateway/gateway.yaml" {
 				t.Errorf("image %s, args %v", c.Image, c.Args)
 			}
 		})
@@ -260,29 +277,95 @@ func TestConfigurationsAreValid(t *testing.T) {
 	}
 }
 
-func TestCalmProfile(t *testing.T) {
+// profiles are the contract's, with its windows of 5 s and 30 s times a factor.
+var profiles = map[string]struct {
+	threshold, buffer int
+	inactivity        time.Duration
+	services          []string
+}{
+	"calm":    {10, 5, 3 * time.Second, []string{"gateway", "gateway-2", "redis"}},
+	"metrics": {10, 5, 3 * time.Second, []string{"gateway", "redis"}},
+	"storm":   {0, 2, 3 * time.Second, []string{"gateway", "gateway-2", "redis"}},
+	"storm5":  {0, 5, 4 * time.Second, []string{"gateway", "gateway-2", "redis"}},
+	"faults":  {0, 2, 3 * time.Second, []string{"gateway", "fault-proxy", "redis"}},
+}
+
+func TestProfiles(t *testing.T) {
+	for name, profile := range profiles {
+		t.Run(name, func(t *testing.T) {
+			objects := build(t, "overlays/"+name)
+			cfg := settings(t, objects)
+			p := cfg.Processing
+			if p.Storm.RateThreshold != profile.threshold || p.Storm.PatternThreshold != profile.threshold || p.Storm.BufferThreshold != profile.buffer ||
+				p.Storm.InactivityTimeout.Std() != profile.inactivity || p.Storm.MaxWindowDuration.Std() != 6*profile.inactivity ||
+				p.Deduplication.TTL.Std() != profile.inactivity || p.Environment.CacheTTL.Std() != profile.inactivity ||
+				cfg.Middleware.RateLimit.RequestsPerMinute != 0 {
+				t.Errorf("settings %+v", cfg)
+			}
+			var services []string
+			for _, object := range objects.Resources() {
+				if object.GetKind() != "Service" {
+					continue
+				}
+				services = append(services, object.GetName())
+				service := one[corev1.Service](t, objects, "Service", object.GetName())
+				deployment := one[appsv1.Deployment](t, objects, "Deployment", object.GetName())
+				for key, value := range service.Spec.Selector {
+					if deployment.Spec.Template.Labels[key] != value {
+						t.Errorf("Service %s does not select its pods", service.Name)
+					}
+				}
+				hardened(t, deployment.Spec.Template.Spec)
+			}
+			slices.Sort(services)
+			want := slices.Sorted(slices.Values(profile.services))
+			if !slices.Equal(services, want) {
+				t.Errorf("services %v, want %v", services, want)
+			}
+			if port := one[corev1.Service](t, objects, "Service", "gateway").Spec.Ports[0].Port; port != 8080 {
+				t.Errorf("gateway's port is %d", port)
+			}
+		})
+	}
+}
+
+// The two contend as replicas of one Deployment would.
+func TestSecondGatewayIsTheSame(t *testing.T) {
 	objects := build(t, "overlays/calm")
+	first := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec
+	second := one[appsv1.Deployment](t, objects, "Deployment", "gateway-2").Spec
+	if !equality.Semantic.DeepEqual(first.Template.Spec, second.Template.Spec) {
+		t.Errorf("pods differ:\n%+v\n%+v", first.Template.Spec, second.Template.Spec)
+	}
+	for key, value := range second.Selector.MatchLabels {
+		if first.Template.Labels[key] == value {
+			t.Errorf("the second Deployment selects the first's pods by %s=%s", key, value)
+		}
+	}
+}
+
+// The gateway's way to the API is the proxy's service, and there is no other.
+func TestFaultProxyIsBetween(t *testing.T) {
+	objects := build(t, "overlays/faults")
+	pod := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec.Template.Spec
+	if args := pod.Containers[0].Args; !slices.Contains(args, "--kubeconfig=/etc/fault-proxy/kubeconfig") {
+		t.Fatalf("args %v", args)
+	}
+	mounted := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == "fault-proxy" })
+	kubeconfig := one[corev1.ConfigMap](t, objects, "ConfigMap", pod.Volumes[mounted].ConfigMap.Name).Data["kubeconfig"]
+	proxy := one[corev1.Service](t, objects, "Service", "fault-proxy")
+	if want := fmt.Sprintf("server: http://%s:%d\n", proxy.Name, proxy.Spec.Ports[0].Port); !strings.Contains(kubeconfig, want) {
+		t.Errorf("kubeconfig lacks %q:\n%s", want, kubeconfig)
+	}
+}
+
+// settings are those that the gateway's pod mounts.
+func settings(t *testing.T, objects resmap.ResMap) config.Config {
+	t.Helper()
 	pod := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec.Template.Spec
 	cfg, err := config.Parse([]byte(one[corev1.ConfigMap](t, objects, "ConfigMap", pod.Volumes[0].ConfigMap.Name).Data["gateway.yaml"]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := cfg.Processing
-	if p.Storm.RateThreshold != 10 || p.Storm.PatternThreshold != 10 || p.Storm.BufferThreshold != 5 ||
-		p.Storm.InactivityTimeout.String() != "5s" || p.Storm.MaxWindowDuration.String() != "30s" ||
-		p.Deduplication.TTL.String() != "5s" || p.Environment.CacheTTL.String() != "5s" || cfg.Middleware.RateLimit.RequestsPerMinute != 0 {
-		t.Errorf("profile %+v", cfg)
-	}
-	for _, name := range []string{"gateway", "redis"} {
-		service := one[corev1.Service](t, objects, "Service", name)
-		deployment := one[appsv1.Deployment](t, objects, "Deployment", name)
-		for key, value := range service.Spec.Selector {
-			if deployment.Spec.Template.Labels[key] != value {
-				t.Errorf("Service %s does not select its pods", name)
-			}
-		}
-	}
-	if port := one[corev1.Service](t, objects, "Service", "gateway").Spec.Ports[0].Port; port != 8080 {
-		t.Errorf("gateway's port is %d", port)
-	}
+	return cfg
 }

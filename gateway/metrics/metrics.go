@@ -124,9 +124,15 @@ func New() *Metrics {
 	return m
 }
 
-// Handler serves the metrics in Prometheus' text format.
+// Handler serves the metrics in Prometheus' text format. The requests in flight
+// that it tells of are without its own, which would never let them be none.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: nil})
+	scrape := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: nil})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.httpInFlight.Dec()
+		defer m.httpInFlight.Inc()
+		scrape.ServeHTTP(w, r)
+	})
 }
 
 var descPattern = regexp.MustCompile(`^Desc\{fqName: "(gateway_[a-z0-9_]+)".*variableLabels: \{([^}]*)\}\}$`)

@@ -20,6 +20,9 @@ import (
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
+	// The server counts this request like any other.
+	m.httpInFlight.Inc()
+	defer m.httpInFlight.Dec()
 	r := httptest.NewRecorder()
 	m.Handler().ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
 	if got := r.Header().Get("Content-Type"); r.Code != 200 || !strings.HasPrefix(got, "text/plain; version=0.0.4") {

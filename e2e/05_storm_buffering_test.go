@@ -1,0 +1,224 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"stormgate.internal/e2e/suite"
+)
+
+// Scenario 05: alerts of a storm wait until there are five, and are then one
+// RemediationRequest with everyone's resource in it. Those that wait in vain are
+// not lost, and tenants neither share storms nor suffer from each other's.
+
+const threshold = 5
+
+// bufferUp sends alerts that are too few to open a window.
+func bufferUp(ctx SpecContext, alerts []suite.Alert) {
+	GinkgoHelper()
+	for _, alert := range alerts {
+		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeBuffered(alert))
+	}
+}
+
+// openStorm sends as many alerts as open a window, and returns the last answer.
+func openStorm(ctx SpecContext, alerts []suite.Alert) suite.Reply {
+	GinkgoHelper()
+	Expect(alerts).To(HaveLen(threshold))
+	bufferUp(ctx, alerts[:threshold-1])
+	filler := alerts[threshold-1]
+	opened := suite.Gateway().SendPrometheus(ctx, filler)
+	Expect(opened).To(suite.BeStormOpenedBy(filler))
+	return opened
+}
+
+var _ = Describe("Alerts of a storm", func() {
+	It("wait for the fifth, and become one RemediationRequest with its answer", func(ctx SpecContext) {
+		tenant := suite.NewNamespace(ctx)
+		tenant.SetEnvironment(ctx, "production")
+		alert := tenant.NewAlert()
+		alert.Severity = "critical"
+		pods := alert.OnPods(1, threshold)
+		pods[0].Annotations = map[string]string{"summary": "The first of many"}
+
+		bufferUp(ctx, pods[:4])
+		Expect(tenant.Remediations(ctx)).To(BeEmpty())
+
+		filler := pods[4]
+		opened := suite.Gateway().SendPrometheus(ctx, filler)
+		Expect(opened).To(suite.BeStormOpenedBy(filler))
+		Expect(opened.Environment).To(Equal("production"))
+		Expect(opened.Priority).To(Equal("P0"))
+
+		objects := tenant.Remediations(ctx)
+		Expect(objects).To(ConsistOf(suite.BeStorm(filler, opened.RemediationRequestName, pods...)))
+		storm := objects[0]
+		Expect(storm.Spec.Environment).To(Equal("production"))
+		Expect(storm.Spec.Priority).To(Equal("P0"))
+		Expect(storm.Spec.Deduplication.OccurrenceCount).To(Equal(1))
+		Expect(storm.Labels).To(SatisfyAll(
+			HaveKeyWithValue("app.kubernetes.io/managed-by", "gateway-service"),
+			HaveKeyWithValue("kubernaut.io/environment", "production"),
+			HaveKeyWithValue("kubernaut.io/priority", "P0"),
+			HaveKeyWithValue("kubernaut.io/severity", "critical"),
+		))
+		// It tells what the storm is about by its first alert.
+		Expect(storm.Spec.SignalLabels).To(HaveKeyWithValue("pod", pods[0].Pod))
+		Expect(storm.Spec.SignalAnnotations).To(HaveKeyWithValue("summary", "The first of many"))
+		Expect(string(storm.Spec.OriginalPayload)).To(ContainSubstring("The first of many"))
+	})
+
+	It("count as often as they come towards the threshold, and once each as members", func(ctx SpecContext) {
+		tenant := suite.NewNamespace(ctx)
+		pods := tenant.NewAlert().OnPods(1, 3)
+		sent := []suite.Alert{pods[0], pods[1], pods[0], pods[2], pods[1]}
+
+		opened := openStorm(ctx, sent)
+
+		Expect(tenant.Remediations(ctx)).To(ConsistOf(suite.BeStorm(pods[1], opened.RemediationRequestName, pods...)))
+	})
+})
+
+var _ = Describe("A storm whose alerts come with short pauses", Label("weight:5"), func() {
+	It("is one storm, for longer than its window would stay open without them", func(ctx SpecContext) {
+		windows := suite.DeployedWindows()
+		tenant := suite.NewNamespace(ctx)
+		pods := tenant.NewAlert().OnPods(1, 8)
+		// 3 s of 5 in the contract. The rest is the margin for an alert to arrive.
+		pace := suite.NewPace(windows.Inactivity * 3 / 5)
+
+		for _, pod := range pods[:4] {
+			Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeBuffered(pod))
+			pace.Wait(ctx)
+		}
+		opened := suite.Gateway().SendPrometheus(ctx, pods[4])
+		isOpen := time.Now()
+		Expect(opened).To(suite.BeStormOpenedBy(pods[4]))
+		for _, pod := range pods[5:] {
+			pace.Wait(ctx)
+			Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeAddedTo(opened.WindowID, pod))
+		}
+
+		Expect(time.Since(isOpen)).To(BeNumerically(">", windows.Inactivity), "the pauses do not outlast a window that does not slide")
+		Expect(tenant.Remediations(ctx)).To(ConsistOf(suite.BeStorm(pods[4], opened.RemediationRequestName, pods...)))
+	})
+})
+
+var _ = Describe("Storms with a long pause between them", Label("weight:3"), func() {
+	It("are two, with nothing in common", func(ctx SpecContext) {
+		tenant := suite.NewNamespace(ctx)
+		pods := tenant.NewAlert().OnPods(1, 2*threshold)
+
+		first := openStorm(ctx, pods[:threshold])
+		// 8 s of 5 in the contract.
+		suite.Silence(ctx, suite.DeployedWindows().Inactivity*8/5)
+		second := openStorm(ctx, pods[threshold:])
+
+		Expect(second.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))
+		Expect(second.WindowID).NotTo(Equal(first.WindowID))
+		Expect(tenant.Remediations(ctx)).To(ConsistOf(
+			suite.BeStorm(pods[threshold-1], first.RemediationRequestName, pods[:threshold]...),
+			suite.BeStorm(pods[2*threshold-1], second.RemediationRequestName, pods[threshold:]...),
+		))
+	})
+})
+
+var _ = Describe("Alerts that wait for others in vain", Label("weight:2"), func() {
+	It("get a RemediationRequest each", func(ctx SpecContext) {
+		tenant := suite.NewNamespace(ctx)
+		pods := tenant.NewAlert().OnPods(1, 3)
+
+		bufferUp(ctx, pods)
+		Expect(tenant.Remediations(ctx)).To(BeEmpty())
+
+		each := ConsistOf(suite.BeFlushed(pods[0]), suite.BeFlushed(pods[1]), suite.BeFlushed(pods[2]))
+		Eventually(ctx, tenant.Remediations).Should(each)
+		// From then on they are incidents like any other.
+		for _, object := range tenant.Remediations(ctx) {
+			for _, pod := range pods {
+				if object.Spec.SignalFingerprint == pod.Fingerprint() {
+					Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeDuplicateOf(pod, object.Name, 2))
+				}
+			}
+		}
+	})
+})
+
+var _ = DescribeTable("Storms of one name in two namespaces are two",
+	func(ctx SpecContext, send func(SpecContext, []suite.Alert) []suite.Reply) {
+		tenant, neighbour := suite.NewNamespace(ctx), suite.NewNamespace(ctx)
+		alert := tenant.NewAlert()
+		var alerts []suite.Alert
+		for i := range threshold {
+			ours := alert.OnPod(fmt.Sprintf("ours-%d", i))
+			theirs := alert.InNamespace(neighbour).OnPod(fmt.Sprintf("theirs-%d", i))
+			alerts = append(alerts, ours, theirs)
+		}
+
+		replies := send(ctx, alerts)
+
+		for first, owner := range []*suite.Namespace{tenant, neighbour} {
+			var members []suite.Alert
+			var opener suite.Alert
+			var opened suite.Reply
+			waited := 0
+			for i := first; i < len(alerts); i += 2 {
+				members = append(members, alerts[i])
+				if replies[i].Code == http.StatusAccepted {
+					Expect(replies[i]).To(suite.BeBuffered(alerts[i]))
+					waited++
+					continue
+				}
+				opener, opened = alerts[i], replies[i]
+				Expect(opened).To(suite.BeStormOpenedBy(opener))
+			}
+			Expect(waited).To(Equal(threshold - 1))
+			Expect(owner.Remediations(ctx)).To(ConsistOf(suite.BeStorm(opener, opened.RemediationRequestName, members...)))
+		}
+	},
+	Entry("when their alerts alternate", func(ctx SpecContext, alerts []suite.Alert) (replies []suite.Reply) {
+		for _, alert := range alerts {
+			replies = append(replies, suite.Gateway().SendPrometheus(ctx, alert))
+		}
+		return replies
+	}),
+	Entry("when they come at once, to two gateways", func(ctx SpecContext, alerts []suite.Alert) []suite.Reply {
+		return suite.SendAtOnce(ctx, suite.Replicas(), alerts...)
+	}),
+)
+
+var _ = Describe("A namespace with as many waiting alerts as it may have", Label("weight:2"), func() {
+	It("still loses none, and another namespace does not notice", func(ctx SpecContext) {
+		const limit = 20 // the environment's, see its overlay
+		tenant, neighbour := suite.NewNamespace(ctx), suite.NewNamespace(ctx)
+		var waiting []suite.Alert
+		for len(waiting) < limit {
+			waiting = append(waiting, tenant.NewAlert().OnPods(1, threshold-1)...)
+		}
+		Expect(waiting).To(HaveLen(limit))
+		for i, reply := range suite.SendAtOnce(ctx, suite.Replicas(), waiting...) {
+			Expect(reply).To(suite.BeBuffered(waiting[i]))
+		}
+
+		// One more can't wait, so it is stored at once.
+		over := tenant.NewAlert()
+		stored := suite.Gateway().SendPrometheus(ctx, over)
+		Expect(stored.Code).To(Equal(http.StatusCreated))
+		Expect(stored.RemediationRequestName).NotTo(BeEmpty())
+		Expect(tenant.Remediation(ctx, stored.RemediationRequestName).Spec.SignalFingerprint).To(Equal(over.Fingerprint()))
+
+		theirs := neighbour.NewAlert().OnPods(1, threshold)
+		opened := openStorm(ctx, theirs)
+		Expect(neighbour.Remediations(ctx)).To(ConsistOf(suite.BeStorm(theirs[threshold-1], opened.RemediationRequestName, theirs...)))
+
+		var all []string
+		for _, alert := range append(waiting, over) {
+			all = append(all, alert.ResourceID())
+		}
+		Eventually(ctx, tenant.AffectedResources).Should(ConsistOf(all))
+	})
+})

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// verdict is what a run says of a spec.
+type verdict string
+
+const (
+	passed  verdict = "passed"
+	failed  verdict = "failed"
+	errored verdict = "errored" // the process or the environment failed
+	skipped verdict = "skipped"
+	missing verdict = "missing" // the run has no result for it
+	twice   verdict = "twice"   // the run has more than one
+)
+
+// result is what a run found.
+type result struct {
+	name     string
+	elapsed  time.Duration
+	verdicts map[spec][]verdict
+}
+
+func (r result) of(s spec) verdict {
+	switch all := r.verdicts[s]; len(all) {
+	case 0:
+		return missing
+	case 1:
+		return all[0]
+	default:
+		return twice
+	}
+}
+
+// comparison sets the verdicts of all runs side by side.
+type comparison struct {
+	specs   []spec
+	results []result
+	// unknown are results of specs that the scenarios do not list.
+	unknown []spec
+}
+
+func compare(specs []spec, results []result) comparison {
+	c := comparison{specs: specs, results: results}
+	for _, r := range results {
+		for s := range r.verdicts {
+			if !slices.Contains(specs, s) && !slices.Contains(c.unknown, s) {
+				c.unknown = append(c.unknown, s)
+			}
+		}
+	}
+	slices.SortFunc(c.unknown, func(a, b spec) int { return strings.Compare(a.scenario+a.text, b.scenario+b.text) })
+	return c
+}
+
+// notPassed are the specs that did not pass in every run.
+func (c comparison) notPassed() []spec {
+	var specs []spec
+	for _, s := range c.specs {
+		if slices.ContainsFunc(c.results, func(r result) bool { return r.of(s) != passed }) {
+			specs = append(specs, s)
+		}
+	}
+	return specs
+}
+
+// dependent are the specs whose verdict is not the same in all runs.
+func (c comparison) dependent() []spec {
+	var specs []spec
+	for _, s := range c.specs {
+		if slices.ContainsFunc(c.results, func(r result) bool { return r.of(s) != c.results[0].of(s) }) {
+			specs = append(specs, s)
+		}
+	}
+	return specs
+}
+
+func (c comparison) allPassed() bool {
+	return len(c.specs) > 0 && len(c.results) > 0 && len(c.notPassed()) == 0 && len(c.unknown) == 0
+}
+
+func (c comparison) print(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "RUN\tSPECS\tPASSED\tOTHER\tSECONDS")
+	for _, r := range c.results {
+		good := 0
+		for _, s := range c.specs {
+			if r.of(s) == passed {
+				good++
+			}
+		}
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%.0f\n", r.name, len(c.specs), good, len(c.specs)-good, r.elapsed.Seconds())
+	}
+	table.Flush()
+	dependent := c.dependent()
+	for _, s := range c.notPassed() {
+		kind := "the same everywhere"
+		if slices.Contains(dependent, s) {
+			kind = "not the same everywhere"
+		}
+		fmt.Fprintf(w, "\n%s: %s (%s)\n", s.scenario, s.text, kind)
+		for _, r := range c.results {
+			fmt.Fprintf(w, "  %s: %s\n", r.name, r.of(s))
+		}
+	}
+	for _, s := range c.unknown {
+		fmt.Fprintf(w, "\n%s: %s: the scenario does not list this spec, but ran it\n", s.scenario, s.text)
+	}
+	fmt.Fprintf(w, "\n%d specs, %d runs: %d verdicts depend on the run\n", len(c.specs), len(c.results), len(dependent))
+}
+
+// testCase is one of test.xml.
+type testCase struct {
+	Name    string    `xml:"name,attr"`
+	File    string    `xml:"file,attr"`
+	Failure *struct{} `xml:"failure"`
+	Error   *struct{} `xml:"error"`
+	Skipped *struct{} `xml:"skipped"`
+}
+
+func (c testCase) verdict() verdict {
+	switch {
+	case c.Error != nil:
+		return errored
+	case c.Failure != nil:
+		return failed
+	case c.Skipped != nil:
+		return skipped
+	}
+	return passed
+}
+
+// readCases reads those of a test.xml that are specs: they are at a place in the
+// code, unlike the set-up and failures of the run as a whole.
+func readCases(file string) ([]testCase, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var report struct {
+		Suites []struct {
+			Cases []testCase `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(content, &report); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	var cases []testCase
+	for _, s := range report.Suites {
+		for _, c := range s.Cases {
+			if c.File != "" {
+				cases = append(cases, c)
+			}
+		}
+	}
+	return cases, nil
+}

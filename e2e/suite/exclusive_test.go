@@ -1,0 +1,66 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stormgate.internal/gateway/redistest"
+)
+
+func TestHoldIsExclusive(t *testing.T) {
+	client := newRedisClient(redistest.Start(t).Addr)
+	defer client.Close()
+	var holders, most atomic.Int32
+	var processes sync.WaitGroup
+	for range 8 {
+		processes.Go(func() {
+			h, err := takeHold(t.Context(), client, "hold")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := holders.Add(1); n > 1 {
+				most.Store(n)
+			}
+			holders.Add(-1)
+			if err := h.release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	processes.Wait()
+	if n := most.Load(); n > 1 {
+		t.Errorf("%d had it at once", n)
+	}
+}
+
+func TestHoldOfAnother(t *testing.T) {
+	client := newRedisClient(redistest.Start(t).Addr)
+	defer client.Close()
+	mine, err := takeHold(t.Context(), client, "hold")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*Interval)
+	defer cancel()
+	if _, err := takeHold(ctx, client, "hold"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second hold: %v", err)
+	}
+	if life := client.PTTL(t.Context(), "hold").Val(); life <= 0 || life > holdLife {
+		t.Errorf("the hold of a process that is killed lasts %s", life)
+	}
+	// Whoever lost it does not end the next one's.
+	if err := client.Set(t.Context(), "hold", "another", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mine.release(t.Context()); !errors.Is(err, errHoldLost) {
+		t.Errorf("release of a hold that was lost: %v", err)
+	}
+	if got := client.Get(t.Context(), "hold").Val(); got != "another" {
+		t.Errorf("the other's hold is %q", got)
+	}
+}
