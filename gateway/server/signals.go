@@ -112,13 +112,21 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 		}
 		incidents[key] = append(incidents[key], i)
 	}
+	handle := func(key string) {
+		for _, i := range incidents[key] {
+			results[i] = s.process(ctx, r, parsed[i])
+		}
+	}
+	if len(order) == 1 {
+		// As most requests. A goroutine of its own would have to grow its stack.
+		handle(order[0])
+		return results
+	}
 	var group errgroup.Group
 	group.SetLimit(maxParallel)
 	for _, key := range order {
 		group.Go(func() error {
-			for _, i := range incidents[key] {
-				results[i] = s.process(ctx, r, parsed[i])
-			}
+			handle(key)
 			return nil
 		})
 	}
@@ -126,7 +134,7 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 	return results
 }
 
-// process handles one signal. A panic fails this signal alone: it runs on a
+// process handles one signal. A panic fails this signal alone: it may run on a
 // goroutine of its own, where it would end the gateway.
 func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Parsed) (res result) {
 	defer func() {

@@ -31,8 +31,8 @@ func TestNotificationIsReadAsItsAlerts(t *testing.T) {
 		if p.Err != nil {
 			t.Fatal(p.Err)
 		}
-		if p.Signal.Fingerprint != alerts[i].Fingerprint().String() || p.Signal.Resolved {
-			t.Errorf("alert %d is read as %+v", i, p.Signal)
+		if sig := p.Signal(); sig.Fingerprint != alerts[i].Fingerprint().String() || sig.Resolved {
+			t.Errorf("alert %d is read as %+v", i, sig)
 		}
 	}
 }
