@@ -86,7 +86,9 @@ func prove(ctx context.Context, cmd *cobra.Command, f flags) error {
 	for _, run := range plan {
 		outcome, err := r.run(ctx, run)
 		if err != nil {
-			return err
+			// What was found until then is worth knowing.
+			compare(specs, results).print(cmd.OutOrStdout())
+			return fmt.Errorf("%s: %w", run.name(), err)
 		}
 		results = append(results, outcome)
 	}

@@ -98,6 +98,9 @@ func (r *runner) run(ctx context.Context, run run) (result, error) {
 	group.SetLimit(run.jobs)
 	for i, p := range run.processes {
 		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			cases, err := r.execute(ctx, run, i, p)
 			if err != nil {
 				return err
