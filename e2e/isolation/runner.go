@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stormgate.internal/e2e/suite"
+	"stormgate.internal/e2e/testxml"
 	"stormgate.internal/tools/fixture/client"
 	"stormgate.internal/tools/fixture/environment"
 )
@@ -108,8 +109,10 @@ func (r *runner) run(ctx context.Context, run run) (result, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, c := range cases {
-				s := spec{scenario: p.scenario, text: c.Name}
-				outcome.verdicts[s] = append(outcome.verdicts[s], c.verdict())
+				if c.IsSpec() {
+					s := spec{scenario: p.scenario, text: c.Name}
+					outcome.verdicts[s] = append(outcome.verdicts[s], c.Verdict)
+				}
 			}
 			return nil
 		})
@@ -121,7 +124,7 @@ func (r *runner) run(ctx context.Context, run run) (result, error) {
 }
 
 // execute runs one process and reads its test.xml. That a spec fails is no error.
-func (r *runner) execute(ctx context.Context, run run, number int, p process) ([]testCase, error) {
+func (r *runner) execute(ctx context.Context, run run, number int, p process) ([]testxml.Case, error) {
 	s := r.scenarios[slices.IndexFunc(r.scenarios, func(s scenario) bool { return s.label == p.scenario })]
 	dir := filepath.Join(r.logs, strings.ReplaceAll(run.name(), ", ", "-"), fmt.Sprintf("%02d-%s", number, s.label[strings.LastIndex(s.label, ":")+1:]))
 	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o777); err != nil {
@@ -159,7 +162,7 @@ func (r *runner) execute(ctx context.Context, run run, number int, p process) ([
 			return nil, fmt.Errorf("run %s: %w", s.label, errors.Join(err, ctx.Err()))
 		}
 	}
-	cases, err := readCases(xmlFile)
+	cases, err := testxml.Read(xmlFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil // it ended before it knew its specs, which are missed then
 	}

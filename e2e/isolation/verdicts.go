@@ -1,24 +1,21 @@
 package main
 
 import (
-	"encoding/xml"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"stormgate.internal/e2e/testxml"
 )
 
-// verdict is what a run says of a spec.
-type verdict string
+// verdict is what a run says of a spec: what its test.xml says, or that it is not
+// there as it should be.
+type verdict = testxml.Verdict
 
 const (
-	passed  verdict = "passed"
-	failed  verdict = "failed"
-	errored verdict = "errored" // the process or the environment failed
-	skipped verdict = "skipped"
 	missing verdict = "missing" // the run has no result for it
 	twice   verdict = "twice"   // the run has more than one
 )
@@ -66,7 +63,7 @@ func compare(specs []spec, results []result) comparison {
 func (c comparison) notPassed() []spec {
 	var specs []spec
 	for _, s := range c.specs {
-		if slices.ContainsFunc(c.results, func(r result) bool { return r.of(s) != passed }) {
+		if slices.ContainsFunc(c.results, func(r result) bool { return r.of(s) != testxml.Passed }) {
 			specs = append(specs, s)
 		}
 	}
@@ -94,7 +91,7 @@ func (c comparison) print(w io.Writer) {
 	for _, r := range c.results {
 		good := 0
 		for _, s := range c.specs {
-			if r.of(s) == passed {
+			if r.of(s) == testxml.Passed {
 				good++
 			}
 		}
@@ -116,51 +113,4 @@ func (c comparison) print(w io.Writer) {
 		fmt.Fprintf(w, "\n%s: %s: the scenario does not list this spec, but ran it\n", s.scenario, s.text)
 	}
 	fmt.Fprintf(w, "\n%d specs, %d runs: %d verdicts depend on the run\n", len(c.specs), len(c.results), len(dependent))
-}
-
-// testCase is one of test.xml.
-type testCase struct {
-	Name    string    `xml:"name,attr"`
-	File    string    `xml:"file,attr"`
-	Failure *struct{} `xml:"failure"`
-	Error   *struct{} `xml:"error"`
-	Skipped *struct{} `xml:"skipped"`
-}
-
-func (c testCase) verdict() verdict {
-	switch {
-	case c.Error != nil:
-		return errored
-	case c.Failure != nil:
-		return failed
-	case c.Skipped != nil:
-		return skipped
-	}
-	return passed
-}
-
-// readCases reads those of a test.xml that are specs: they are at a place in the
-// code, unlike the set-up and failures of the run as a whole.
-func readCases(file string) ([]testCase, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var report struct {
-		Suites []struct {
-			Cases []testCase `xml:"testcase"`
-		} `xml:"testsuite"`
-	}
-	if err := xml.Unmarshal(content, &report); err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	var cases []testCase
-	for _, s := range report.Suites {
-		for _, c := range s.Cases {
-			if c.File != "" {
-				cases = append(cases, c)
-			}
-		}
-	}
-	return cases, nil
 }

@@ -169,5 +169,5 @@ offline_exec() {
   fi
   # A fresh /proc would bar linux-sandbox from mounting its own (hence --bind /proc).
   PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-    exec bwrap "${binds[@]}" --chdir "$(pwd -P)" bazel --bazelrc="$modules/bazelrc" "$@"
+    exec bwrap "${binds[@]}" --setenv STORMGATE_OFFLINE_BAZELRC "$modules/bazelrc" --chdir "$(pwd -P)" bazel --bazelrc="$modules/bazelrc" "$@"
 }

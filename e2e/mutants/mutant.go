@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// mutant is a way to break the gateway, and who is to notice.
+type mutant struct {
+	// name is unique: lower-case words with dashes between them.
+	name string
+	// promise is what the mutant breaks, with the place in the contract.
+	promise string
+	// scenario is the file in e2e that makes the promise, without _test.go, and specs
+	// a regular expression over the texts of those of its specs that are run.
+	scenario, specs string
+	// edits are made together: some promises are kept by more than one means.
+	edits []edit
+}
+
+// edit replaces a text that a file has exactly once.
+type edit struct {
+	file              string // from the top of the repository
+	text, replacement string
+}
+
+func (m mutant) target() string { return targetOf(m.scenario) }
+
+func targetOf(scenario string) string { return "//e2e:" + scenario + "_test" }
+
+// catalog is all mutants, by what they break.
+func catalog() []mutant {
+	return slices.Concat(dedupMutants, stormMutants, kubernetesMutants, interfaceMutants, metricsMutants)
+}
+
+// choose returns those of the catalog whose names match.
+func choose(all []mutant, only string) ([]mutant, error) {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return nil, fmt.Errorf("read --only: %w", err)
+	}
+	chosen := slices.DeleteFunc(slices.Clone(all), func(m mutant) bool { return !wanted.MatchString(m.name) })
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no mutant's name matches --only=%s", only)
+	}
+	return chosen, nil
+}
+
+// apply makes the edits in a copy of the repository. It changes nothing if one of
+// them does not fit. The function that it returns puts everything back.
+func (m mutant) apply(root string) (restore func() error, err error) {
+	files := map[string][]edit{}
+	for _, e := range m.edits {
+		files[e.file] = append(files[e.file], e)
+	}
+	before, after := map[string][]byte{}, map[string][]byte{}
+	for file, edits := range files {
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			return nil, fmt.Errorf("mutant %s: %w", m.name, err)
+		}
+		mutated, err := rewrite(string(content), edits)
+		if err != nil {
+			return nil, fmt.Errorf("mutant %s: %s %w", m.name, file, err)
+		}
+		before[file], after[file] = content, []byte(mutated)
+	}
+	restore = func() error { return writeFiles(root, before) }
+	if err := writeFiles(root, after); err != nil {
+		return nil, errors.Join(fmt.Errorf("mutant %s: %w", m.name, err), restore())
+	}
+	return restore, nil
+}
+
+// rewrite makes edits of one file, each where the file as it was has the text.
+func rewrite(content string, edits []edit) (string, error) {
+	at := func(e edit) int { return strings.Index(content, e.text) }
+	for _, e := range edits {
+		if e.text == "" || e.text == e.replacement {
+			return "", fmt.Errorf("stays as it is with %q in place of %q", e.replacement, e.text)
+		}
+		if n := strings.Count(content, e.text); n != 1 {
+			return "", fmt.Errorf("has this text %d times, not once (bring the mutant up to date):\n%s", n, e.text)
+		}
+	}
+	edits = slices.SortedFunc(slices.Values(edits), func(a, b edit) int { return at(a) - at(b) })
+	var out strings.Builder
+	end := 0
+	for _, e := range edits {
+		if at(e) < end {
+			return "", fmt.Errorf("has edits that overlap, one of them of:\n%s", e.text)
+		}
+		out.WriteString(content[end:at(e)])
+		out.WriteString(e.replacement)
+		end = at(e) + len(e.text)
+	}
+	out.WriteString(content[end:])
+	return out.String(), nil
+}
+
+func writeFiles(root string, contents map[string][]byte) error {
+	var failures []error
+	for file, content := range contents {
+		failures = append(failures, os.WriteFile(filepath.Join(root, file), content, 0o666))
+	}
+	return errors.Join(failures...)
+}
