@@ -8,7 +8,8 @@ const (
 	EventStep = "step"
 	// EventAPI: the API answers administrators; manifests may be applied.
 	EventAPI = "api"
-	// EventReady: the node is Ready and the controllers and the scheduler work.
+	// EventReady: the node is Ready, the controllers and the scheduler work, and
+	// the default roles and priority classes exist.
 	EventReady = "ready"
 	// EventFailed: the cluster is ending; Failure is set. Always the last one.
 	EventFailed = "failed"

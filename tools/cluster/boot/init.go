@@ -19,9 +19,9 @@ import (
 )
 
 // InitMain is process 1 of a cluster's namespaces, which the launcher starts;
-// it is of no use to anybody else. It returns the exit status. policy makes the
-// bootstrap policy of the kube-apiserver in the same binary.
-func InitMain(policy func() Policy) int {
+// it is of no use to anybody else. It returns the exit status. defaults lists the
+// objects that the kube-apiserver in the same binary leaves to init.
+func InitMain(defaults func() Defaults) int {
 	for _, fd := range []int{apiDescriptor, controlDescriptor, lockDescriptor} {
 		unix.CloseOnExec(fd)
 	}
@@ -40,15 +40,15 @@ func InitMain(policy func() Policy) int {
 		fmt.Fprintln(os.Stderr, "cluster init: read instructions:", err)
 		return 2
 	}
-	in := &initProcess{spec: spec, policy: policy, events: json.NewEncoder(os.Stdout), log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	in := &initProcess{spec: spec, defaults: defaults, events: json.NewEncoder(os.Stdout), log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	return in.run(input)
 }
 
 // initProcess is the supervisor inside the namespaces.
 type initProcess struct {
-	spec   initSpec
-	policy func() Policy
-	log    *slog.Logger
+	spec     initSpec
+	defaults func() Defaults
+	log      *slog.Logger
 
 	mu         sync.Mutex // guards what follows
 	events     *json.Encoder

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"stormgate.internal/tools/cluster/controlplane"
 )
 
 const (
@@ -208,7 +210,12 @@ func (l *launcher) clone(way isolation, files []*os.File, images string) (*child
 // programs are, for images that bring the host's, and the Go runtime's debug
 // settings. Proxies, locales and kubeconfigs of the caller stay out.
 func initEnvironment() []string {
-	env := []string{"HOME=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	env := []string{
+		"HOME=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		// For init and, from it, the components; containers have an environment of
+		// their own. Set here, it spares each process 20 ms of collecting before main.
+		controlplane.BootGC,
+	}
 	if value, ok := os.LookupEnv("GODEBUG"); ok {
 		env = append(env, "GODEBUG="+value)
 	}

@@ -111,29 +111,28 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 		control.nodeIsUp()
 		return in.await("node ready", func() error { return waitNodeReady(ctx, client) })
 	})
-	roles, loaded, complete := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	defaults := in.defaults()
+	granted, loaded := make(chan struct{}), make(chan struct{})
 	group.Go(func() error {
-		policy := in.policy()
+		// First what the scheduler and the controllers need: client-go waits a
+		// second and more after a refusal.
 		if err := in.await("roles", func() error {
-			return makeGrants(ctx, client, append(otherGrants(), policy.controllersGrant()))
+			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error {
+				return makeGrants(ctx, client, append(otherGrants(), defaults.controllersGrant()))
+			})
+			group.Go(func() error { return defaults.of(pki.Scheduler, pki.ControllerManager).make(ctx, client) })
+			return group.Wait()
 		}); err != nil {
 			return err
 		}
-		close(roles)
-		if err := in.await("bootstrap policy", func() error {
-			if err := policy.apply(ctx, client); err != nil {
-				in.log.Info("bootstrap policy is left to kube-apiserver", "error", err)
-				return passed(ctx, complete)
-			}
-			return nil
-		}); err != nil {
+		close(granted)
+		return in.await("defaults", func() error { return defaults.make(ctx, client) })
+	})
+	group.Go(func() error {
+		if err := passed(ctx, granted, loaded); err != nil {
 			return err
 		}
-		if err := passed(ctx, loaded); err != nil {
-			return err
-		}
-		// The scheduler asks for no more than its roles, and the machine is idle
-		// until kube-apiserver begins with its own.
 		return in.bring(ctx, scheduler)
 	})
 	group.Go(func() error {
@@ -141,11 +140,11 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 			return err
 		}
 		close(loaded)
+		// It asks for the API server's health once a second.
 		if err := in.await("kube-apiserver complete", func() error { return api.Complete(ctx) }); err != nil {
 			return err
 		}
-		close(complete)
-		if err := passed(ctx, roles); err != nil {
+		if err := passed(ctx, granted); err != nil {
 			return err
 		}
 		// The controller manager serves no port to ask. It works when the default
@@ -159,14 +158,16 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 	return in.ready()
 }
 
-// passed waits until the milestone is passed.
-func passed(ctx context.Context, milestone <-chan struct{}) error {
-	select {
-	case <-milestone:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// passed waits until all milestones are passed.
+func passed(ctx context.Context, milestones ...<-chan struct{}) error {
+	for _, milestone := range milestones {
+		select {
+		case <-milestone:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
+	return nil
 }
 
 // load starts components that wait, loaded, until bring lets them go on.

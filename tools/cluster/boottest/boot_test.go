@@ -1,16 +1,19 @@
 package boottest
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
 	"stormgate.internal/tools/cluster/boot"
@@ -54,6 +57,7 @@ func TestBootAndEnd(t *testing.T) {
 		t.Errorf("after %q the node's conditions are %v", boot.EventReady, node.Status.Conditions)
 	}
 	checkSuiteIdentity(t, cluster, admin)
+	checkDefaults(t, admin)
 	checkReport(t, cluster)
 	checkPrivacy(t, cluster.Dir)
 
@@ -94,6 +98,44 @@ func checkSuiteIdentity(t *testing.T, cluster *clustertest.Cluster, admin kubern
 	}
 }
 
+// What init makes in the place of kube-apiserver's start hooks is there, and the
+// controllers have seen it: view is filled by the one that aggregates roles.
+func checkDefaults(t *testing.T, client kubernetes.Interface) {
+	t.Helper()
+	ctx := deadline(t, bootTimeout)
+	roles, err := client.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/bootstrapping=rbac-defaults"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, role := range roles.Items {
+		names[role.Name] = true
+	}
+	for _, want := range []string{"cluster-admin", "admin", "edit", "view", "system:discovery", "system:node", "system:kubelet-api-admin", "system:controller:job-controller"} {
+		if !names[want] {
+			t.Errorf("cluster role %s is missing among %d", want, len(names))
+		}
+	}
+	for _, namespace := range []string{"kube-system", "kube-public"} {
+		bindings, err := client.RbacV1().RoleBindings(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil || len(bindings.Items) == 0 {
+			t.Errorf("role bindings in %s: %d, %v", namespace, len(bindings.Items), err)
+		}
+	}
+	for _, name := range []string{"system-cluster-critical", "system-node-critical"} {
+		if _, err := client.SchedulingV1().PriorityClasses().Get(ctx, name, metav1.GetOptions{}); err != nil {
+			t.Errorf("priority class: %v", err)
+		}
+	}
+	err = wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		view, err := client.RbacV1().ClusterRoles().Get(ctx, "view", metav1.GetOptions{})
+		return err == nil && len(view.Rules) > 0, err
+	})
+	if err != nil {
+		t.Errorf("wait for the rules of cluster role view: %v", err)
+	}
+}
+
 // The report names each step once, in order of time, and what each process uses.
 func checkReport(t *testing.T, cluster *clustertest.Cluster) {
 	t.Helper()
@@ -108,7 +150,7 @@ func checkReport(t *testing.T, cluster *clustertest.Cluster) {
 			t.Errorf("step %+v is out of order, ready at %f", step, report.Ready)
 		}
 	}
-	for _, want := range []string{"namespaces", "isolation", "certificates", "etcd", "kube-apiserver", "node's role", "roles", "bootstrap policy", "node", "node ready", "kube-apiserver complete", "kube-controller-manager", "kube-scheduler"} {
+	for _, want := range []string{"namespaces", "isolation", "certificates", "etcd", "kube-apiserver", "node's role", "roles", "defaults", "node", "node ready", "kube-apiserver complete", "kube-controller-manager", "kube-scheduler"} {
 		if !slices.Contains(steps, want) {
 			t.Errorf("steps = %q lack %q", steps, want)
 		}

@@ -16,9 +16,9 @@ const gateEnv = "STORMGATE_GATE"
 const gateDescriptor = 3
 
 // Hold makes Start start the process ahead of its time: it loads, runs its
-// packages' initialisation, 60 ms of CPU time for a binary of this size, and
-// then waits in AwaitGate until Release. So one component loads while another's
-// start is waited for. Only programs that call AwaitGate can be held.
+// packages' initialisation, 60 ms of CPU time for a binary of this size, or
+// whatever else it can do before AwaitGate, and then waits there until Release.
+// So one component loads while another's start is waited for. Only programs that call AwaitGate can be held.
 func (c *Component) Hold() error {
 	read, write, err := os.Pipe()
 	if err != nil {

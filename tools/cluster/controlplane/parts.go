@@ -61,7 +61,7 @@ func etcdArgs(s Settings) []string {
 
 // APIServer is kube-apiserver, which becomes usable in two steps: Ready waits
 // until it answers at all (administrators may write from then on), Complete
-// until its own start-up work is done and RBAC's default roles exist.
+// until its own start-up work is done and it calls itself healthy.
 type APIServer struct {
 	*Component
 
@@ -142,7 +142,8 @@ var controllers = []string{
 }
 
 // ControllerManager returns kube-controller-manager. Start it when the API
-// server is complete: before that it can only poll, in steps of a second.
+// server is complete, before which it can only poll, in steps of a second, and
+// when its roles exist.
 func ControllerManager(s Settings) (*Component, error) {
 	return s.component("kube-controller-manager", controllerManagerArgs(s))
 }
@@ -159,8 +160,8 @@ func controllerManagerArgs(s Settings) []string {
 	}, loneClientArgs()...)
 }
 
-// Scheduler returns kube-scheduler. Start it when RBAC's default roles exist:
-// before that its reads are refused.
+// Scheduler returns kube-scheduler. Start it when its roles exist: before that
+// its reads are refused.
 func Scheduler(s Settings) (*Component, error) {
 	return s.component("kube-scheduler", schedulerArgs(s))
 }

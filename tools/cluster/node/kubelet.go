@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"time"
 
 	noopoteltrace "go.opentelemetry.io/otel/trace/noop"
@@ -59,7 +61,7 @@ func (n *node) startKubelet(ctx context.Context) error {
 // cgroups, no mounts (volumes are plain directories that the runtime binds
 // into containers), no cAdvisor; all else is upstream's.
 func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletServer) (*kubelet.Dependencies, error) {
-	config, err := restConfig(n.options.Kubeconfig)
+	config, err := restConfig(n.options.Kubeconfig, n.options.Served)
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +108,40 @@ func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletS
 		PodStartupLatencyTracker:  kubeletutil.NewPodStartupLatencyTracker(),
 		NodeStartupLatencyTracker: kubeletutil.NewNodeStartupLatencyTracker(klog.FromContext(ctx)),
 		TracerProvider:            noopoteltrace.NewTracerProvider(),
+		Options:                   []kubelet.Option{n.probeAtOnce},
 	}
 	dependencies.PodConfig = podconfig.NewPodConfig(dependencies.Recorder, dependencies.PodStartupLatencyTracker)
 	podconfig.NewSourceApiserver(klog.FromContext(ctx), client, types.NodeName(n.options.Name),
 		func() bool { return awaitNode(ctx, client, n.options.Name) },
 		dependencies.PodConfig.Channel(ctx, kubelettypes.ApiserverSource))
 	return dependencies, nil
+}
+
+// probeAtOnce makes the kubelet forget when it started. For as long as a probe's
+// period after that, 10 s by default, it would begin each probe at a random moment
+// of the period, lest it probes everything at once after a restart; ours never
+// restarts with pods, and the first pod would be Ready up to 10 s late. Upstream
+// has no setting for it.
+func (n *node) probeAtOnce(k *kubelet.Kubelet) {
+	started, err := proberStart(k)
+	if err != nil {
+		n.options.Logger.Warn("the first pods may be Ready late", "error", err)
+		return
+	}
+	*started = time.Time{}
+}
+
+// proberStart finds a field that k8s.io/kubernetes does not export.
+func proberStart(k *kubelet.Kubelet) (*time.Time, error) {
+	manager := reflect.ValueOf(k).Elem().FieldByName("probeManager")
+	if !manager.IsValid() || manager.Kind() != reflect.Interface || manager.Elem().Kind() != reflect.Pointer {
+		return nil, errors.New("this kubelet has no field probeManager that holds a pointer")
+	}
+	start := manager.Elem().Elem().FieldByName("start")
+	if !start.IsValid() || start.Type() != reflect.TypeFor[time.Time]() {
+		return nil, errors.New("this kubelet's probeManager has no field start that is a time")
+	}
+	return (*time.Time)(start.Addr().UnsafePointer()), nil
 }
 
 func newRecorder(ctx context.Context, client kubernetes.Interface, nodeName string) record.EventRecorderLogger {

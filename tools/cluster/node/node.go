@@ -47,6 +47,9 @@ type Options struct {
 	// system:kube-proxy, or another that may watch services and
 	// endpointslices.
 	ServiceKubeconfig string
+	// Served is closed when the API server serves. The node may be started before,
+	// and keeps its requests until then. Default nil: it serves.
+	Served <-chan struct{}
 	// ClientCAFile holds the authority of client certificates that the
 	// kubelet's server trusts; what a client may do is the API server's
 	// decision.
@@ -171,7 +174,7 @@ func (n *node) start(ctx context.Context) error {
 
 // serve runs the parts that end with ctx, and ends them all when one fails.
 func (n *node) serve(ctx context.Context) error {
-	client, err := clientFor(n.options.ServiceKubeconfig)
+	client, err := clientFor(n.options.ServiceKubeconfig, n.options.Served)
 	if err != nil {
 		return err
 	}

@@ -5,15 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
-	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	scheduling "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
 	"stormgate.internal/tools/cluster/boot"
@@ -26,10 +24,10 @@ import (
 // each container one.
 var parts = map[string]func(args []string){
 	"container-init":          func([]string) { process.ContainerInitMain() },
-	"init":                    func([]string) { os.Exit(boot.InitMain(bootstrapPolicy)) },
-	"node":                    upstream(newNodeCommand),
+	"init":                    func([]string) { controlplane.EndBootGC(); os.Exit(boot.InitMain(defaults)) },
+	"node":                    func([]string) { controlplane.EndBootGC(); os.Exit(cli.Run(newNodeCommand())) },
 	"etcd":                    func(args []string) { begin(); etcdmain.Main(args) },
-	"kube-apiserver":          upstream(apiserver.NewAPIServerCommand),
+	"kube-apiserver":          upstream(newAPIServerCommand),
 	"kube-controller-manager": upstream(controllermanager.NewControllerManagerCommand),
 	"kube-scheduler":          upstream(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 }
@@ -68,46 +66,31 @@ func upstream(command func() *cobra.Command) func([]string) {
 	}
 }
 
-// bootstrapPolicy is what kube-apiserver's start hook would make.
-func bootstrapPolicy() boot.Policy {
-	policy := boot.Policy{
+// defaults are what the start hooks would make that newAPIServerCommand leaves out.
+func defaults() boot.Defaults {
+	d := boot.Defaults{
 		ClusterRoles:        append(bootstrappolicy.ClusterRoles(), bootstrappolicy.ControllerRoles()...),
 		ClusterRoleBindings: append(bootstrappolicy.ClusterRoleBindings(), bootstrappolicy.ControllerRoleBindings()...),
+		PriorityClasses:     scheduling.SystemPriorityClasses(),
 	}
 	for _, roles := range bootstrappolicy.NamespaceRoles() {
-		policy.Roles = append(policy.Roles, roles...)
+		d.Roles = append(d.Roles, roles...)
 	}
 	for _, bindings := range bootstrappolicy.NamespaceRoleBindings() {
-		policy.RoleBindings = append(policy.RoleBindings, bindings...)
+		d.RoleBindings = append(d.RoleBindings, bindings...)
 	}
-	return policy
+	return d
 }
 
-// begin is the start of every component.
+// begin is the start of a component that does nothing while it is held.
 func begin() {
+	awaitGate()
+	controlplane.EndBootGC()
+}
+
+func awaitGate() {
 	if err := controlplane.AwaitGate(); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 		os.Exit(1)
 	}
-	relaxCollector()
-}
-
-const (
-	bootGCPercent = 400
-	bootGCWindow  = 15 * time.Second
-)
-
-// relaxCollector spends memory for time while a cluster boots: for the first
-// seconds the heap may grow to five times what lives, then the collector goes
-// back to Go's default and gives the rest back to the system. GOGC is honoured
-// where it is set.
-func relaxCollector() {
-	if os.Getenv("GOGC") != "" {
-		return
-	}
-	usual := debug.SetGCPercent(bootGCPercent)
-	time.AfterFunc(bootGCWindow, func() {
-		debug.SetGCPercent(usual)
-		debug.FreeOSMemory()
-	})
 }

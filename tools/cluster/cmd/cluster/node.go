@@ -60,6 +60,13 @@ func newNodeCommand() *cobra.Command {
 			options.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 			ctx, stop := signal.NotifyContext(command.Context(), unix.SIGTERM)
 			defer stop()
+			// The kubelet prepares itself while it is held.
+			served := make(chan struct{})
+			options.Served = served
+			go func() {
+				awaitGate()
+				close(served)
+			}()
 			return node.Run(ctx, options)
 		},
 	}
