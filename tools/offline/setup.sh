@@ -89,7 +89,7 @@ _offline_go_sdk() {
 }
 
 _offline_modules() {
-  local tmp dest="$1"
+  local tmp dest="$1" root="$2"
   say "collecting rules_go $offline_rules_go and gazelle $offline_gazelle from the Go module proxy (about 10 s, once)"
   tmp="$(mktemp -d "$cache/offline/tmp.XXXXXX")"
   mkdir "$tmp/modules"
@@ -105,7 +105,8 @@ _offline_modules() {
   _offline_go_sdk "$tmp/modules/go_sdk" "$tmp/modules/rules_go"
   {
     echo "# Written by tools/offline/setup.sh."
-    echo "build --sandbox_debug=false"
+    # Debian's own, but for an option that Bazel warns of and one that keeps sandboxes.
+    sed '/^try-import/d; /host_javabase/d; /sandbox_debug/d' "$root/etc/bazel/bazelrc"
     echo "common --override_module=rules_shell=/usr/share/bazel/rules/shell"
     local name
     for name in rules_go gazelle buildozer zlib apple_support protobuf package_metadata; do
@@ -149,7 +150,7 @@ offline_exec() {
     exec 9>"$cache/offline/lock"
     flock 9
     [[ -d "$root" ]] || _offline_root "$root"
-    [[ -d "$modules" ]] || _offline_modules "$modules"
+    [[ -d "$modules" ]] || _offline_modules "$modules" "$root"
     exec 9>&-
   fi
   local binds=(--bind "$root" / --dev-bind /dev /dev --bind /proc /proc --bind /sys /sys --bind /tmp /tmp
@@ -169,5 +170,5 @@ offline_exec() {
   fi
   # A fresh /proc would bar linux-sandbox from mounting its own (hence --bind /proc).
   PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-    exec bwrap "${binds[@]}" --setenv STORMGATE_OFFLINE_BAZELRC "$modules/bazelrc" --chdir "$(pwd -P)" bazel --bazelrc="$modules/bazelrc" "$@"
+    exec bwrap "${binds[@]}" --setenv STORMGATE_OFFLINE_BAZELRC "$modules/bazelrc" --chdir "$(pwd -P)" bazel --nosystem_rc --bazelrc="$modules/bazelrc" "$@"
 }
