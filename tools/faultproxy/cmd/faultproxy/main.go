@@ -77,7 +77,7 @@ func run(ctx context.Context, f flags, logger *slog.Logger) error {
 	defer clients.Close()
 	control, err := net.Listen("tcp", f.control)
 	if err != nil {
-		return fmt.Errorf("listen for rules: %w", err)
+		return fmt.Errorf("listen for rules (--control): %w", err)
 	}
 	defer control.Close()
 	logger.Info("serving", "clients", clients.Addr(), "rules", control.Addr(), "upstream", upstream.Host)
@@ -104,7 +104,7 @@ func upstreamConfig(kubeconfig string) (*rest.Config, error) {
 func listen(f flags) (net.Listener, error) {
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen for clients: %w", err)
+		return nil, fmt.Errorf("listen for clients (--listen): %w", err)
 	}
 	if f.cert == "" {
 		return listener, nil
@@ -112,7 +112,7 @@ func listen(f flags) (net.Listener, error) {
 	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
 		listener.Close()
-		return nil, fmt.Errorf("load --tls-cert: %w", err)
+		return nil, fmt.Errorf("load --tls-cert and --tls-key: %w", err)
 	}
 	return tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}}), nil
 }
