@@ -90,7 +90,7 @@ type world struct {
 var here *world
 
 // Main runs the scenarios of this binary and exits. It is the whole of TestMain.
-func Main(*testing.M) {
+func Main(m *testing.M) {
 	gomega.RegisterFailHandler(ginkgo.Fail)
 	printBriefly()
 	gomega.SetDefaultEventuallyTimeout(Deadline)
@@ -98,6 +98,7 @@ func Main(*testing.M) {
 	gomega.SetDefaultConsistentlyPollingInterval(Interval)
 	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
 	os.Exit(bridge.Run(bridge.Options{
+		M:         m,
 		Bazel:     "tools/bazel",
 		SetupName: "acquire the environment",
 		Setup: func(ctx context.Context) error {

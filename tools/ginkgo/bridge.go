@@ -47,6 +47,10 @@ type Options struct {
 	// is logged and does not fail the run.
 	Release func(ctx context.Context) error
 
+	// M is what TestMain was given. With it "bazel coverage" and "go test -cover"
+	// count what the specs execute in this process; without it, nothing.
+	M interface{ Run() int }
+
 	// Bazel is the command that the line "run again" begins with. Default "bazel".
 	Bazel string
 }

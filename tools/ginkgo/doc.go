@@ -14,9 +14,9 @@
 //		bridge "stormgate.internal/tools/ginkgo"
 //	)
 //
-//	func TestMain(*testing.M) {
+//	func TestMain(m *testing.M) {
 //		RegisterFailHandler(Fail)
-//		os.Exit(bridge.Run(bridge.Options{Name: "checkout"}))
+//		os.Exit(bridge.Run(bridge.Options{M: m, Name: "checkout"}))
 //	}
 //
 //	var _ = Describe("A cart", func() {

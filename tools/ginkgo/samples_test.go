@@ -3,9 +3,11 @@ package bridge
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -101,7 +103,34 @@ type endless struct{}
 
 func (*endless) String() string { select {} }
 
+// measure is a testing.M of a binary built for coverage. It leaves a line with
+// what it was called with, and prints what the real one prints.
+type measure int
+
+func (m measure) Run() int {
+	selected := func(name string) string { return flag.Lookup(name).Value.String() }
+	trace("coverage to %s of tests %s and benchmarks %s", filepath.Base(selected("test.coverprofile")), selected("test.run"), selected("test.bench"))
+	fmt.Print("PASS\ncoverage: 42.0% of statements\n")
+	return int(m)
+}
+
+func covered(o *Options, code int) {
+	coverMode = func() string { return "set" }
+	o.M = measure(code)
+	Describe("covered", func() {
+		traced("runs")
+		It("fails", func() {
+			if os.Getenv("BRIDGE_FAIL") != "" {
+				Fail("broken")
+			}
+		})
+	})
+}
+
 var samples = map[string]func(*Options){
+	"covered":            func(o *Options) { covered(o, 0) },
+	"covered in vain":    func(o *Options) { covered(o, 2) },
+	"covered, not asked": func(o *Options) { covered(o, 0); coverMode = func() string { return "" } },
 	// A suite with everything that has to be divided: 19 specs in 11 units.
 	"varied": func(*Options) {
 		Describe("apples", func() {

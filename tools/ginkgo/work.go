@@ -46,6 +46,7 @@ func (r *run) runner() int {
 
 // work runs these specs with all that the suite wants around them.
 func (r *run) work(specs []spec) {
+	defer r.writeCoverage()
 	if r.setUp() {
 		r.runSpecs(specs)
 	}

@@ -1,0 +1,44 @@
+package bridge
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The profile is written once, by the process that ran the specs, after them and
+// whatever their verdict, and only for who asked for it.
+func TestCoverage(t *testing.T) {
+	const written = "coverage to c.out of tests ^$ and benchmarks ^$"
+	profile := []string{"-test.coverprofile=c.out"}
+	for name, test := range map[string]struct {
+		shard shard
+		exit  int
+		trace []string
+		log   []string
+	}{
+		"passed": {shard{sample: "covered", args: profile}, 0,
+			[]string{"covered runs", written}, []string{"coverage: 42.0% of statements"}},
+		"failed": {shard{sample: "covered", args: profile, environment: []string{"BRIDGE_FAIL=1"}}, ExitFailure,
+			[]string{"covered runs", written}, []string{"coverage: 42.0% of statements", "broken"}},
+		"no profile wanted": {shard{sample: "covered"}, 0, []string{"covered runs"}, nil},
+		"not built for it":  {shard{sample: "covered, not asked", args: profile}, 0, []string{"covered runs"}, nil},
+		"not written": {shard{sample: "covered in vain", args: profile}, ExitFailure,
+			[]string{"covered runs", written}, []string{"write c.out: testing.M's Run returned 2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := test.shard.run(t)
+			if got.exit != test.exit || !slices.Equal(got.trace, test.trace) {
+				t.Errorf("exit %d, trace %q, want %d, %q", got.exit, got.trace, test.exit, test.trace)
+			}
+			for _, want := range test.log {
+				if !strings.Contains(got.log, want) {
+					t.Errorf("the log lacks %q:\n%s", want, got.log)
+				}
+			}
+			if strings.Contains(got.log, "PASS\n") || len(test.log) == 0 && strings.Contains(got.log, "coverage:") {
+				t.Errorf("the log has what Run prints about tests:\n%s", got.log)
+			}
+		})
+	}
+}
