@@ -97,6 +97,13 @@ var stories = map[string]func(*story){
 		s.send("A", "shop", "5", "1", "6", "7")
 		s.flush(time.Second)
 	},
+	"a member fires again when its object is completed": func(s *story) {
+		s.send("A", "shop", "1", "2", "3", "4")
+		s.complete()
+		s.answered = nil
+		s.send("A", "shop", "1", "5", "3", "6")
+		s.flush(time.Second)
+	},
 	"a window is full": func(s *story) {
 		s.send("A", "small", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 		s.flush(time.Second)

@@ -53,6 +53,7 @@ type modelBatch struct {
 	pushes, size, bytes            int
 	opener, name, object, scopeKey string
 	fence                          int
+	held                           map[string]string // fingerprint -> token, of members that the object holds
 }
 
 func (b *modelBatch) ends(s config.Storm) int64 {
@@ -173,13 +174,20 @@ func (m *model) admit(alert member, name string, random float64, finished *model
 		return "buffered", b, ""
 	}
 	b := scope.current
+	if b != nil && b.state == "open" && m.now < b.ends(s) {
+		if token, ok := b.held[fp]; ok && token == alert.token {
+			return "added", b, ""
+		} else if ok {
+			return "again", b, ""
+		}
+	}
 	if b != nil && (m.now >= b.ends(s) || b.bytes+alert.size > maxObjectBytes || b.state == "open" && b.size >= limit(s, sig.Namespace)) {
 		m.retire(b)
 		b = nil
 	}
 	if b == nil {
 		m.sequence++
-		b = &modelBatch{scope: scope, ref: fmt.Sprintf("%s:%d-%d", scopeOf(sig), m.now, m.sequence), state: "buffer", kind: kind, first: m.now, last: m.now, bytes: alert.base}
+		b = &modelBatch{scope: scope, ref: fmt.Sprintf("%s:%d-%d", scopeOf(sig), m.now, m.sequence), state: "buffer", kind: kind, first: m.now, last: m.now, bytes: alert.base, held: map[string]string{}}
 		m.batches[b.ref], scope.current = b, b
 	}
 	own, all := m.buffered(sig.Namespace)
@@ -214,6 +222,9 @@ func (m *model) settle(b *modelBatch, object string, fingerprints ...string) {
 	for _, fp := range fingerprints {
 		if member := b.scope.members[fp]; member != nil && member.batch == b {
 			delete(b.scope.members, fp)
+			if b.state == "open" && object != "" {
+				b.held[fp] = member.token
+			}
 		}
 	}
 	if b.state == "open" && object != "" {
@@ -482,8 +493,15 @@ func sameState(t *testing.T, client *redis.Client, m *model) bool {
 			wantKeys["alert:storm:aggregate:"+key] = true
 		}
 	}
-	for ref := range m.batches {
+	for ref, b := range m.batches {
 		wantKeys["alert:storm:metadata:"+ref] = true
+		if held := client.HGetAll(ctx, "alert:storm:held:"+ref).Val(); !maps.Equal(held, b.held) {
+			t.Errorf("%s holds %v, want %v", ref, held, b.held)
+			return false
+		}
+		if len(b.held) > 0 {
+			wantKeys["alert:storm:held:"+ref] = true
+		}
 	}
 	for _, key := range client.Keys(ctx, "*").Val() {
 		fixed := key == "alert:storm:due" || key == "alert:storm:sequence" || key == "alert:storm:buffered"

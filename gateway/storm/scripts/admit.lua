@@ -109,6 +109,12 @@ end
 
 local id = redis.call('GET', current)
 batch = id and load(id)
+if batch and batch.state == 'open' and now < ends(batch) then
+  -- Its object held it before this request, and that may be why it is no incident any
+  -- more: such an object is finished, and holds what it holds of the past.
+  local by = redis.call('HGET', held(id), fingerprint)
+  if by then return describe(by == token and 'added' or 'again', batch) end
+end
 if batch and (now >= ends(batch) or batch.bytes + size > most or batch.state == 'open' and batch.members >= limit) then
   retire(batch)
   batch = nil

@@ -21,14 +21,16 @@
 -- alert:storm:metadata:<scope>:<id>  hash: the batch
 -- alert:buffer:<scope>:<id>          sorted set: the batch's members that no object
 --                                    holds yet, by time of arrival
+-- alert:storm:held:<scope>:<id>      hash: fingerprint of each member that the
+--                                    window's object holds -> token of its request
 -- alert:storm:buffered               hash: namespace -> its members in buffers and
 --                                    in flushes; * -> those of all namespaces
 -- alert:storm:due                    sorted set: <scope>:<id> of every batch, by the
 --                                    time when it is to be looked at
 -- alert:storm:sequence               numbers the batches
 --
--- None of these expires: only what an object holds is removed. A member is in one
--- batch at a time.
+-- None of these expires: what an object holds is removed, and what is known of a
+-- batch ends with it. A member is in one batch at a time.
 local scope = ARGV[1]
 local now = tonumber(ARGV[2])
 if not now then
@@ -48,6 +50,7 @@ end
 enter(scope)
 local function metadata(id) return 'alert:storm:metadata:' .. scope .. ':' .. id end
 local function pending(id) return 'alert:buffer:' .. scope .. ':' .. id end
+local function held(id) return 'alert:storm:held:' .. scope .. ':' .. id end
 local function ref(id) return scope .. ':' .. id end
 
 -- load returns a batch, or nil.
@@ -99,21 +102,24 @@ local function retire(batch)
   end
 end
 
--- dissolve ends a flush that has no members left.
+-- dissolve ends a batch that has no members left.
 local function dissolve(id)
-  redis.call('DEL', metadata(id), pending(id))
+  redis.call('DEL', metadata(id), pending(id), held(id))
   redis.call('ZREM', due, ref(id))
 end
 
--- drop takes a member out of the batch if it is in it, and reports whether it was.
+-- drop takes a member out of the batch. It returns the token of the member's latest
+-- request, or nil if it was not in the batch.
 local function drop(batch, fingerprint)
   local record = redis.call('HGET', records, fingerprint)
-  if not record or parse(record) ~= batch.id then return false end
+  if not record then return nil end
+  local id, token = parse(record)
+  if id ~= batch.id then return nil end
   redis.call('HDEL', records, fingerprint)
   redis.call('HDEL', payloads, fingerprint)
   redis.call('ZREM', pending(batch.id), fingerprint)
   if batch.state ~= 'open' then account(-1) end
-  return true
+  return token
 end
 
 -- members returns {fingerprint, time of arrival, record, ...} of those members that

@@ -8,7 +8,10 @@
 local id, object = ARGV[6], ARGV[7]
 local batch = load(id)
 if not batch then return 0 end
-for i = 8, #ARGV do drop(batch, ARGV[i]) end
+for i = 8, #ARGV do
+  local token = drop(batch, ARGV[i])
+  if token and object ~= '' and batch.state == 'open' then redis.call('HSET', held(id), ARGV[i], token) end
+end
 if object ~= '' and batch.state == 'open' then redis.call('HSET', metadata(id), 'object', object) end
 
 local left = redis.call('ZCARD', pending(id))
