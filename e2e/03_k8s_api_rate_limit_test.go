@@ -32,7 +32,9 @@ var _ = Describe("Fifty alerts of one name", func() {
 })
 
 // The counters of retries are those of all of the gateway's requests, so these
-// specs take turns.
+// specs take turns. An API that refuses no more often than the gateway may ask for
+// one sender shows by the answer whether it asked again, since that would succeed;
+// and what the gateway does later on its own does not disturb the counts.
 var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 	const limited, forbidden = http.StatusTooManyRequests, http.StatusForbidden
 
@@ -62,23 +64,22 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 		tenant := suite.NewNamespace(ctx)
 		pods := tenant.NewAlert().OnPods(1, 2)
 		Expect(suite.Gateway().SendPrometheus(ctx, pods[0])).To(suite.BeBuffered(pods[0]))
-		fault := tenant.RefuseCreates(ctx, limited, 0)
+		fault := tenant.RefuseCreates(ctx, limited, 3)
 		before := suite.Gateway().Metrics(ctx)
 
 		sent := time.Now()
 		refused := suite.Gateway().SendPrometheus(ctx, pods[1])
+		took := time.Since(sent)
 
 		Expect(refused).To(suite.BeProblem(http.StatusInternalServerError, "Internal Server Error"))
 		Expect(fault.Refused(ctx)).To(Equal(3))
-		// Two waits, of 100 ms and of 200 ms.
-		Expect(time.Since(sent)).To(BeNumerically(">=", 300*time.Millisecond))
+		// Two waits, of 100 ms and of 200 ms, and none of the longest that may be.
+		Expect(took).To(And(BeNumerically(">=", 300*time.Millisecond), BeNumerically("<", 5*time.Second)))
 		retries := suite.Gateway().Metrics(ctx).Since(before)
 		Expect(retries.Value("gateway_retry_attempts_total", "error_type", "rate_limited", "status_code", "429")).To(BeEquivalentTo(3))
 		Expect(retries.Value("gateway_retry_exhausted_total", "error_type", "rate_limited", "status_code", "429")).To(BeEquivalentTo(1))
 		Expect(retries.Value("gateway_retry_success_total")).To(BeZero())
-		Expect(tenant.Remediations(ctx)).To(BeEmpty())
 
-		fault.End(ctx)
 		expectBothOnce(ctx, tenant, pods)
 	})
 
@@ -87,7 +88,7 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 		tenant := suite.NewNamespace(ctx)
 		pods := tenant.NewAlert().OnPods(1, 2)
 		Expect(suite.Gateway().SendPrometheus(ctx, pods[0])).To(suite.BeBuffered(pods[0]))
-		fault := tenant.RefuseCreates(ctx, forbidden, 0)
+		fault := tenant.RefuseCreates(ctx, forbidden, 1)
 		before := suite.Gateway().Metrics(ctx)
 
 		refused := suite.Gateway().SendPrometheus(ctx, pods[1])
@@ -95,9 +96,7 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 		Expect(refused).To(suite.BeProblem(http.StatusInternalServerError, "Internal Server Error"))
 		Expect(fault.Refused(ctx)).To(Equal(1))
 		Expect(suite.Gateway().Metrics(ctx).Since(before).Value("gateway_retry_attempts_total")).To(BeZero())
-		Expect(tenant.Remediations(ctx)).To(BeEmpty())
 
-		fault.End(ctx)
 		expectBothOnce(ctx, tenant, pods)
 	})
 })
@@ -107,7 +106,7 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 // does. In the end each is in one object.
 func expectBothOnce(ctx SpecContext, tenant *suite.Namespace, pods []suite.Alert) {
 	GinkgoHelper()
-	Expect(suite.Gateway().SendPrometheus(ctx, pods[1]).Code).To(BeElementOf(http.StatusCreated, http.StatusAccepted))
+	Expect(suite.Gateway().SendPrometheus(ctx, pods[1]).Code).To(Equal(http.StatusAccepted))
 	both := ConsistOf(pods[0].ResourceID(), pods[1].ResourceID())
 	Eventually(ctx, tenant.AffectedResources).Should(both)
 	Consistently(ctx, tenant.AffectedResources, suite.DeployedWindows().Inactivity).Should(both)

@@ -1,8 +1,8 @@
 package e2e_test
 
 import (
-	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -149,47 +149,47 @@ var _ = Describe("Alerts that wait for others in vain", Label("weight:2"), func(
 })
 
 var _ = DescribeTable("Storms of one name in two namespaces are two",
-	func(ctx SpecContext, send func(SpecContext, []suite.Alert) []suite.Reply) {
+	func(ctx SpecContext, send func(ctx SpecContext, ours, theirs []suite.Alert) (ourReplies, theirReplies []suite.Reply)) {
 		tenant, neighbour := suite.NewNamespace(ctx), suite.NewNamespace(ctx)
-		alert := tenant.NewAlert()
-		var alerts []suite.Alert
-		for i := range threshold {
-			ours := alert.OnPod(fmt.Sprintf("ours-%d", i))
-			theirs := alert.InNamespace(neighbour).OnPod(fmt.Sprintf("theirs-%d", i))
-			alerts = append(alerts, ours, theirs)
+		ours := tenant.NewAlert().OnPods(1, threshold)
+		var theirs []suite.Alert
+		for _, alert := range ours {
+			theirs = append(theirs, alert.InNamespace(neighbour))
 		}
 
-		replies := send(ctx, alerts)
+		ourReplies, theirReplies := send(ctx, ours, theirs)
 
-		for first, owner := range []*suite.Namespace{tenant, neighbour} {
-			var members []suite.Alert
-			var opener suite.Alert
-			var opened suite.Reply
-			waited := 0
-			for i := first; i < len(alerts); i += 2 {
-				members = append(members, alerts[i])
-				if replies[i].Code == http.StatusAccepted {
-					Expect(replies[i]).To(suite.BeBuffered(alerts[i]))
-					waited++
-					continue
-				}
-				opener, opened = alerts[i], replies[i]
-				Expect(opened).To(suite.BeStormOpenedBy(opener))
-			}
-			Expect(waited).To(Equal(threshold - 1))
-			Expect(owner.Remediations(ctx)).To(ConsistOf(suite.BeStorm(opener, opened.RemediationRequestName, members...)))
-		}
+		expectOneStorm(ctx, tenant, ours, ourReplies)
+		expectOneStorm(ctx, neighbour, theirs, theirReplies)
 	},
-	Entry("when their alerts alternate", func(ctx SpecContext, alerts []suite.Alert) (replies []suite.Reply) {
-		for _, alert := range alerts {
-			replies = append(replies, suite.Gateway().SendPrometheus(ctx, alert))
+	Entry("when their alerts alternate", func(ctx SpecContext, ours, theirs []suite.Alert) (ourReplies, theirReplies []suite.Reply) {
+		for i := range ours {
+			ourReplies = append(ourReplies, suite.Gateway().SendPrometheus(ctx, ours[i]))
+			theirReplies = append(theirReplies, suite.Gateway().SendPrometheus(ctx, theirs[i]))
 		}
-		return replies
+		return ourReplies, theirReplies
 	}),
-	Entry("when they come at once, to two gateways", func(ctx SpecContext, alerts []suite.Alert) []suite.Reply {
-		return suite.SendAtOnce(ctx, suite.Replicas(), alerts...)
+	// Each gateway gets alerts of both.
+	Entry("when they come at once, to two gateways", func(ctx SpecContext, ours, theirs []suite.Alert) (ourReplies, theirReplies []suite.Reply) {
+		replies := suite.SendAtOnce(ctx, suite.Replicas(), slices.Concat(ours, theirs)...)
+		return replies[:len(ours)], replies[len(ours):]
 	}),
 )
+
+// expectOneStorm is for alerts which are as many as open a storm's window: one of
+// them does, whichever, and the namespace has its object and no other.
+func expectOneStorm(ctx SpecContext, owner *suite.Namespace, alerts []suite.Alert, replies []suite.Reply) {
+	GinkgoHelper()
+	opened := suite.OnlyReply(replies, http.StatusCreated)
+	opener := alerts[slices.IndexFunc(replies, func(r suite.Reply) bool { return r.Code == http.StatusCreated })]
+	Expect(opened).To(suite.BeStormOpenedBy(opener))
+	for i, reply := range replies {
+		if alerts[i].ResourceID() != opener.ResourceID() {
+			Expect(reply).To(suite.BeBuffered(alerts[i]))
+		}
+	}
+	Expect(owner.Remediations(ctx)).To(ConsistOf(suite.BeStorm(opener, opened.RemediationRequestName, alerts...)))
+}
 
 var _ = Describe("A namespace with as many waiting alerts as it may have", Label("weight:2"), func() {
 	It("still loses none, and another namespace does not notice", func(ctx SpecContext) {

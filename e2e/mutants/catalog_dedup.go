@@ -112,6 +112,26 @@ var replica = time.Now().UnixNano() % 100_000`,
 		}},
 	},
 	{
+		name:     "upper-case-phase-ends",
+		promise:  "FAILED in upper case leaves the incident open (3.2)",
+		scenario: "04_state_based_deduplication", specs: "leaves the incident open.*FAILED",
+		edits: []edit{{
+			file:        "gateway/api/v1alpha1/remediationrequest.go",
+			text:        "case PhaseCompleted, PhaseFailed, PhaseCancelled:",
+			replacement: `case PhaseCompleted, PhaseFailed, PhaseCancelled, "COMPLETED", "FAILED", "CANCELLED":`,
+		}},
+	},
+	{
+		name:     "waiting-phase-ends",
+		promise:  "a remediation that waits is in progress (3.2)",
+		scenario: "04_state_based_deduplication", specs: "leaves the incident open.*waits",
+		edits: []edit{{
+			file:        "gateway/api/v1alpha1/remediationrequest.go",
+			text:        "case PhaseCompleted, PhaseFailed, PhaseCancelled:",
+			replacement: `case PhaseCompleted, PhaseFailed, PhaseCancelled, "Pending":`,
+		}},
+	},
+	{
 		name:     "unknown-phase-ends",
 		promise:  "a phase that the gateway does not know is in progress (3.2)",
 		scenario: "04b_concurrent_state_deduplication", specs: "whose phase the gateway does not know.*Paused",
@@ -139,6 +159,26 @@ var replica = time.Now().UnixNano() % 100_000`,
 			file:        "gateway/dedup/dedup.go",
 			text:        "info.OccurrenceCount++\n\t\tcount = info.OccurrenceCount",
 			replacement: "count = info.OccurrenceCount + 1",
+		}},
+	},
+	{
+		name:     "count-of-the-moment-told",
+		promise:  "each of the alerts at once is told its own count (4.2, 9: 04b-1)",
+		scenario: "04b_concurrent_state_deduplication", specs: "sent to one gateway begin one incident",
+		edits: []edit{{
+			file:        "gateway/dedup/dedup.go",
+			text:        "Object: ref, Environment: object.Spec.Environment, Count: count,",
+			replacement: "Object: ref, Environment: object.Spec.Environment, Count: object.Spec.Deduplication.OccurrenceCount,",
+		}},
+	},
+	{
+		name:     "first-seen-moved",
+		promise:  "a repeat leaves firstSeen (3.3)",
+		scenario: "02_ttl_expiration", specs: "still takes its repeats",
+		edits: []edit{{
+			file:        "gateway/dedup/dedup.go",
+			text:        "info.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()",
+			replacement: "info.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()\n\t\t\tinfo.FirstSeen = info.LastSeen",
 		}},
 	},
 	{

@@ -35,6 +35,16 @@ var metricsMutants = []mutant{
 		}},
 	},
 	{
+		name:     "request-counted-twice",
+		promise:  "a webhook is one request (D26)",
+		scenario: "08_metrics", specs: "count an accepted webhook exactly once",
+		edits: []edit{{
+			file:        "gateway/metrics/metrics.go",
+			text:        "m.httpRequests.WithLabelValues(method, path, code).Inc()",
+			replacement: "m.httpRequests.WithLabelValues(method, path, code).Add(2)",
+		}},
+	},
+	{
 		name:     "refused-webhook-not-counted",
 		promise:  "a webhook that is no JSON is counted as a 400 (7)",
 		scenario: "08_metrics", specs: "is no JSON as one 400",
@@ -66,6 +76,23 @@ var metricsMutants = []mutant{
 		},
 	},
 	{
+		name:     "in-flight-without-signals",
+		promise:  "a webhook in flight is shown, not only probes (7, 9: 08-5)",
+		scenario: "08_metrics", specs: "show a request in flight",
+		edits: []edit{
+			{
+				file:        "gateway/server/middleware.go",
+				text:        "\t\ts.Observer.RequestStarted()\n",
+				replacement: "\t\tif r.Method != http.MethodPost {\n\t\t\ts.Observer.RequestStarted()\n\t\t}\n",
+			},
+			{
+				file:        "gateway/metrics/metrics.go",
+				text:        "\tm.httpInFlight.Dec()\n\tcode :=",
+				replacement: "\tif method != http.MethodPost {\n\t\tm.httpInFlight.Dec()\n\t}\n\tcode :=",
+			},
+		},
+	},
+	{
 		name:     "in-flight-never-falls",
 		promise:  "a request is in flight no longer than it is (7)",
 		scenario: "08_metrics", specs: "show a request in flight",
@@ -79,11 +106,31 @@ var metricsMutants = []mutant{
 		// The peer's.
 		name:     "pool-not-looked-at",
 		promise:  "the pool's metrics are those of the Redis client (7, D26)",
-		scenario: "08_metrics", specs: "agree with what Redis sees|count each use of a connection",
+		scenario: "08_metrics", specs: "agree with what Redis sees",
 		edits: []edit{{
 			file:        "gateway/metrics/pool.go",
 			text:        "\tstats := p.stats()\n",
 			replacement: "\tstats := new(redis.PoolStats)\n",
+		}},
+	},
+	{
+		name:     "pool-uses-not-counted",
+		promise:  "each use of a connection is counted (9: 08-8)",
+		scenario: "08_metrics", specs: "count each use of a connection",
+		edits: []edit{{
+			file:        "gateway/metrics/pool.go",
+			text:        "hits := func(s *redis.PoolStats) float64 { return float64(s.Hits) }",
+			replacement: "hits := func(s *redis.PoolStats) float64 { return float64(s.Hits / 2) }",
+		}},
+	},
+	{
+		name:     "pool-idle-are-none",
+		promise:  "connections at rest are idle (9: 08-3)",
+		scenario: "08_metrics", specs: "agree with what Redis sees",
+		edits: []edit{{
+			file:        "gateway/metrics/pool.go",
+			text:        "idle := func(s *redis.PoolStats) float64 { return float64(s.IdleConns) }",
+			replacement: "idle := func(s *redis.PoolStats) float64 { return float64(s.TotalConns - s.TotalConns) }",
 		}},
 	},
 	{
@@ -125,6 +172,17 @@ var metricsMutants = []mutant{
 			file:        "gateway/metrics/storms.go",
 			text:        "m.stormsDetected.WithLabelValues(kind, m.storms.names.admit(name)).Inc()",
 			replacement: "m.stormsDetected.WithLabelValues(kind, m.storms.names.admit(name)).Add(2)",
+		}},
+	},
+	{
+		// The peer's.
+		name:     "storm-object-counted-twice",
+		promise:  "a storm's object is one object (D26)",
+		scenario: "08_metrics", specs: "tell what it saved",
+		edits: []edit{{
+			file:        "gateway/metrics/storms.go",
+			text:        "\t\tm.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Inc()\n\t\tm.crdsCreatedByType.WithLabelValues(\"storm_aggregated\").Inc()\n",
+			replacement: "\t\tm.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Add(2)\n\t\tm.crdsCreatedByType.WithLabelValues(\"storm_aggregated\").Inc()\n",
 		}},
 	},
 	{

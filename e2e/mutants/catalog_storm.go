@@ -43,6 +43,16 @@ var stormMutants = []mutant{
 		}},
 	},
 	{
+		name:     "storm-finished-keeps-its-members",
+		promise:  "a member that fires again once the storm's remediation is over is not taken for stored, though the window is open (3.2, D18)",
+		scenario: "01_storm_window_ttl", specs: "begins another storm",
+		edits: []edit{{
+			file:        "gateway/storm/scripts/admit.lua",
+			text:        "if by then return describe(by == token and 'added' or 'again', batch) end",
+			replacement: "if by then return describe('added', batch) end",
+		}},
+	},
+	{
 		name:     "storm-window-outlives-silence",
 		promise:  "silence ends a window, the next alert is of another storm (5.3)",
 		scenario: "05_storm_buffering", specs: "with a long pause between them",
@@ -216,6 +226,24 @@ var stormMutants = []mutant{
 			text:        `object.Labels[LabelBuffered] = "true"`,
 			replacement: `object.Labels[LabelStorm], object.Spec.IsStorm = "true", true`,
 		}},
+	},
+	{
+		// Both who made the object and the claim on the incident tell deduplication of it.
+		name:     "storm-flush-not-registered",
+		promise:  "an alert that waited in vain takes repeats like any other (D18)",
+		scenario: "05_storm_buffering", specs: "get a RemediationRequest each",
+		edits: []edit{
+			{
+				file:        "gateway/storm/flusher.go",
+				text:        "claim.Created(ctx, object)",
+				replacement: "claim.Discard(ctx)",
+			},
+			{
+				file:        "gateway/storm/window.go",
+				text:        "\terr := s.Incidents.Register(ctx, object)\n",
+				replacement: "\tvar err error\n\tif object.Spec.IsStorm {\n\t\terr = s.Incidents.Register(ctx, object)\n\t}\n",
+			},
+		},
 	},
 	{
 		name:     "storm-flush-too-early",
