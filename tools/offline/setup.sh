@@ -28,7 +28,7 @@ _offline_need() {
       { apt-get update -q && apt-get install -y -q "${missing[@]}"; } >"$cache/offline/apt.log" 2>&1 ||
         die "apt-get install ${missing[*]} failed; see $cache/offline/apt.log"
     else
-      die "this machine reaches no Bazel release, and ${missing[*]} is missing for the other way: sudo apt-get install ${missing[*]}"
+      die "this machine reaches no Bazel release, and ${missing[*]} is missing for the other way: sudo apt-get install ${missing[*]} (or install Bazelisk; if releases are in reach again, delete $cache/bazelisk-out-of-reach)"
     fi
   fi
 }
@@ -149,6 +149,7 @@ offline_exec() {
     # One at a time; whoever waited finds it done.
     exec 9>"$cache/offline/lock"
     flock 9
+    rm -rf "$cache"/offline/tmp.*  # of a set-up that was broken off
     [[ -d "$root" ]] || _offline_root "$root"
     [[ -d "$modules" ]] || _offline_modules "$modules" "$root"
     exec 9>&-
@@ -157,7 +158,8 @@ offline_exec() {
     --bind "$HOME" "$HOME" --bind "$workspace" "$workspace" --bind "$cache" "$cache")
   local goroot path
   goroot="$(go env GOROOT)"
-  binds+=(--ro-bind "$goroot" "$goroot")
+  # In the place of Debian's rc file, which Bazel would miss otherwise.
+  binds+=(--ro-bind "$goroot" "$goroot" --ro-bind "$modules/bazelrc" /etc/bazel/bazelrc)
   for path in "$(go env GOMODCACHE)" "$(pwd -P)" ${XDG_RUNTIME_DIR:-}; do
     [[ -d "$path" ]] && binds+=(--bind "$path" "$path")
   done
@@ -170,5 +172,5 @@ offline_exec() {
   fi
   # A fresh /proc would bar linux-sandbox from mounting its own (hence --bind /proc).
   PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-    exec bwrap "${binds[@]}" --setenv STORMGATE_OFFLINE_BAZELRC "$modules/bazelrc" --chdir "$(pwd -P)" bazel --nosystem_rc --bazelrc="$modules/bazelrc" "$@"
+    exec bwrap "${binds[@]}" --setenv STORMGATE_OFFLINE_ROOT "$root" --chdir "$(pwd -P)" bazel "$@"
 }
