@@ -48,7 +48,9 @@ type Options struct {
 	Release func(ctx context.Context) error
 
 	// M is what TestMain was given. With it "bazel coverage" and "go test -cover"
-	// count what the specs execute in this process; without it, nothing.
+	// count what the specs execute in this process; without it, nothing. A package
+	// with Go tests, fuzz targets or examples, which would never run, is refused if
+	// this is its *testing.M.
 	M interface{ Run() int }
 
 	// Bazel is the command that the line "run again" begins with. Default "bazel".
@@ -65,11 +67,17 @@ const (
 	ExitInfrastructure = 75
 )
 
-// Run runs the specs of this shard and returns the exit code. It is called once,
-// from TestMain, before anything else that takes time or has effects, since the
-// test's binary is started twice more: to look at its spec tree, and to run its
-// specs under this process's eyes (see package comment). TestMain exits with
-// what Run returns.
+// Main runs the specs of this shard and exits. It is called once, from TestMain,
+// before anything else that takes time or has effects, since the test's binary is
+// started twice more: to look at its spec tree, and to run its specs under this
+// process's eyes (see package comment).
+func Main(options Options) { os.Exit(Run(options)) }
+
+// Run is Main for a TestMain that has something to do afterwards: it returns the
+// exit code, and TestMain must call os.Exit with it. A TestMain that returns
+// instead exits with 0, whatever the specs did; Bazel then fails the test
+// nevertheless, since a run that failed leaves its TEST_PREMATURE_EXIT_FILE behind,
+// but go test passes it.
 func Run(options Options) int {
 	if !flag.Parsed() {
 		flag.Parse()
@@ -120,7 +128,8 @@ type run struct {
 
 	interruption *interruption
 	results      results
-	ready        bool // Setup succeeded
+	ready        bool     // Setup succeeded
+	written      *os.File // runner: where the running spec's GinkgoWriter goes besides
 }
 
 // startedAt sets when the budget began to run.

@@ -1,12 +1,16 @@
 package bridge
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var variedSpecs = []string{
@@ -101,6 +105,8 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"skip in BeforeSuite", shard{sample: "suite skips itself"}, "not run: anything runs"},
 		{"texts differ between processes", shard{sample: "named by process"}, "not in the tree that the other process saw: one runs as"},
 		{"specs differ between shards", shard{sample: "only in one shard", total: 2}, "only in the tree that the other process saw: three runs"},
+		{"Go tests beside the specs", shard{sample: "has Go tests"}, "Go test functions never run beside a Ginkgo suite: make them specs, or move them to another package: Test"},
+		{"filter that matches pending specs only", shard{sample: "partly pending", filter: "later"}, `only pending specs match --test_filter=later, such as "one day is for later" at`},
 		{"panic while the tree is built", shard{sample: "panics while building"}, "no such tree"},
 		{"weight that is no number", shard{sample: "bad weight"}, `label "weight:much" at`},
 		{"filter that matches nothing", shard{sample: "varied", filter: "bananas"}, "no spec of the suite matches --test_filter=bananas"},
@@ -126,6 +132,123 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 				t.Error("test.xml does not show the failure")
 			}
 		})
+	}
+}
+
+// Shards make the same plan only if they see alike all that the plan goes by. Of
+// several shards that don't, at least one must say so.
+func TestTreesThatDifferBetweenShardsFail(t *testing.T) {
+	for _, c := range []struct {
+		name, sample, filter string
+		shards               int
+		want                 string
+	}{
+		{"what is pending", "pending in one shard only", "", 2, "pending in one process only (here "},
+		// The shard that would have to run b has a filter that leaves it idle.
+		{"seen by an idle shard", "absent in the last shard", "^a|^b", 3, "not in the tree that the other process saw: b runs"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			red, log := 0, ""
+			for index := range c.shards {
+				o := shard{sample: c.sample, index: index, total: c.shards, filter: c.filter}.run(t)
+				log += o.log
+				if o.exit != 0 {
+					red++
+				}
+			}
+			if red == 0 || !strings.Contains(log, c.want) {
+				t.Errorf("%d of %d shards failed; want one that says %q:\n%s", red, c.shards, c.want, log)
+			}
+		})
+	}
+}
+
+// A container that is put off takes no shard for itself, however heavy.
+func TestPendingContainerTakesNoShard(t *testing.T) {
+	for index := range 2 {
+		o := shard{sample: "heavy and pending", index: index, total: 2}.run(t)
+		wantExit(t, o, 0)
+		if len(o.trace) != 1 {
+			t.Errorf("shard %d ran %q", index, o.trace)
+		}
+	}
+}
+
+// A shard of which a filter leaves pending specs only has nothing to run, and
+// says so; another runs what can be run.
+func TestFilterLeavesPendingSpecsOnlyToAShard(t *testing.T) {
+	ran, idle := 0, 0
+	for index := range 2 {
+		o := shard{sample: "partly pending", index: index, total: 2, filter: "now|later"}.run(t)
+		wantExit(t, o, 0)
+		ran += len(o.trace)
+		if strings.Contains(o.log, "only pending ones of this shard's specs match --test_filter=now|later") {
+			idle++
+		}
+	}
+	if ran != 1 || idle != 1 {
+		t.Errorf("%d specs ran, %d shards say that they are idle", ran, idle)
+	}
+}
+
+// A TestMain can't lose the verdict: Main exits with it, and if the caller of Run
+// does not, Bazel finds its file for premature exits.
+func TestVerdictIsNotLost(t *testing.T) {
+	for _, c := range []struct {
+		sample, ending  string
+		exit            int
+		leavesPremature bool
+	}{
+		{"two containers", "Main", 0, false},
+		{"failing", "Main", ExitFailure, true},
+		{"two containers", "return", 0, false},
+		{"failing", "return", 0, true},
+	} {
+		o := shard{sample: c.sample, environment: []string{endingVariable + "=" + c.ending}}.run(t)
+		wantExit(t, o, c.exit)
+		if _, err := os.Stat(filepath.Join(o.dir, "premature")); (err == nil) != c.leavesPremature {
+			t.Errorf("%s, %s: premature exit file: %v", c.sample, c.ending, err)
+		}
+	}
+}
+
+// The unexported fields of testing.M are not promised to anyone.
+func TestGoFunctionsOfAnotherVersionOfGo(t *testing.T) {
+	type function struct{ Name string }
+	for _, c := range []struct {
+		m    any
+		want []string
+	}{
+		{struct{}{}, nil},
+		{struct{ tests map[string]bool }{map[string]bool{"TestA": true}}, nil},
+		{struct{ tests []string }{[]string{"TestA"}}, nil},
+		{struct{ tests []struct{ Name int } }{make([]struct{ Name int }, 1)}, nil},
+		{struct{ fuzzTargets, examples []function }{[]function{{"FuzzA"}}, []function{{"ExampleA"}}}, []string{"FuzzA", "ExampleA"}},
+	} {
+		if got := goFunctions(reflect.ValueOf(c.m)); !slices.Equal(got, c.want) {
+			t.Errorf("functions of %+v: %q, want %q", c.m, got, c.want)
+		}
+	}
+	if err := errors.Join(refuseGoFunctions(nil), refuseGoFunctions((*testing.M)(nil)), refuseGoFunctions(&testing.M{}), refuseGoFunctions(measure(0))); err != nil {
+		t.Error(err)
+	}
+}
+
+// Only Bazel's timeout counts, unless Ginkgo is given one.
+func TestGinkgoHasNoTimeoutOfItsOwn(t *testing.T) {
+	flags := flag.NewFlagSet("test", flag.ContinueOnError)
+	flags.Duration("ginkgo.timeout", 0, "")
+	suite, _, err := configuration(protocol{shards: 1, timeout: 2 * time.Hour}, flags)
+	if err != nil || suite.Timeout != 0 {
+		t.Errorf("timeout %v, error %v", suite.Timeout, err)
+	}
+	if err := flags.Set("ginkgo.timeout", "1h"); err != nil {
+		t.Fatal(err)
+	}
+	suite, _, err = configuration(protocol{shards: 1, timeout: 2 * time.Hour}, flags)
+	if err != nil || suite.Timeout != time.Hour { // what Ginkgo has read: here, its default
+		t.Errorf("timeout %v, error %v", suite.Timeout, err)
 	}
 }
 

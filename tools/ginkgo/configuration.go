@@ -5,10 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 	"unicode"
 
@@ -36,6 +38,9 @@ func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.Re
 		suite.RandomSeed = p.seed
 	case p.target != "": // a verdict that is cached must not depend on the time of day
 		suite.RandomSeed = defaultSeed
+	}
+	if !given["ginkgo.timeout"] {
+		suite.Timeout = 0 // Ginkgo's default of an hour would beat a longer one of Bazel
 	}
 	if !given["ginkgo.grace-period"] {
 		suite.GracePeriod = graceOfNode
@@ -91,6 +96,41 @@ func refuse(flags *flag.FlagSet, suite types.SuiteConfig) error {
 		return errors.New("-ginkgo.parallel.total belongs to the ginkgo command; use shard_count")
 	}
 	return nil
+}
+
+// refuseGoFunctions complains about a package that has Go tests, fuzz targets or
+// examples beside its specs: nothing would ever run them. They are in unexported
+// fields of testing.M; where a version of Go has others, nothing is noticed.
+func refuseGoFunctions(m any) error {
+	main, isMain := m.(*testing.M)
+	if !isMain || main == nil {
+		return nil
+	}
+	names := goFunctions(reflect.ValueOf(main).Elem())
+	if len(names) == 0 {
+		return nil
+	}
+	if len(names) > 5 {
+		names = append(names[:5], fmt.Sprintf("and %d more", len(names)-5))
+	}
+	return fmt.Errorf("Go test functions never run beside a Ginkgo suite: make them specs, or move them to another package: %s",
+		strings.Join(names, ", "))
+}
+
+func goFunctions(m reflect.Value) []string {
+	var names []string
+	for _, field := range []string{"tests", "fuzzTargets", "examples"} {
+		list := m.FieldByName(field)
+		if list.Kind() != reflect.Slice || list.Type().Elem().Kind() != reflect.Struct {
+			continue
+		}
+		for i := range list.Len() {
+			if name := list.Index(i).FieldByName("Name"); name.Kind() == reflect.String {
+				names = append(names, name.String())
+			}
+		}
+	}
+	return names
 }
 
 // budget is what Bazel or go test allows in all; 0 stands for no limit.
@@ -194,13 +234,18 @@ func focusOn(suite string, specs []spec) string {
 }
 
 // rerunFilter is a --test_filter for these specs. A step of an Ordered
-// container needs the steps before it, so it takes its whole container along.
+// container needs the steps before it, so it takes its outermost container along.
+// Containers without a text leave no trace in a spec's; where none has one, only
+// the whole suite is sure to have all steps.
 func rerunFilter(specs []spec) string {
 	var alternatives []string
 	for _, s := range specs {
 		text, end := s.Text, "$"
 		if s.Ordered {
-			text, end = s.top().Text, "( |$)"
+			text, end = "", ""
+			if i := slices.IndexFunc(s.Containers, func(container level) bool { return container.Text != "" }); i >= 0 {
+				text, end = s.Containers[i].Text, "( |$)"
+			}
 		}
 		alternatives = append(alternatives, "^"+expressionFor(text)+end)
 	}

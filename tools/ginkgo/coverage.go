@@ -24,8 +24,16 @@ func (r *run) writeCoverage() {
 	if r.options.M == nil || coverMode() == "" || profile == nil || profile.Value.String() == "" || r.interruptedBy() != "" {
 		return
 	}
-	// The second keeps it from warning that there is nothing to run.
-	err := errors.Join(flag.Set("test.run", "^$"), flag.Set("test.bench", "^$"))
+	err := errors.Join(
+		flag.Set("test.run", "^$"),
+		flag.Set("test.bench", "^$"), // keeps it from warning that there is nothing to run
+		// rules_go sets it from pieces of --test_filter, of which Run ends the process
+		// if one is no regular expression.
+		flag.Set("test.skip", ""),
+		// Run would begin that log now, without the files and variables that specs have
+		// read, and cmd/go would take the result from its cache when those change.
+		flag.Set("test.testlogfile", ""),
+	)
 	if err == nil {
 		err = r.measured()
 	}
@@ -52,10 +60,10 @@ func (r *run) measured() error {
 		}
 		_, _ = io.Copy(io.Discard, reader) // a line too long: never block Run
 	}()
-	stdout := os.Stdout
+	stdout, stderr := os.Stdout, os.Stderr
 	os.Stdout = writer
 	code := r.options.M.Run()
-	os.Stdout = stdout
+	os.Stdout, os.Stderr = stdout, stderr // with go test -json, Run makes one of both
 	_ = writer.Close()
 	<-printed
 	_ = reader.Close()

@@ -104,7 +104,11 @@ func (r *run) rerunCommand(bad []testCase) string {
 		if !whole {
 			command += " -run " + shellQuote(rerunFilter(specs))
 		}
-		return command + fmt.Sprintf(" -ginkgo.seed=%d", r.suite.RandomSeed)
+		command += fmt.Sprintf(" -ginkgo.seed=%d", r.suite.RandomSeed)
+		if r.suite.RandomizeAllSpecs {
+			command += " -ginkgo.randomize-all"
+		}
+		return command
 	}
 	command := r.options.Bazel + " test " + shellWord(r.bazel.target)
 	if !whole {
@@ -112,6 +116,9 @@ func (r *run) rerunCommand(bad []testCase) string {
 	}
 	if r.suite.RandomSeed != defaultSeed {
 		command += fmt.Sprintf(" --test_arg=-ginkgo.seed=%d", r.suite.RandomSeed)
+	}
+	if r.suite.RandomizeAllSpecs { // also what -test.shuffle comes to
+		command += " --test_arg=-ginkgo.randomize-all"
 	}
 	return command
 }

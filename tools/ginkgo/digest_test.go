@@ -33,6 +33,30 @@ func TestRerunCommand(t *testing.T) {
 	wantLog(t, outside, "run again: go test -run '^outcomes, bad$|^outcomes, panics$'")
 }
 
+// What failed in some order fails again only in that order.
+func TestRerunCommandKeepsTheOrder(t *testing.T) {
+	random := []string{"-ginkgo.randomize-all", "-ginkgo.seed=7"}
+	wantLog(t, shard{sample: "failing", args: random}.run(t),
+		" --test_sharding_strategy=disabled --test_arg=-ginkgo.seed=7 --test_arg=-ginkgo.randomize-all\n")
+	wantLog(t, shard{sample: "failing", args: []string{"-test.shuffle=7"}}.run(t),
+		" --test_sharding_strategy=disabled --test_arg=-ginkgo.seed=7 --test_arg=-ginkgo.randomize-all\n")
+	wantLog(t, shard{sample: "failing", args: random, environment: []string{"TEST_TARGET="}}.run(t), " -ginkgo.seed=7 -ginkgo.randomize-all\n")
+}
+
+// Without Bazel every process has a time of start as its seed; the one that is
+// printed must be that of the specs.
+func TestSeedOfSpecsIsTheOneReported(t *testing.T) {
+	o := shard{sample: "runner started at another time", environment: []string{"TEST_TARGET="}}.run(t)
+	wantExit(t, o, ExitFailure)
+	if len(o.trace) != 1 {
+		t.Fatalf("ran %q", o.trace)
+	}
+	wantLog(t, o, "run again: go test -run '^anything fails$' "+o.trace[0]+"\n")
+	if got := "-ginkgo.seed=" + o.property(seedProperty); got != o.trace[0] {
+		t.Errorf("seed in test.xml: %s, of the specs: %s", got, o.trace[0])
+	}
+}
+
 func TestDigestIsAScreenful(t *testing.T) {
 	for _, sample := range []string{"failing", "many failures"} {
 		o := shard{sample: sample}.run(t)
@@ -118,6 +142,7 @@ func FuzzRerunFilter(f *testing.F) {
 	f.Add("a|b.*[c]{2}$ \\d 'quoted' \"x\"", "a")
 	f.Add("two\nlines\tand a tab", "two")
 	f.Add("\xff broken", "\ufffd broken")
+	f.Add("in containers without a text", "")
 	f.Fuzz(func(t *testing.T, text, other string) {
 		expression := rerunFilter([]spec{{Text: text}})
 		if clean := oneLine(expression); clean != strings.Join(strings.Fields(expression), " ") || strings.ContainsAny(expression, "\n\r\t\x00") {
@@ -136,6 +161,25 @@ func FuzzRerunFilter(f *testing.F) {
 		}
 		if got := unquote(t, shellQuote(expression)); got != expression {
 			t.Fatalf("the shell reads %q as %q", expression, got)
+		}
+		// A step of an Ordered container, under one without a text: with it come the
+		// other steps.
+		step := func(own string) spec {
+			s := spec{Ordered: true, Containers: []level{{}, {Text: other}}, Leaf: level{Text: own}}
+			s.Text = strings.Join(slices.DeleteFunc([]string{"", other, own}, func(text string) bool { return text == "" }), " ")
+			return s
+		}
+		expression = rerunFilter([]spec{step(text)})
+		if strings.ContainsAny(expression, "\n\r\t\x00") {
+			t.Fatalf("filter of a step of %q can't be printed in a line: %q", other, expression)
+		}
+		if re, err = regexp.Compile(expression); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []spec{step(text), step("the step before"), step("")} {
+			if chosen := (filter{only: re}); !chosen.selects("suite", s) {
+				t.Fatalf("%q does not select %q", expression, s.Text)
+			}
 		}
 	})
 }

@@ -1,11 +1,10 @@
 // Package bridge runs a Ginkgo v2 suite as a Bazel test.
 //
-// A test package has one TestMain that hands over to Run, and no Test function:
+// A test package has one TestMain that hands over to Main, and no Test function:
 //
 //	package checkout_test
 //
 //	import (
-//		"os"
 //		"testing"
 //
 //		. "github.com/onsi/ginkgo/v2"
@@ -16,7 +15,7 @@
 //
 //	func TestMain(m *testing.M) {
 //		RegisterFailHandler(Fail)
-//		os.Exit(bridge.Run(bridge.Options{M: m, Name: "checkout"}))
+//		bridge.Main(bridge.Options{M: m, Name: "checkout"})
 //	}
 //
 //	var _ = Describe("A cart", func() {
@@ -43,7 +42,7 @@
 // tried: shard 0 runs everything; shards 1 and 2 print "no tests to run", pass,
 // and leave a test.xml without a test case. Its wrapper would also replace
 // test.xml by one with that single function in it, so ginkgo_test keeps it out
-// (GO_TEST_WRAP=0), and Run fails where it finds it.
+// (GO_TEST_WRAP=0), and Main fails where it finds it.
 //
 // # Three processes
 //
@@ -53,8 +52,9 @@
 // the results and gives the verdict: a runner that ends without having said that
 // it is through has failed, whatever its exit code, so os.Exit(0) in a spec is
 // not green, and after a crash test.xml and the log name the spec that was running
-// and what the process died of. All that TestMain does before Run is done in all
-// three. Under a debugger (on Linux) the specs run in the first process.
+// and what the process died of, and test.xml has what that spec had written to
+// GinkgoWriter. All that TestMain does before Main is done in all three. Under a
+// debugger (on Linux) the specs run in the first process.
 //
 // # What runs where
 //
@@ -66,20 +66,29 @@
 //     timings writes it); else what a label such as Label("weight:5") on it or a
 //     container around it declares, in average specs and for the whole node; else 1.
 //     Everything that decides is an input of the test: the binary and that file.
-//   - Every shard holds what Ginkgo ran, and the whole tree that it saw, against
-//     what its sibling sees. So when all shards are green, all have the same tree,
-//     and every spec ran exactly once. A suite may therefore not depend on
-//     GinkgoConfiguration, the shard, time or chance while its tree is built.
+//     Pending specs weigh nothing.
+//   - When all shards are green, every spec that is not pending (of a filter's, that it
+//     selects) ran exactly once. Each shard divides the tree that a preview in the
+//     role of the next shard sees. It then holds the whole tree that it sees itself
+//     against that one, in all that the division goes by (texts, places, labels, what
+//     is pending), and what Ginkgo ran against its share. So, shard by shard and round
+//     to the first, all have one tree, and thus one division. Taken for granted is that
+//     all shards are of the same inputs, and that a shard and the preview in its role
+//     see the same. A suite may therefore not depend on GinkgoConfiguration, the shard,
+//     time or chance while its tree is built; most of that is found out, in a shard
+//     that sees something else than its preview.
 //   - What would be green without having tested anything fails: a shard with
 //     nothing to run, a suite without specs, with focus left in it (FIt), with
-//     pending specs only, and flags that have no effect here (-test.count).
+//     pending specs only, a filter that selects only such, flags that have no effect
+//     here (-test.count), and Go tests in the same package (if Options.M is given).
 //
 // # Flags
 //
 //   - --test_filter (-test.run, -test.skip): a regular expression over the full text
 //     of a spec, alone or after the suite's name, as with Ginkgo's focus; with a
 //     leading "-" it leaves out what matches. What matches nothing in the suite
-//     fails; a shard of which nothing matches passes, and says so.
+//     fails; a shard of which nothing matches, or only pending specs, passes, and
+//     says so.
 //   - --runs_per_test: each run has its number as random seed; otherwise the seed
 //     is 1, so that a verdict which Bazel caches does not depend on the time of day.
 //     The log says it; --test_arg=-ginkgo.seed=7 sets it, -test.shuffle=7 also
@@ -88,7 +97,8 @@
 //   - --test_arg: -test.v, -test.failfast, -test.list and -test.timeout as with go
 //     test; -ginkgo.* as with Ginkgo.
 //   - --test_timeout: specs may take what is left of it after Setup, minus up to
-//     15 s for cleanup and reports. SIGTERM prints a progress report and cancels the
+//     15 s for cleanup and reports; Ginkgo's own limit holds only if it is given
+//     (-ginkgo.timeout). SIGTERM prints a progress report and cancels the
 //     running spec; its cleanup runs, then Collect and Release, and the results are
 //     complete before Bazel's SIGKILL 15 s later.
 //

@@ -50,8 +50,8 @@ func (s shard) prepare(t *testing.T) (*exec.Cmd, *bytes.Buffer, string) {
 	command := exec.Command(binary, s.args...)
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		// This test may itself be run by Bazel.
-		if !strings.HasPrefix(name, "TEST") && name != "XML_OUTPUT_FILE" && !strings.HasPrefix(name, "GO_TEST") {
+		// This test may itself be run by Bazel, also for coverage.
+		if !strings.HasPrefix(name, "TEST") && name != "XML_OUTPUT_FILE" && !strings.HasPrefix(name, "GO_TEST") && !strings.HasPrefix(name, "COVERAGE") {
 			command.Env = append(command.Env, entry)
 		}
 	}

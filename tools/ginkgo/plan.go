@@ -19,7 +19,7 @@ type unit struct {
 }
 
 func (u unit) runnable() bool {
-	return slices.ContainsFunc(u.specs, func(s spec) bool { return !s.Pending })
+	return anyToRun(u.specs)
 }
 
 // plan says which shard runs what.
@@ -179,23 +179,32 @@ const (
 )
 
 // weightOf is what a spec that was not measured adds to its unit, in specs. A
-// declared weight is that of the whole node: once names the node, and its weight
-// counts for the first of its specs only. The outermost declaration wins.
+// declared weight is that of the whole node: once names the container, and its
+// weight counts for the first of its specs only. The outermost declaration wins.
+// A pending spec weighs nothing, whatever is declared: a shard that got it for
+// its weight would have nothing to run. Its labels must be right nevertheless.
 func weightOf(s spec) (weight int, once string, err error) {
 	path := ""
 	for _, container := range s.Containers {
 		path += container.Text + "\x00" + container.location() + "\x00"
-		if weight, err := declaredWeight(container); weight > 0 || err != nil {
-			return weight, path, err
+		declared, err := declaredWeight(container)
+		if err != nil {
+			return 0, "", err
+		}
+		if declared > 0 && weight == 0 {
+			weight, once = declared, path
 		}
 	}
-	if s.Pending {
+	declared, err := declaredWeight(s.Leaf)
+	switch {
+	case err != nil:
+		return 0, "", err
+	case s.Pending:
 		return 0, "", nil
+	case weight == 0:
+		weight = max(declared, 1)
 	}
-	if weight, err := declaredWeight(s.Leaf); weight > 0 || err != nil {
-		return weight, "", err
-	}
-	return 1, "", nil
+	return weight, once, nil
 }
 
 // declaredWeight is 0 for a node without one.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -72,6 +73,40 @@ func TestPendingSpecsWeighNothing(t *testing.T) {
 	}
 }
 
+// A container that is put off keeps its label: it must not take a shard for
+// itself, which would then fail for want of a spec to run.
+func TestPendingSpecsWeighNothingWhateverTheirLabels(t *testing.T) {
+	texts := [][2]string{{"a", "1"}, {"b", "1"}, {"b", "2"}, {"c", "1"}}
+	put := func(labels map[string][]string, pending ...int) []spec {
+		specs := suiteOf(labels, texts...)
+		for _, i := range pending {
+			specs[i].Pending = true
+		}
+		return specs
+	}
+	for name, c := range map[string]struct {
+		specs []spec
+		want  []int
+	}{
+		"container": {put(map[string][]string{"a": {"weight:5"}}, 0), []int{1, 2}},
+		"spec":      {put(map[string][]string{"1": {"weight:5"}}, 0, 1, 3), []int{0, 1}},
+		"the container's weight is that of what is left": {put(map[string][]string{"b": {"weight:5"}}, 1), []int{2, 5}},
+	} {
+		p, err := newPlan(c.specs, 2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := loads(p); !slices.Equal(got, c.want) {
+			t.Errorf("%s: weights of the shards: %v, want %v", name, got, c.want)
+		}
+	}
+	for _, node := range []string{"a", "1"} {
+		if _, err := newPlan(put(map[string][]string{node: {"weight:none"}}, 0), 2, nil); err == nil {
+			t.Errorf("a pending spec's wrong label on %s passes", node)
+		}
+	}
+}
+
 // Ginkgo selects by text, so containers with a spec text in common can't be
 // told apart; they go to one shard, however the texts are spread.
 func TestSameTextsStayTogether(t *testing.T) {
@@ -114,6 +149,41 @@ func TestPlanIsTheSameInEveryProcess(t *testing.T) {
 		}
 		if !reflect.DeepEqual(first.shards, again.shards) {
 			t.Fatal("another order of the same specs gave another plan")
+		}
+	}
+}
+
+// The promise that every spec runs once rests on this comparison: it must see all
+// that the plan goes by, and nothing that may differ, such as the order.
+func TestDifferencesAreAllThatThePlanGoesBy(t *testing.T) {
+	tree := func() []spec {
+		return suiteOf(map[string][]string{"a": {"weight:2"}}, [2]string{"a", "1"}, [2]string{"b", "1"}, [2]string{"b", "1"})
+	}
+	shuffled := tree()
+	slices.Reverse(shuffled)
+	if found := differences(tree(), shuffled); len(found) > 0 {
+		t.Errorf("another order: %q", found)
+	}
+	for name, c := range map[string]struct {
+		change func([]spec) []spec
+		want   string
+	}{
+		"text":    {func(s []spec) []spec { s[0].Text = "a 2"; return s }, "only in the tree that the other process saw: a 1"},
+		"number":  {func(s []spec) []spec { return s[:2] }, "not in the tree that the other process saw: b 1"},
+		"pending": {func(s []spec) []spec { s[0].Pending = true; return s }, "pending in one process only (here true, in the other false): a 1"},
+		"weight":  {func(s []spec) []spec { s[0].Containers[0].Labels = []string{"weight:3"}; return s }, "with other labels or at another place"},
+		"label":   {func(s []spec) []spec { s[0].Leaf.Labels = []string{"quick"}; return s }, "with other labels or at another place"},
+		"line":    {func(s []spec) []spec { s[0].Containers[0].Line++; return s }, "with other labels or at another place"},
+		"file":    {func(s []spec) []spec { s[0].Containers[0].File = "/src/b_test.go"; return s }, "with other labels or at another place"},
+		"top":     {func(s []spec) []spec { s[0].Containers[0].Text = "A"; return s }, "with other labels or at another place"},
+	} {
+		here, there := c.change(tree()), tree()
+		if name == "number" {
+			here, there = there, here
+		}
+		found := differences(here, there)
+		if !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, c.want) }) {
+			t.Errorf("%s: differences %q, want %q", name, found, c.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,7 +22,7 @@ func (r *run) prepare() (a assignment, note string, err error) {
 	}
 	ctx, cancel := r.interruption.context(r.specsDeadline, 0)
 	defer cancel()
-	tree, err := askPreview(ctx, r.bazel)
+	tree, err := askPreview(ctx, r.bazel, (r.bazel.shard+1)%r.bazel.shards)
 	if err != nil {
 		return a, "", fmt.Errorf("look at the spec tree: %w", err)
 	}
@@ -45,21 +46,44 @@ func (r *run) prepare() (a assignment, note string, err error) {
 		return a, "", fmt.Errorf("no spec of the suite matches %s: the filter is a regular expression over the full text of a spec, "+
 			"such as %q; where it is meant for one target of many, name that target", r.filter.describe(r.suite), all[0].Text)
 	}
+	if !anyToRun(all) {
+		return a, "", errors.New("nothing to run: all specs of the suite are pending")
+	}
+	if !anyToRun(matching) {
+		return a, "", fmt.Errorf("only pending specs match %s, such as %q at %s: nothing would run; choose others, or make it an It",
+			r.filter.describe(r.suite), matching[0].Text, matching[0].Leaf.location())
+	}
 	mine := plan.specsOfShard(r.bazel.shard)
-	if !slices.ContainsFunc(mine, func(s spec) bool { return !s.Pending }) {
+	if !anyToRun(mine) {
 		most := plan.runnableUnits()
-		if most == 0 {
-			return a, "", errors.New("nothing to run: all specs of the suite are pending")
-		}
 		return a, "", fmt.Errorf("%s has nothing to run: the suite has %s to distribute; lower shard_count to %d, or divide a container",
 			r.bazel.position(), describeUnits(most), most)
 	}
 	mine = r.filter.selected(r.options.Name, mine)
-	if len(mine) == 0 {
+	if !anyToRun(mine) {
 		note = fmt.Sprintf("%s: none of this shard's specs match %s; %d of the suite's %d specs do, in other shards\n",
 			r.title(), r.filter.describe(r.suite), len(matching), len(all))
+		if len(mine) > 0 {
+			note = fmt.Sprintf("%s: only pending ones of this shard's specs match %s; others of the suite's %d specs do, in other shards\n",
+				r.title(), r.filter.describe(r.suite), len(all))
+		}
+		return a, note, r.verifyIdle(ctx, all)
 	}
-	return assignment{Mine: mine, All: all, Started: r.started}, note, nil
+	return assignment{Mine: mine, All: all, Started: r.started, Seed: r.suite.RandomSeed}, note, nil
+}
+
+// verifyIdle is verify for a shard that starts no runner: it looks at the tree as
+// itself. Without it the chain of comparisons would end here.
+func (r *run) verifyIdle(ctx context.Context, all []spec) error {
+	own, err := askPreview(ctx, r.bazel, r.bazel.shard)
+	if err != nil {
+		return fmt.Errorf("look at the spec tree: %w", err)
+	}
+	return unequal(differences(own.Specs, all))
+}
+
+func anyToRun(specs []spec) bool {
+	return slices.ContainsFunc(specs, func(s spec) bool { return !s.Pending })
 }
 
 // focusLeft is the complaint about FIt, FDescribe and the like.

@@ -2,7 +2,8 @@ package bridge
 
 import (
 	"errors"
-	"fmt"
+	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ type results struct {
 	specs    []testCase // as they ran
 	others   []testCase // what else went wrong
 	running  *spec      // has begun and not ended; only its text is known
+	written  string     // what that wrote, once its process has ended
 	lost     testCase   // stands for an expected spec that has no result
 	blame    *blame
 	tree     []spec // of the whole suite, as previewed
@@ -104,6 +106,18 @@ func (r *results) crash(message, lastWords string) {
 	}}})
 }
 
+// keepWritten keeps what the spec in which the process ended had written until
+// then: Ginkgo's report of it died with the process.
+func (r *results) keepWritten(file io.ReaderAt) {
+	text, err := io.ReadAll(io.NewSectionReader(file, 0, math.MaxInt64))
+	if err != nil {
+		text = append(text, "\n(the rest can't be read: "+err.Error()+")"...)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written = string(text)
+}
+
 // begin records that a spec runs.
 func (r *results) begin(report types.SpecReport) {
 	if r.isExpected(report.FullText()) {
@@ -153,18 +167,18 @@ func (r *results) verify(complete bool) error {
 	if r.whole == nil {
 		return errors.New("verify what ran: no report of the whole suite")
 	}
-	mine, tree := count(r.expected), count(r.tree)
+	mine := map[string]int{}
+	for _, s := range r.expected {
+		mine[s.Text]++
+	}
 	var wrong []string
-	reported := 0
+	var seen []spec
 	for _, one := range r.whole.SpecReports {
 		if !one.LeafNodeType.Is(types.NodeTypeIt) {
 			continue
 		}
-		reported++
+		seen = append(seen, specOf(one))
 		text := one.FullText()
-		if tree[text]--; tree[text] < 0 {
-			wrong = append(wrong, "not in the tree that the other process saw: "+text)
-		}
 		untouched := one.State.Is(types.SpecStateSkipped) && one.NumAttempts == 0 && one.Failure.Message == ""
 		switch mine[text]--; {
 		case mine[text] >= 0 && untouched && complete:
@@ -173,31 +187,14 @@ func (r *results) verify(complete bool) error {
 			wrong = append(wrong, "run without being this process's to run: "+text)
 		}
 	}
-	for text, n := range tree {
-		if n > 0 && reported > 0 { // no spec is reported when BeforeSuite fails
-			wrong = append(wrong, "only in the tree that the other process saw: "+text)
-		}
-	}
-	if complete && reported == 0 {
+	slices.Sort(wrong)
+	switch {
+	case len(seen) > 0: // none is reported when BeforeSuite fails
+		wrong = append(differences(seen, r.tree), wrong...)
+	case complete:
 		wrong = append(wrong, "no spec was reported")
 	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	slices.Sort(wrong)
-	if len(wrong) > 6 {
-		wrong = append(wrong[:6], fmt.Sprintf("and %d more", len(wrong)-6))
-	}
-	return fmt.Errorf("the specs that ran are not the ones assigned, so in all shards together some may run twice or never "+
-		"(a spec's text must not depend on time, chance, the process or the shard):\n  %s", strings.Join(wrong, "\n  "))
-}
-
-func count(specs []spec) map[string]int {
-	n := map[string]int{}
-	for _, s := range specs {
-		n[s.Text]++
-	}
-	return n
+	return unequal(wrong)
 }
 
 // reasons is why Ginkgo failed a suite whose specs did not fail.
@@ -226,7 +223,7 @@ func (r *results) cases() []testCase {
 		}
 		c := r.lost
 		if r.running != nil && r.running.Text == s.Text {
-			c = testCase{Verdict: errored, Kind: kindCutShort, Message: "the test process ended while this spec ran"}
+			c = testCase{Verdict: errored, Kind: kindCutShort, Message: "the test process ended while this spec ran", Output: r.written}
 		}
 		c.Name, c.At, c.Spec, c.Details = s.Text, s.Leaf, s, c.Message
 		all = append(all, c)

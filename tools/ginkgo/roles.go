@@ -28,6 +28,7 @@ const (
 	answerDescriptor     = 3 // preview, runner: what it has to say
 	assignmentDescriptor = 4 // runner: what it has to do
 	crashDescriptor      = 5 // runner: the runtime's last words
+	writtenDescriptor    = 6 // runner: what the running spec has written so far, a file
 )
 
 // takeRole returns this process's role and takes it out of the environment: it
@@ -76,6 +77,23 @@ func (p *pipes) add(ours, theirs *os.File, err error) {
 	if err == nil {
 		p.ours, p.theirs = append(p.ours, ours), append(p.theirs, theirs)
 	}
+}
+
+// scratch makes a file without a name, to which the other process appends and
+// which this one reads when the other has ended, however that was.
+func (p *pipes) scratch() (*os.File, error) {
+	file, err := os.CreateTemp(os.Getenv("TEST_TMPDIR"), "ginkgo-bridge.*") // the one that Bazel promises can be written
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := os.OpenFile(file.Name(), os.O_WRONLY|os.O_APPEND, 0)
+	_ = os.Remove(file.Name()) // a leftover in the test's temporary files does no harm
+	if err != nil {
+		_ = file.Close() // nothing is in it
+		return nil, err
+	}
+	p.add(file, theirs, nil)
+	return file, nil
 }
 
 func closeAll(files []*os.File) {

@@ -34,7 +34,9 @@ func init() {
 		},
 		"panics on the side": func(*Options) {
 			Describe("program", func() {
+				It("does well", func() { GinkgoWriter.Println("all is well") })
 				It("panics", func() {
+					GinkgoWriter.Println("about to open", 3, "bottles")
 					go panic("nobody catches this")
 					select {}
 				})
@@ -44,6 +46,7 @@ func init() {
 		"is killed": func(*Options) {
 			Describe("program", func() {
 				It("is killed", func() {
+					GinkgoWriter.Println("about to open", 3, "bottles")
 					_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 					select {}
 				})

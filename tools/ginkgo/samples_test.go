@@ -22,7 +22,11 @@ const (
 	traceVariable  = "BRIDGE_TRACE"
 )
 
+// mainM is what TestMain was given.
+var mainM *testing.M
+
 func TestMain(m *testing.M) {
+	mainM = m
 	name := os.Getenv(sampleVariable)
 	if name == "" {
 		os.Exit(m.Run())
@@ -40,7 +44,17 @@ func TestMain(m *testing.M) {
 	exitBy(beforeVariable, rolePreview)
 	options := Options{Name: "sample", Bazel: "tools/bazel"}
 	sample(&options)
+	stderr := os.Stderr
+	if os.Getenv(endingVariable) == "Main" {
+		Main(options)
+	}
 	code := Run(options)
+	if os.Getenv(endingVariable) == "return" && roleOfMain == "" {
+		return
+	}
+	if os.Stderr != stderr {
+		trace("standard error is another file after Run")
+	}
 	exitBy(afterVariable, roleRunner)
 	os.Exit(code)
 }
@@ -48,7 +62,10 @@ func TestMain(m *testing.M) {
 // Variables that make a sample's TestMain a bad one: it exits before Run in the
 // process that looks at the tree, or after it in the one that runs the specs,
 // with the code that they have. The third makes it leave a line when it starts.
+// The last makes it call Main ("Main"), or return after Run without os.Exit
+// ("return").
 const (
+	endingVariable  = "BRIDGE_ENDING"
 	beforeVariable  = "BRIDGE_BEFORE"
 	afterVariable   = "BRIDGE_AFTER"
 	startedVariable = "BRIDGE_STARTED"
@@ -109,7 +126,9 @@ type measure int
 
 func (m measure) Run() int {
 	selected := func(name string) string { return flag.Lookup(name).Value.String() }
-	trace("coverage to %s of tests %s and benchmarks %s", filepath.Base(selected("test.coverprofile")), selected("test.run"), selected("test.bench"))
+	trace("coverage to %s of tests %s and benchmarks %s, skipping %q, logging to %q", filepath.Base(selected("test.coverprofile")),
+		selected("test.run"), selected("test.bench"), selected("test.skip"), selected("test.testlogfile"))
+	os.Stderr = os.Stdout
 	fmt.Print("PASS\ncoverage: 42.0% of statements\n")
 	return int(m)
 }
@@ -274,6 +293,54 @@ var samples = map[string]func(*Options){
 		} else {
 			Describe("three", func() { traced("runs") })
 		}
+	},
+	// Both shards are green if only texts are compared: shard 0 divides three specs
+	// to run and shard 1 two, so that both run "two" and none runs "three".
+	"pending in one shard only": func(*Options) {
+		var first []any
+		if os.Getenv("TEST_SHARD_INDEX") == "0" {
+			first = append(first, Pending)
+		}
+		Describe("one", first, func() { traced("runs") })
+		Describe("two", func() { traced("runs") })
+		Describe("three", func() { traced("runs") })
+	},
+	"absent in the last shard": func(*Options) {
+		Describe("a", func() { traced("runs") })
+		if os.Getenv("TEST_SHARD_INDEX") != "2" {
+			Describe("b", func() { traced("runs") })
+		}
+		Describe("c", func() { traced("runs") })
+	},
+	"partly pending": func(*Options) {
+		Describe("now", func() { traced("runs") })
+		Describe("one day", func() {
+			traced("runs")
+			PIt("is for later", func() {})
+		})
+	},
+	"heavy and pending": func(*Options) {
+		PDescribe("slow", Label("weight:9"), func() { traced("runs") })
+		Describe("one", func() { traced("runs") })
+		Describe("two", func() { traced("runs") })
+	},
+	"has Go tests": func(o *Options) {
+		o.M = mainM
+		Describe("anything", func() { traced("runs") })
+	},
+	// Without Bazel the seed is the time at which a process started.
+	"runner started at another time": func(*Options) {
+		if roleOfMain == roleRunner {
+			if err := flag.Set("ginkgo.seed", "12345"); err != nil {
+				panic(err)
+			}
+		}
+		Describe("anything", func() {
+			It("fails", func() {
+				trace("-ginkgo.seed=%d", GinkgoRandomSeed())
+				Fail("no")
+			})
+		})
 	},
 	"panics while building": func(*Options) {
 		Describe("tree", func() { panic("no such tree") })

@@ -16,14 +16,22 @@ import (
 // supervisor is the first process's part. problem is what is wrong with how it
 // was called.
 func (r *run) supervisor(problem error) int {
+	code := r.supervised(problem)
+	if code == 0 { // else Bazel is to notice a TestMain that does not exit with the code
+		r.bazel.conclude()
+	}
+	return code
+}
+
+func (r *run) supervised(problem error) int {
 	if err := r.bazel.announce(); err != nil {
 		r.results.problem("test protocol", err)
 		return r.end()
 	}
-	defer r.bazel.conclude()
 	if wrappedByRulesGo(os.Getppid()) {
 		problem = errors.Join(problem, errWrapped)
 	}
+	problem = errors.Join(problem, refuseGoFunctions(r.options.M))
 	if problem != nil {
 		r.results.problem("test protocol", problem)
 		return r.end()
@@ -55,6 +63,7 @@ func (r *run) supervisor(problem error) int {
 type assignment struct {
 	Mine, All []spec
 	Started   time.Time
+	Seed      int64 // the one that the log and test.xml name; without Bazel it is the time
 }
 
 // lastWords is how much of a crash is kept, in bytes.
@@ -73,7 +82,8 @@ func (r *run) supervise(a assignment) error {
 	answers, err1 := p.toRead() // in the order of the descriptors
 	orders, err2 := p.toWrite()
 	crash, err3 := p.toRead()
-	if err := errors.Join(err1, err2, err3); err != nil {
+	written, err4 := p.scratch()
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
 	command, err := again(context.Background(), roleRunner, os.Environ())
@@ -107,7 +117,9 @@ func (r *run) supervise(a assignment) error {
 	// them open.
 	patience := time.Now().Add(time.Second)
 	_, _ = answers.SetReadDeadline(patience), crash.SetReadDeadline(patience)
-	r.judge(<-heard, err, killed, <-words)
+	through := <-heard
+	r.results.keepWritten(written)
+	r.judge(through, err, killed, <-words)
 	return nil
 }
 

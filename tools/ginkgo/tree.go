@@ -48,6 +48,76 @@ func (s spec) top() level {
 	return s.Leaf
 }
 
+// identity is all of a spec that decides in which shard and whether it runs: what
+// newPlan, check and the flags of Ginkgo go by. Two processes that see the same
+// identities, each as often, have the same plan.
+type identity struct {
+	text    string
+	nodes   string // where its containers and it are, with their labels
+	pending bool
+}
+
+func (s spec) identity() identity {
+	nodes := []string{}
+	for _, node := range append(slices.Clone(s.Containers), s.Leaf) {
+		nodes = append(nodes, fmt.Sprintf("%q at %s labels %q", node.Text, node.location(), node.Labels))
+	}
+	return identity{s.Text, strings.Join(nodes, ", in it "), s.Pending}
+}
+
+// differences names, in sorted order, the specs that two processes don't see
+// alike.
+func differences(here, there []spec) []string {
+	balance := map[identity]int{}
+	for _, s := range here {
+		balance[s.identity()]++
+	}
+	for _, s := range there {
+		balance[s.identity()]--
+	}
+	sides := map[string]map[bool]identity{} // text -> whether here -> one that the other side lacks
+	for id, n := range balance {
+		if n == 0 {
+			continue
+		}
+		if sides[id.text] == nil {
+			sides[id.text] = map[bool]identity{}
+		}
+		sides[id.text][n > 0] = id
+	}
+	var found []string
+	for text, side := range sides {
+		mine, isHere := side[true]
+		other, isThere := side[false]
+		switch {
+		case !isThere:
+			found = append(found, "not in the tree that the other process saw: "+text)
+		case !isHere:
+			found = append(found, "only in the tree that the other process saw: "+text)
+		case mine.pending != other.pending:
+			found = append(found, fmt.Sprintf("pending in one process only (here %v, in the other %v): %s", mine.pending, other.pending, text))
+		default:
+			found = append(found, fmt.Sprintf("with other labels or at another place than the other process saw: %s (here %s; in the other %s)",
+				text, mine.nodes, other.nodes))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// unequal is the complaint about such differences, shortened.
+func unequal(wrong []string) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	if len(wrong) > 6 {
+		wrong = append(slices.Clone(wrong[:6]), fmt.Sprintf("and %d more", len(wrong)-6))
+	}
+	return fmt.Errorf("the specs of this process are not those that were divided among the shards, so in all shards together some may run twice or never "+
+		"(a spec's text, place, labels and whether it is pending must not depend on time, chance, the process or the shard):\n  %s",
+		strings.Join(wrong, "\n  "))
+}
+
 func specOf(r types.SpecReport) spec {
 	s := spec{
 		Text:     r.FullText(),
@@ -89,12 +159,15 @@ func (r *run) preview() int {
 // askPreview starts this binary once more, as the next shard, to look at the
 // spec tree. Another process is needed since PreviewSpecs consumes top-level
 // specs and hooks (Ginkgo 2.34: the copy of the suite that it leaves has only
-// the containers). It is put to use: each shard runs what its sibling sees, and
-// the runner compares that with its own tree in the end, so when all shards are
-// content they all have the same tree, and every spec ran once. What would spoil
-// it: specs named by a clock, a random number, a process id or the order of a
-// map, or made in some shards only.
-func askPreview(ctx context.Context, p protocol) (tree, error) {
+// the containers). It is put to use: each shard divides what its sibling sees,
+// and compares that with its own tree in the end (verify; a shard without specs
+// to run: verifyIdle). So when all shards are content, shard i+1's tree is shard
+// i's, all round, all have made the same plan, and every spec ran once. This
+// takes for granted what no process can check alone: that all shards are of the
+// same binary and timings, and that the preview as a shard sees what that shard
+// itself sees. A tree that depends on a clock, a random number, a process id or
+// the order of a map is noticed where two of its values meet.
+func askPreview(ctx context.Context, p protocol, shard int) (tree, error) {
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()
 	var ends pipes
@@ -103,7 +176,7 @@ func askPreview(ctx context.Context, p protocol) (tree, error) {
 	if err != nil {
 		return tree{}, err
 	}
-	command, err := again(ctx, rolePreview, siblingEnvironment(os.Environ(), p))
+	command, err := again(ctx, rolePreview, previewEnvironment(os.Environ(), p, shard))
 	if err != nil {
 		return tree{}, err
 	}
@@ -129,16 +202,16 @@ func askPreview(ctx context.Context, p protocol) (tree, error) {
 	return t, nil
 }
 
-// siblingEnvironment is this process's environment in the role of the next
-// shard, without the files that only a real test may write.
-func siblingEnvironment(environment []string, p protocol) []string {
+// previewEnvironment is this process's environment in the role of a shard,
+// without the files that only a real test may write.
+func previewEnvironment(environment []string, p protocol, shard int) []string {
 	private := []string{"XML_OUTPUT_FILE", "TEST_PREMATURE_EXIT_FILE", "TEST_INFRASTRUCTURE_FAILURE_FILE", "TEST_UNDECLARED_OUTPUTS_DIR", "TEST_SHARD_INDEX"}
 	environment = slices.DeleteFunc(slices.Clone(environment), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return slices.Contains(private, name)
 	})
 	if p.shards > 1 {
-		environment = append(environment, fmt.Sprintf("TEST_SHARD_INDEX=%d", (p.shard+1)%p.shards))
+		environment = append(environment, fmt.Sprintf("TEST_SHARD_INDEX=%d", shard))
 	}
 	return environment
 }

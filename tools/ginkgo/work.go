@@ -19,6 +19,7 @@ func (r *run) runner() int {
 	orders := inherited(assignmentDescriptor, "assignment")
 	answers := inherited(answerDescriptor, "results")
 	crash := inherited(crashDescriptor, "crash")
+	r.written = inherited(writtenDescriptor, "written")
 	var a assignment
 	if err := gob.NewDecoder(orders).Decode(&a); err != nil {
 		fmt.Fprintln(os.Stderr, fmt.Errorf("read assignment: %w", err))
@@ -30,6 +31,7 @@ func (r *run) runner() int {
 	_ = crash.Close()
 
 	r.startedAt(a.Started)
+	r.suite.RandomSeed = a.Seed
 	r.interruption = watchInterruption()
 	defer r.interruption.stop()
 	encoder := gob.NewEncoder(answers)
@@ -141,7 +143,15 @@ func (r *run) runSpecs(specs []spec) {
 			config.Timeout = left
 		}
 	}
-	ginkgo.ReportBeforeEach(func(report ginkgo.SpecReport) { r.results.begin(report) })
+	if r.written != nil {
+		ginkgo.GinkgoWriter.TeeTo(r.written)
+	}
+	ginkgo.ReportBeforeEach(func(report ginkgo.SpecReport) {
+		if r.written != nil {
+			_ = r.written.Truncate(0) // else a crash shows more than it should
+		}
+		r.results.begin(report)
+	})
 	ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) { r.results.add(report) })
 	ginkgo.ReportAfterSuite("test.xml", func(report ginkgo.Report) { r.results.finish(report) })
 
