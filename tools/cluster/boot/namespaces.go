@@ -11,12 +11,12 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"stormgate.internal/tools/cluster/userns"
 )
 
 // fullMap is how many ids a cluster gets when it can: all that images use.
 const fullMap = 65536
-
-const namespaceFlags = unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
 // isolation is one way to put init into namespaces of its own.
 type isolation struct {
@@ -31,7 +31,7 @@ type isolation struct {
 func isolations(uid, gid int, uidMap, gidMap []byte) []isolation {
 	userNamespace := func(name string, uid, gid, size int) isolation {
 		return isolation{Name: name, Attributes: &syscall.SysProcAttr{
-			Cloneflags:  namespaceFlags | unix.CLONE_NEWUSER,
+			Cloneflags:  userns.Flags | unix.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: size}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: size}},
 			// The kernel allows setgroups only where several ids are mapped by a
@@ -47,7 +47,7 @@ func isolations(uid, gid int, uidMap, gidMap []byte) []isolation {
 	ways = append(ways, userNamespace("user namespace with one id", uid, gid, 1))
 	if uid == 0 {
 		ways = append(ways, isolation{Name: "no user namespace", Attributes: &syscall.SysProcAttr{
-			Cloneflags: namespaceFlags,
+			Cloneflags: userns.Flags,
 			Setsid:     true,
 		}})
 	}
@@ -76,31 +76,9 @@ func refused(err error) bool {
 		errors.Is(err, unix.EUSERS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS)
 }
 
-// A bar is a setting of the machine that keeps namespaces from its users.
-type bar struct {
-	file   string // below /proc/sys
-	value  string // the value that bars
-	remedy string
-}
-
-var bars = []bar{
-	{"user/max_user_namespaces", "0", "an administrator can allow them with: sysctl -w user.max_user_namespaces=10000"},
-	{"kernel/unprivileged_userns_clone", "0", "an administrator can allow them with: sysctl -w kernel.unprivileged_userns_clone=1"},
-	{"kernel/apparmor_restrict_unprivileged_userns", "1", "AppArmor takes the privileges inside user namespaces away; an administrator can allow them with: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with the rule \"userns,\" for this binary"},
-}
-
 // explainRefusal turns a refusal of namespaces into an error that names what
 // bars them and the way out. sysctls is /proc/sys.
 func explainRefusal(cause error, sysctls fs.FS) error {
-	var found []string
-	for _, bar := range bars {
-		content, err := fs.ReadFile(sysctls, bar.file)
-		if err == nil && strings.TrimSpace(string(content)) == bar.value {
-			found = append(found, fmt.Sprintf("%s is %s: %s", strings.ReplaceAll(bar.file, "/", "."), bar.value, bar.remedy))
-		}
-	}
-	if len(found) == 0 {
-		found = []string{"no sysctl bars them, so a container's seccomp or capability rules probably do: allow user namespaces there (for Docker --security-opt seccomp=unconfined --security-opt systempaths=unconfined, or --privileged)"}
-	}
-	return fmt.Errorf("make namespaces for the cluster: this machine does not let you make user namespaces, on which a cluster without root depends: %w; %s; or run as root", cause, strings.Join(found, "; "))
+	return fmt.Errorf("make namespaces for the cluster: this machine does not let you make user namespaces, on which a cluster without root depends: %w; %s; or run as root",
+		cause, userns.Advice(cause, sysctls))
 }
