@@ -9,48 +9,59 @@ _LOADERS = [
     "/lib/ld-musl-aarch64.so.1",
 ]
 
+def _name(ctx):
+    """What capture's name is: Bazel's has the extension before it."""
+    return ctx.name.split("~")[-1].split("+")[-1]
+
+def _is_static(ctx, program):
+    """Whether no path of a dynamic loader stands in the program: the kernel would start it for it.
+
+    To ask a loader is no test: glibc's crashes on some static programs.
+    """
+    return ctx.execute(["grep", "-q", "-a", "-F"] + [word for loader in _LOADERS for word in ["-e", loader]] + [str(program)]).return_code == 1
+
 def _libraries(ctx, program):
     """Absolute paths of the loader and of every library the program loads; empty if static."""
+    if _is_static(ctx, program):
+        return None, []
     for loader in _LOADERS:
         if not ctx.path(loader).exists:
             continue
         result = ctx.execute([loader, "--list", str(program)])
         if result.return_code != 0:
-            if "statically linked" in result.stderr + result.stdout:
-                return None, []
-            fail("{}: {} --list {} failed: {}".format(ctx.name, loader, program, result.stderr or result.stdout))
+            fail("host_program.capture '{}': {} --list {} ended with {}: {}".format(_name(ctx), loader, program, result.return_code, result.stderr or result.stdout))
         libraries = []
         for line in result.stdout.splitlines():
             words = line.strip().split(" ")
             if "not found" in line:
-                fail("{}: {} needs {}, which this machine has not: {}".format(ctx.name, program, words[0], ctx.attr.install))
+                fail("host_program.capture '{}': {} needs {}, which this machine has not: {}".format(_name(ctx), program, words[0], ctx.attr.install))
             if len(words) >= 3 and words[1] == "=>" and words[2].startswith("/"):
                 libraries.append(words[2])
         if loader not in libraries:
             libraries.append(loader)
         return loader, libraries
-    fail("{}: no dynamic loader among {}; give host_program.capture a static build by urls and sha256".format(ctx.name, ", ".join(_LOADERS)))
+    fail("host_program.capture '{}': {} needs a dynamic loader, and this machine has none of {}; give host_program.capture a static build by urls and sha256".format(_name(ctx), program, ", ".join(_LOADERS)))
 
 def _host_program_repository_impl(ctx):
     if ctx.attr.urls:
         if not ctx.attr.sha256:
-            fail("host_program.capture '{}': urls without sha256: the content must be pinned".format(ctx.name))
+            fail("host_program.capture '{}': urls without sha256: the content must be pinned".format(_name(ctx)))
         ctx.download_and_extract(ctx.attr.urls, output = "archive", sha256 = ctx.attr.sha256, stripPrefix = ctx.attr.strip_prefix)
         program = ctx.path("archive/" + ctx.attr.program)
         if not program.exists:
-            fail("host_program.capture '{}': the archive has no {}".format(ctx.name, ctx.attr.program))
+            fail("host_program.capture '{}': the archive has no {}".format(_name(ctx), ctx.attr.program))
     else:
         program = ctx.which(ctx.attr.program)
         if not program:
             fail("host_program.capture '{}': no {} on this machine's PATH. Install it: {} (or pin an archive by urls and sha256 in MODULE.bazel)".format(
-                ctx.name,
+                _name(ctx),
                 ctx.attr.program,
                 ctx.attr.install,
             ))
         program = program.realpath
 
-    # An upgrade of the machine's package makes this repository anew.
-    ctx.watch(program)
+        # An upgrade of the machine's package makes this repository anew.
+        ctx.watch(program)
     basename = ctx.attr.program.split("/")[-1]
     destination = "/usr/bin/" + basename
     loader, libraries = _libraries(ctx, program)
@@ -65,7 +76,7 @@ def _host_program_repository_impl(ctx):
         ctx.file(target, "")
         result = ctx.execute(["cp", "--dereference", str(source), str(ctx.path(target))])
         if result.return_code != 0:
-            fail("host_program.capture '{}': copy {}: {}".format(ctx.name, source, result.stderr))
+            fail("host_program.capture '{}': copy {}: {}".format(_name(ctx), source, result.stderr))
         ctx.execute(["chmod", "0755", str(ctx.path(target))])
 
     if loader:
