@@ -75,6 +75,15 @@ type environment interface {
 	Release(ctx context.Context) error
 }
 
+const (
+	// outputsVariable names the directory of a test's undeclared outputs (Bazel).
+	outputsVariable = "TEST_UNDECLARED_OUTPUTS_DIR"
+	// abandonTimeout is for giving back what can't be used, interruptedTimeout for
+	// doing so when the test has been told to end, which the bridge waits a second for.
+	abandonTimeout     = 5 * time.Second
+	interruptedTimeout = 500 * time.Millisecond
+)
+
 // world is the environment with the clients made for it.
 type world struct {
 	environment environment
@@ -97,7 +106,7 @@ func Main(m *testing.M) {
 	gomega.SetDefaultEventuallyPollingInterval(Interval)
 	gomega.SetDefaultConsistentlyPollingInterval(Interval)
 	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
-	os.Exit(bridge.Run(bridge.Options{
+	bridge.Main(bridge.Options{
 		M:         m,
 		Bazel:     "tools/bazel",
 		SetupName: "acquire the environment",
@@ -108,14 +117,31 @@ func Main(m *testing.M) {
 			}
 			here, err = newWorld(ctx, environment)
 			if err != nil {
-				return errors.Join(err, environment.Release(context.WithoutCancel(ctx)))
+				return abandon(ctx, environment, err)
 			}
 			return nil
 		},
 		Blame:   func() error { return asInfrastructure(here.environment.Err()) },
 		Collect: func(ctx context.Context, dir string) error { return here.collect(ctx, dir) },
 		Release: func(ctx context.Context) error { return here.release(ctx) },
-	}))
+	})
+}
+
+// abandon gives back an environment that the specs can't use. Its artifacts are saved
+// as those of specs would be: the logs say why. If the cluster was lost, that is the
+// reason, and no verdict on the gateway.
+func abandon(ctx context.Context, environment environment, reason error) error {
+	timeout := abandonTimeout
+	if ctx.Err() != nil {
+		timeout = interruptedTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	errs := []error{reason, asInfrastructure(environment.Err())}
+	if dir := os.Getenv(outputsVariable); dir != "" {
+		errs = append(errs, environment.Artifacts(ctx, dir))
+	}
+	return errors.Join(append(errs, environment.Release(ctx))...)
 }
 
 func newWorld(ctx context.Context, environment environment) (*world, error) {
