@@ -69,7 +69,8 @@ type environment interface {
 	URL(forward string) string
 	Address(forward string) string
 	RESTConfig() *rest.Config
-	// Err is not nil when the cluster was lost.
+	// Done is closed when the cluster is lost. Err is not nil then.
+	Done() <-chan struct{}
 	Err() error
 	Artifacts(ctx context.Context, dir string) error
 	Release(ctx context.Context) error
@@ -121,6 +122,7 @@ func Main(m *testing.M) {
 			}
 			return nil
 		},
+		Lost:    func() <-chan struct{} { return here.environment.Done() },
 		Blame:   func() error { return asInfrastructure(here.environment.Err()) },
 		Collect: func(ctx context.Context, dir string) error { return here.collect(ctx, dir) },
 		Release: func(ctx context.Context) error { return here.release(ctx) },

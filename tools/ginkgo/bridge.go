@@ -33,6 +33,11 @@ type Options struct {
 	// SetupName is the name of Setup's test case. Default "set up".
 	SetupName string
 
+	// Lost, if it is given, is called after Setup, and returns a channel that is closed
+	// when what Setup has made ready is no more. Specs are then ended as by a signal:
+	// they could but wait for their deadlines, and fail. Blame says what was lost.
+	Lost func() <-chan struct{}
+
 	// Blame is asked when a spec has failed. An error that is marked as Setup's may
 	// be makes the failure one of the infrastructure, such as that the cluster was
 	// lost under the specs.

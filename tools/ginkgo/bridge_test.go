@@ -386,6 +386,17 @@ func TestInfrastructureFailure(t *testing.T) {
 	}
 }
 
+// Specs whose cluster is gone do not wait for their deadlines.
+func TestLossEndsTheSpecs(t *testing.T) {
+	t.Parallel()
+	o := shard{sample: "loses what it needs"}.run(t)
+	wantExit(t, o, ExitInfrastructure)
+	wantLog(t, o, "is lost: the specs are told to end", "--- INFRASTRUCTURE FAILURE", "etcd died")
+	if want := []string{"set up", "told to stop", "collect", "release"}; !slices.Equal(o.trace, want) {
+		t.Errorf("order of events: %q, want %q", o.trace, want)
+	}
+}
+
 func TestHooks(t *testing.T) {
 	o := shard{sample: "hooks"}.run(t)
 	wantExit(t, o, 0)

@@ -371,6 +371,20 @@ var samples = map[string]func(*Options){
 			traced("never comes to this")
 		})
 	},
+	"loses what it needs": func(options *Options) {
+		hooks(options)
+		lost := make(chan struct{})
+		options.Lost = func() <-chan struct{} { return lost }
+		options.Blame = func() error { return componentError{errors.New("etcd died")} }
+		Describe("spec", func() {
+			It("waits", func(ctx SpecContext) {
+				close(lost)
+				<-ctx.Done()
+				trace("told to stop")
+			})
+			traced("never comes to this")
+		})
+	},
 	"cleanup hangs": func(options *Options) {
 		hooks(options)
 		Describe("spec", func() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -159,6 +160,9 @@ func (r *run) runSpecs(specs []spec) {
 	defer free()
 	callOff := r.interruption.escalate()
 	defer callOff()
+	if r.options.Lost != nil && r.options.Setup != nil && !r.suite.DryRun {
+		defer r.endWithout(r.options.Lost())()
+	}
 	var verdict recorder
 	done := make(chan struct{})
 	go func() {
@@ -183,6 +187,21 @@ func (r *run) runSpecs(specs []spec) {
 	if failed && !r.results.bad() {
 		r.results.problem("suite", errors.New(r.results.reasons()))
 	}
+}
+
+// endWithout ends the specs when what they need is lost. The function it returns
+// calls it off.
+func (r *run) endWithout(lost <-chan struct{}) func() {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-lost:
+			fmt.Fprintf(r.out, "\nwhat %s made ready is lost: the specs are told to end\n", r.options.SetupName)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGTERM) // this process exists
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
 }
 
 // recorder is the part of testing.T that Ginkgo needs.
