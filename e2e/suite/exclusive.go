@@ -14,8 +14,9 @@ import (
 )
 
 // Exclusively waits until no other spec of any process holds the environment,
-// and holds it until this spec has ended. It is for specs that count what the
-// gateway counts of everybody; they exclude only each other.
+// and holds it until this spec has ended. Those that wait get it in the order in
+// which they came. It is for specs that count what the gateway counts of everybody;
+// they exclude only each other.
 func Exclusively(ctx context.Context) {
 	ginkgo.GinkgoHelper()
 	h, err := takeHold(ctx, redisClient(), exclusiveKey)
@@ -33,6 +34,9 @@ const (
 	holdLife = 10 * time.Second
 	// holdRenewal leaves room for four that fail.
 	holdRenewal = 2 * time.Second
+	// waitLife is how long a process that was killed while it waited keeps others
+	// waiting behind it.
+	waitLife = 2 * time.Second
 )
 
 // hold is a key in Redis that only one process at a time has.
@@ -50,8 +54,8 @@ var errHoldLost = errors.New("the hold of the environment was lost before its en
 func takeHold(ctx context.Context, client *redis.Client, key string) (*hold, error) {
 	h := &hold{client: client, key: key, token: rand.Text()}
 	for {
-		taken, err := client.SetNX(ctx, key, h.token, holdLife).Result()
-		if err != nil {
+		taken, err := queueForHold.Run(ctx, client, []string{key}, h.token, holdLife.Milliseconds(), waitLife.Milliseconds()).Bool()
+		if err != nil && !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("take %s: %w", key, err)
 		}
 		if taken {
@@ -95,6 +99,22 @@ func (h *hold) release(ctx context.Context) error {
 }
 
 var (
+	// A process that holds it for one spec after the other would win against those
+	// that look from time to time, hence the queue.
+	queueForHold = redis.NewScript(`
+local queue, waits = KEYS[1] .. ':queue', KEYS[1] .. ':waits:'
+local time = redis.call('TIME')
+redis.call('SET', waits .. ARGV[1], '', 'PX', ARGV[3])
+redis.call('ZADD', queue, 'NX', time[1] * 1000000 + time[2], ARGV[1])
+local first = redis.call('ZRANGE', queue, 0, 0)[1]
+while redis.call('EXISTS', waits .. first) == 0 do
+  redis.call('ZREM', queue, first)
+  first = redis.call('ZRANGE', queue, 0, 0)[1]
+end
+if first ~= ARGV[1] or not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
+redis.call('ZREM', queue, ARGV[1])
+redis.call('DEL', waits .. ARGV[1])
+return true`)
 	renewHold = redis.NewScript(`return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0`)
 	dropHold  = redis.NewScript(`return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0`)
 )

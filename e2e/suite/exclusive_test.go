@@ -38,6 +38,58 @@ func TestHoldIsExclusive(t *testing.T) {
 	}
 }
 
+// Whoever waits comes before one that comes later, even if that is the one that has
+// just had it; and one that has died waiting keeps nobody from it for long.
+func TestHoldIsFair(t *testing.T) {
+	client := newRedisClient(redistest.Start(t).Addr)
+	defer client.Close()
+	first, err := takeHold(t.Context(), client, "hold")
+	if err != nil {
+		t.Fatal(err)
+	}
+	died, cancel := context.WithCancel(t.Context())
+	queue := func() int64 { return client.ZCard(t.Context(), "hold:queue").Val() }
+	joined := func(n int64) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); queue() < n; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d wait, want %d", queue(), n)
+			}
+		}
+	}
+	go takeHold(died, client, "hold")
+	joined(1)
+	cancel()
+	order := make(chan string, 2)
+	var processes sync.WaitGroup
+	take := func(name string) {
+		processes.Go(func() {
+			h, err := takeHold(t.Context(), client, "hold")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			order <- name
+			if err := h.release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	take("the one that waits")
+	joined(2)
+	if err := first.release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	take("the one that had it")
+	processes.Wait()
+	if got := <-order; got != "the one that waits" {
+		t.Errorf("%s was first", got)
+	}
+	if n := queue(); n != 0 {
+		t.Errorf("%d are left in the queue", n)
+	}
+}
+
 func TestHoldOfAnother(t *testing.T) {
 	client := newRedisClient(redistest.Start(t).Addr)
 	defer client.Close()
