@@ -37,6 +37,7 @@ import (
 
 	remediationv1alpha1 "stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/tools/faultproxy"
+	"stormgate.internal/tools/fixture/client"
 	bridge "stormgate.internal/tools/ginkgo"
 )
 
@@ -79,10 +80,8 @@ type environment interface {
 const (
 	// outputsVariable names the directory of a test's undeclared outputs (Bazel).
 	outputsVariable = "TEST_UNDECLARED_OUTPUTS_DIR"
-	// abandonTimeout is for giving back what can't be used, interruptedTimeout for
-	// doing so when the test has been told to end, which the bridge waits a second for.
-	abandonTimeout     = 5 * time.Second
-	interruptedTimeout = 500 * time.Millisecond
+	// abandonTimeout is for giving back what can't be used.
+	abandonTimeout = 5 * time.Second
 )
 
 // world is the environment with the clients made for it.
@@ -133,11 +132,9 @@ func Main(m *testing.M) {
 // as those of specs would be: the logs say why. If the cluster was lost, that is the
 // reason, and no verdict on the gateway.
 func abandon(ctx context.Context, environment environment, reason error) error {
-	timeout := abandonTimeout
-	if ctx.Err() != nil {
-		timeout = interruptedTimeout
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	ctx, parted := client.Parting(ctx)
+	defer parted()
+	ctx, cancel := context.WithTimeout(ctx, abandonTimeout)
 	defer cancel()
 	errs := []error{reason, asInfrastructure(environment.Err())}
 	if dir := os.Getenv(outputsVariable); dir != "" {
