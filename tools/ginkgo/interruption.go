@@ -141,13 +141,21 @@ func call(ctx context.Context, what string, hook func(context.Context) error) er
 // that are still to come. The function it returns calls it off.
 func (i *interruption) escalate() func() {
 	expired, free := i.after(skipCleanup)
+	callOff := terminateAt(expired, func() {})
+	return func() { free(); callOff() }
+}
+
+// terminateAt sends this process SIGTERM when the channel is closed, after it has
+// called announce. The function it returns calls it off.
+func terminateAt(moment <-chan struct{}, announce func()) func() {
 	done := make(chan struct{})
 	go func() {
 		select {
-		case <-expired:
+		case <-moment:
+			announce()
 			_ = syscall.Kill(os.Getpid(), syscall.SIGTERM) // this process exists
 		case <-done:
 		}
 	}()
-	return func() { free(); close(done) }
+	return func() { close(done) }
 }

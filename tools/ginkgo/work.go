@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -161,7 +160,9 @@ func (r *run) runSpecs(specs []spec) {
 	callOff := r.interruption.escalate()
 	defer callOff()
 	if r.options.Lost != nil && r.options.Setup != nil && !r.suite.DryRun {
-		defer r.endWithout(r.options.Lost())()
+		defer terminateAt(r.options.Lost(), func() {
+			fmt.Fprintf(r.out, "\nwhat %s made ready is lost: the specs are told to end\n", r.options.SetupName)
+		})()
 	}
 	var verdict recorder
 	done := make(chan struct{})
@@ -187,21 +188,6 @@ func (r *run) runSpecs(specs []spec) {
 	if failed && !r.results.bad() {
 		r.results.problem("suite", errors.New(r.results.reasons()))
 	}
-}
-
-// endWithout ends the specs when what they need is lost. The function it returns
-// calls it off.
-func (r *run) endWithout(lost <-chan struct{}) func() {
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-lost:
-			fmt.Fprintf(r.out, "\nwhat %s made ready is lost: the specs are told to end\n", r.options.SetupName)
-			_ = syscall.Kill(os.Getpid(), syscall.SIGTERM) // this process exists
-		case <-done:
-		}
-	}()
-	return func() { close(done) }
 }
 
 // recorder is the part of testing.T that Ginkgo needs.
