@@ -9,8 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"stormgate.internal/gateway/testbed"
 	"stormgate.internal/integration/system"
+	"stormgate.internal/integration/testbed"
 	"stormgate.internal/tools/faultproxy"
 )
 

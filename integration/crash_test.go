@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"stormgate.internal/gateway/testbed"
 	"stormgate.internal/integration/system"
+	"stormgate.internal/integration/testbed"
 	"stormgate.internal/tools/faultproxy"
 )
 

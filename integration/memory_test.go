@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"stormgate.internal/gateway/testbed"
 	"stormgate.internal/integration/system"
+	"stormgate.internal/integration/testbed"
 )
 
 // After a storm the gateway is as small as it was before: nothing of what has

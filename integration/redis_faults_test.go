@@ -6,8 +6,8 @@ import (
 	"syscall"
 	"testing"
 
-	"stormgate.internal/gateway/testbed"
 	"stormgate.internal/integration/system"
+	"stormgate.internal/integration/testbed"
 )
 
 // Whatever happens to Redis, alerts are refused with 503 from the first one on,

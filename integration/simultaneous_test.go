@@ -5,8 +5,8 @@ import (
 	"maps"
 	"testing"
 
-	"stormgate.internal/gateway/testbed"
 	"stormgate.internal/integration/system"
+	"stormgate.internal/integration/testbed"
 )
 
 // Identical alerts that arrive at the same time at two replicas are the hardest

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"stormgate.internal/gateway/testbed"
 	"stormgate.internal/integration/system"
+	"stormgate.internal/integration/testbed"
 )
 
 // The alerts of a storm that arrive at the same time at two replicas make one

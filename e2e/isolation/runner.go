@@ -22,7 +22,7 @@ import (
 	"stormgate.internal/e2e/suite"
 	"stormgate.internal/e2e/testxml"
 	"stormgate.internal/tools/fixture/client"
-	"stormgate.internal/tools/fixture/environment"
+	"stormgate.internal/tools/runfiles"
 )
 
 // scenario is a test target: a program and the environment that its rule gives it.
@@ -49,7 +49,7 @@ func loadScenarios(file, only string) ([]scenario, error) {
 	if err := json.Unmarshal(content, &list); err != nil {
 		return nil, fmt.Errorf("parse %s: %w", file, err)
 	}
-	root, err := environment.RunfilesRoot()
+	root, err := runfiles.Root()
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (r *runner) command(ctx context.Context, s scenario, env map[string]string,
 	cmd := exec.CommandContext(ctx, s.program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
-	root, _ := environment.RunfilesRoot() // found before
+	root, _ := runfiles.Root() // found before
 	cmd.Dir = filepath.Join(root, "_main")
 	cmd.Env = append(os.Environ(), "TEST_TARGET="+s.label, "TEST_SRCDIR="+root, "RUNFILES_DIR="+root, "TEST_WORKSPACE=_main")
 	for _, more := range []map[string]string{s.env, env} {

@@ -8,7 +8,7 @@ var dedupMutants = []mutant{
 		// name of the objects does. Either alone is enough, so both go.
 		name:     "reservation-and-common-name-dropped",
 		promise:  "identical alerts at once begin one incident (D12)",
-		scenario: "04b_concurrent_state_deduplication", specs: "sent to one gateway begin one incident",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "sent to one gateway begin one incident",
 		edits: []edit{
 			{
 				file: "gateway/dedup/scripts/begin.lua",
@@ -29,7 +29,7 @@ if false then`,
 	{
 		name:     "reservation-in-each-replica",
 		promise:  "identical alerts at once begin one incident, whichever replica gets them (D12)",
-		scenario: "04b_concurrent_state_deduplication", specs: "sent to two gateways begin one incident",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "sent to two gateways begin one incident",
 		edits: []edit{
 			{
 				file:        "gateway/dedup/index.go",
@@ -54,7 +54,7 @@ var replica = time.Now().UnixNano() % 100_000`,
 	{
 		name:     "occurrences-of-a-moment-lost",
 		promise:  "each of the alerts at once is counted (9: occurrenceCount 10)",
-		scenario: "04b_concurrent_state_deduplication", specs: "sent to one gateway begin one incident",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "sent to one gateway begin one incident",
 		edits: []edit{{
 			file:        "gateway/amend/amend.go",
 			text:        "\tb.amendments = append(b.amendments, m)\n",
@@ -64,7 +64,7 @@ var replica = time.Now().UnixNano() % 100_000`,
 	{
 		name:     "conflicting-update-given-up",
 		promise:  "each of the alerts at once is counted, whichever replica gets it (D15)",
-		scenario: "04b_concurrent_state_deduplication", specs: "sent to two gateways begin one incident",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "sent to two gateways begin one incident",
 		edits: []edit{{
 			file:        "gateway/amend/amend.go",
 			text:        "case !apierrors.IsConflict(err):",
@@ -74,7 +74,7 @@ var replica = time.Now().UnixNano() % 100_000`,
 	{
 		name:     "phase-ignored",
 		promise:  "repeats see each phase at once (3.2, 4.2)",
-		scenario: "04b_concurrent_state_deduplication", specs: "sees each phase at once",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "sees each phase at once",
 		edits: []edit{{
 			file:        "gateway/dedup/dedup.go",
 			text:        "if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {",
@@ -84,7 +84,7 @@ var replica = time.Now().UnixNano() % 100_000`,
 	{
 		name:     "failed-is-in-progress",
 		promise:  "after Failed the alert is news (3.2)",
-		scenario: "04b_concurrent_state_deduplication", specs: "did not succeed.*Failed",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "did not succeed.*Failed",
 		edits: []edit{{
 			file:        "gateway/api/v1alpha1/remediationrequest.go",
 			text:        "case PhaseCompleted, PhaseFailed, PhaseCancelled:",
@@ -134,7 +134,7 @@ var replica = time.Now().UnixNano() % 100_000`,
 	{
 		name:     "unknown-phase-ends",
 		promise:  "a phase that the gateway does not know is in progress (3.2)",
-		scenario: "04b_concurrent_state_deduplication", specs: "whose phase the gateway does not know.*Paused",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "whose phase the gateway does not know.*Paused",
 		edits: []edit{{
 			file:        "gateway/api/v1alpha1/remediationrequest.go",
 			text:        "case PhaseCompleted, PhaseFailed, PhaseCancelled:\n\t\treturn false\n\t}\n\treturn true",
@@ -164,7 +164,7 @@ var replica = time.Now().UnixNano() % 100_000`,
 	{
 		name:     "count-of-the-moment-told",
 		promise:  "each of the alerts at once is told its own count (4.2, 9: 04b-1)",
-		scenario: "04b_concurrent_state_deduplication", specs: "sent to one gateway begin one incident",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "sent to one gateway begin one incident",
 		edits: []edit{{
 			file:        "gateway/dedup/dedup.go",
 			text:        "Object: ref, Environment: object.Spec.Environment, Count: count,",
@@ -232,7 +232,7 @@ var replica = time.Now().UnixNano() % 100_000`,
 	{
 		name:     "fingerprint-without-name",
 		promise:  "alerts of different names are different incidents (2)",
-		scenario: "04b_concurrent_state_deduplication", specs: "Alerts of different names.*one after the other",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "Alerts of different names.*one after the other",
 		edits: []edit{{
 			file:        "gateway/signal/signal.go",
 			text:        `strings.Join([]string{name, namespace, kind, resource}, ":")`,

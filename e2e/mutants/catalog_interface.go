@@ -56,7 +56,7 @@ var interfaceMutants = []mutant{
 	{
 		name:     "severity-lost",
 		promise:  "the object has the alert's severity (2)",
-		scenario: "04b_concurrent_state_deduplication", specs: "Alerts of different names.*one after the other",
+		scenario: "04b_state_based_deduplication_edge_cases", specs: "Alerts of different names.*one after the other",
 		edits: []edit{{
 			file:        "gateway/signal/prometheus.go",
 			text:        "\t\treturn label\n",

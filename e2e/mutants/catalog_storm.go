@@ -65,7 +65,7 @@ var stormMutants = []mutant{
 	{
 		name:     "storm-late-alert-in-old-window",
 		promise:  "a late alert gets an object of its own, the old one stays as it is (9: 06)",
-		scenario: "06_storm_window_expiry", specs: "takes no more alerts",
+		scenario: "06_storm_window_ttl", specs: "takes no more alerts",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/batch.lua",
 			text:        "return math.min(batch.last + inactivity, batch.opened + longest + 1)",
@@ -95,7 +95,7 @@ var stormMutants = []mutant{
 	{
 		name:     "storm-longest-window-ignored",
 		promise:  "a window ends at its greatest length (D20)",
-		scenario: "06_storm_window_expiry", specs: "ends at its greatest length",
+		scenario: "06_storm_window_ttl", specs: "ends at its greatest length",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/batch.lua",
 			text:        "return math.min(batch.last + inactivity, batch.opened + longest + 1)",
@@ -105,7 +105,7 @@ var stormMutants = []mutant{
 	{
 		name:     "storm-window-ends-early",
 		promise:  "a window to which alerts keep coming lasts to its greatest length (D20)",
-		scenario: "06_storm_window_expiry", specs: "ends at its greatest length",
+		scenario: "06_storm_window_ttl", specs: "ends at its greatest length",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/batch.lua",
 			text:        "return math.min(batch.last + inactivity, batch.opened + longest + 1)",
@@ -220,7 +220,7 @@ var stormMutants = []mutant{
 	{
 		name:     "storm-flush-as-storm",
 		promise:  "an alert that waited in vain is no storm, and is labelled buffered (D18)",
-		scenario: "06_storm_window_expiry", specs: "takes no more alerts",
+		scenario: "06_storm_window_ttl", specs: "takes no more alerts",
 		edits: []edit{{
 			file:        "gateway/remediation/object.go",
 			text:        `object.Labels[LabelBuffered] = "true"`,
@@ -248,7 +248,7 @@ var stormMutants = []mutant{
 	{
 		name:     "storm-flush-too-early",
 		promise:  "an alert is given the time to become part of a storm (D18)",
-		scenario: "06_storm_window_expiry", specs: "takes no more alerts",
+		scenario: "06_storm_window_ttl", specs: "takes no more alerts",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/batch.lua",
 			text:        "return math.min(batch.last + inactivity, batch.first + longest)",
@@ -293,7 +293,7 @@ if batch.pushes + 1 >= threshold then`,
 	{
 		name:     "storm-window-forgotten",
 		promise:  "alerts at once have one opener, all others join (D16)",
-		scenario: "07_concurrent_storm", specs: "sent to one gateway",
+		scenario: "07_concurrent_alerts", specs: "sent to one gateway",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/admit.lua",
 			text:        "  redis.call('ZADD', due, now + grace, ref(batch.id))\n  return describe('opened'",
@@ -303,7 +303,7 @@ if batch.pushes + 1 >= threshold then`,
 	{
 		name:     "storm-of-each-replica",
 		promise:  "alerts at once are one storm, whichever replica gets them (D16)",
-		scenario: "07_concurrent_storm", specs: "sent to two gateways",
+		scenario: "07_concurrent_alerts", specs: "sent to two gateways",
 		edits: []edit{{
 			file: "gateway/storm/member.go",
 			text: `return keyPart(sig.Namespace) + ":" + keyPart(sig.Name) }`,
@@ -315,7 +315,7 @@ var replica = rand.Text()`,
 	{
 		name:     "storm-members-of-the-moment-lost",
 		promise:  "the object has every member, also those that come while it is made (D16, D18)",
-		scenario: "07_concurrent_storm", specs: "sent to one gateway",
+		scenario: "07_concurrent_alerts", specs: "sent to one gateway",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
 			text:        "if holds(object, m.resource) && (fresh || object.InProgress()) {",

@@ -23,7 +23,7 @@ import (
 	"stormgate.internal/gateway/app"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/redistest"
-	"stormgate.internal/gateway/testbed"
+	"stormgate.internal/integration/testbed"
 )
 
 // memory is an API that answers at once and costs nearly nothing, so that what is

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"stormgate.internal/gateway/testbed"
+	"stormgate.internal/integration/testbed"
 )
 
 // Pair is a Redis with a replica of it.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"stormgate.internal/gateway/testbed"
+	"stormgate.internal/integration/testbed"
 )
 
 // Send sends one alert once to a replica, notes it in the ledger and returns the

@@ -18,7 +18,7 @@ import (
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
-	"stormgate.internal/gateway/testbed"
+	"stormgate.internal/integration/testbed"
 	"stormgate.internal/tools/faultproxy"
 )
 

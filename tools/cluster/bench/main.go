@@ -22,7 +22,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"stormgate.internal/tools/cluster/clustertest"
+	"stormgate.internal/tools/cluster/internal/clustertest"
 )
 
 func main() {

@@ -13,10 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 
-	"stormgate.internal/tools/cluster/boot"
-	"stormgate.internal/tools/cluster/clustertest"
-	"stormgate.internal/tools/cluster/controlplane"
-	"stormgate.internal/tools/cluster/image"
+	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/boot"
+	"stormgate.internal/tools/cluster/internal/clustertest"
+	"stormgate.internal/tools/cluster/internal/controlplane"
 )
 
 // Run is one cluster's life. Times are seconds from the launcher's execution.
@@ -120,7 +120,7 @@ func writeImages(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	encoded, err := json.Marshal([]image.Image{{
+	encoded, err := json.Marshal([]api.Image{{
 		Reference: "bench", Entrypoint: []string{"/bench", "serve"}, Files: map[string]string{"/bench": self},
 	}})
 	if err != nil {

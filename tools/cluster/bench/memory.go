@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"stormgate.internal/tools/cluster/clustertest"
+	"stormgate.internal/tools/cluster/internal/clustertest"
 )
 
 // proportionalMemory returns what the machine would get back if a process tree

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"stormgate.internal/tools/cluster/boot"
-	"stormgate.internal/tools/cluster/controlplane"
+	"stormgate.internal/tools/cluster/internal/boot"
+	"stormgate.internal/tools/cluster/internal/controlplane"
 )
 
 func TestMedian(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 	scheduling "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
-	"stormgate.internal/tools/cluster/boot"
-	"stormgate.internal/tools/cluster/controlplane"
-	"stormgate.internal/tools/cluster/node/process"
+	"stormgate.internal/tools/cluster/internal/boot"
+	"stormgate.internal/tools/cluster/internal/controlplane"
+	"stormgate.internal/tools/cluster/internal/node/process"
 )
 
 // parts are the programs that this binary is beside the cluster command. They

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"stormgate.internal/tools/cluster/image"
-	"stormgate.internal/tools/cluster/node"
+	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/node"
 )
 
 //go:embed embedded
@@ -85,15 +85,15 @@ func newNodeCommand() *cobra.Command {
 }
 
 // readImages makes the image table from a file; without one it is empty.
-func readImages(path string) (*image.Table, error) {
+func readImages(path string) (*api.Table, error) {
 	if path == "" {
-		return image.NewTable()
+		return api.NewTable()
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read images: %w", err)
 	}
-	var list []image.Image
+	var list []api.Image
 	if err := json.Unmarshal(content, &list); err != nil {
 		return nil, fmt.Errorf("read images %s: %w", path, err)
 	}
@@ -102,7 +102,7 @@ func readImages(path string) (*image.Table, error) {
 			return nil, fmt.Errorf("read images %s: %w", path, err)
 		}
 	}
-	table, err := image.NewTable(list...)
+	table, err := api.NewTable(list...)
 	if err != nil {
 		return nil, fmt.Errorf("read images %s: %w", path, err)
 	}

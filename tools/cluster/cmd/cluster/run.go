@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/component-base/version"
 
-	"stormgate.internal/tools/cluster/boot"
+	"stormgate.internal/tools/cluster/internal/boot"
 )
 
 func newRunCommand() *cobra.Command {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stormgate.internal/tools/cluster/boot"
+	"stormgate.internal/tools/cluster/internal/boot"
 )
 
 func newUpCommand() *cobra.Command {

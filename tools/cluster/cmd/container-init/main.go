@@ -5,6 +5,6 @@
 // initialisation of its packages before it could begin.
 package main
 
-import "stormgate.internal/tools/cluster/node/process/containerinit"
+import "stormgate.internal/tools/cluster/internal/node/process/containerinit"
 
 func main() { containerinit.Main() }

@@ -1,0 +1,205 @@
+package boot
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stormgate.internal/tools/cluster/internal/controlplane"
+)
+
+// InitMain is process 1 of a cluster's namespaces, which the launcher starts;
+// it is of no use to anybody else. It returns the exit status. defaults lists the
+// objects that the kube-apiserver in the same binary leaves to init.
+func InitMain(defaults func() Defaults) int {
+	for _, fd := range []int{apiDescriptor, controlDescriptor, lockDescriptor} {
+		unix.CloseOnExec(fd)
+	}
+	// A write to the standard output of a dead launcher must be an error, not the
+	// death of the one who cleans up. Notify and not Ignore: components would
+	// inherit that.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	input := bufio.NewReader(os.Stdin)
+	line, err := input.ReadBytes('\n')
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster init is started by `cluster run` or `cluster up`, not by hand")
+		return 2
+	}
+	var spec initSpec
+	if err := json.Unmarshal(line, &spec); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster init: read instructions:", err)
+		return 2
+	}
+	in := &initProcess{spec: spec, defaults: defaults, events: json.NewEncoder(os.Stdout), log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	return in.run(input)
+}
+
+// initProcess is the supervisor inside the namespaces.
+type initProcess struct {
+	spec     initSpec
+	defaults func() Defaults
+	log      *slog.Logger
+
+	mu         sync.Mutex // guards what follows
+	events     *json.Encoder
+	report     Report
+	components []*controlplane.Component
+}
+
+// errOrdered ends the cluster without a failure.
+var errOrdered = errors.New("the launcher ended or ordered the end")
+
+func (in *initProcess) run(life io.Reader) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	// Either of the launcher's end and its order closes the pipe.
+	go func() {
+		io.Copy(io.Discard, life)
+		cancel(errOrdered)
+	}()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	go func() {
+		<-signals
+		cancel(errOrdered)
+	}()
+
+	err := in.live(ctx, cancel)
+	if errors.Is(err, errOrdered) || errors.Is(context.Cause(ctx), errOrdered) {
+		in.tidy()
+		return 0
+	}
+	in.emit(Event{Kind: EventFailed, Failure: in.explain(err)})
+	return 1
+}
+
+// live boots and then waits for the first thing to go wrong, or for the end of
+// ctx. Returning ends the process, and the kernel all others with it.
+func (in *initProcess) live(ctx context.Context, cancel context.CancelCauseFunc) error {
+	in.report.Started = in.spec.Started
+	in.step("namespaces", 0, "self")
+	if err := in.stage("isolation", isolate(in.spec.Paths, in.spec.DataLimit)); err != nil {
+		return explainMountRefusal(err, os.DirFS("/proc/sys"))
+	}
+	supervisor := newSupervisor(cancel)
+	go supervisor.reap(ctx)
+
+	bootContext, done := context.WithTimeoutCause(ctx, time.Until(in.spec.Started.Add(in.spec.Deadline)),
+		fmt.Errorf("the boot's deadline of %s passed", in.spec.Deadline))
+	defer done()
+	if err := in.boot(bootContext, ctx, supervisor); err != nil {
+		// What a component's death makes fail first is often somebody else's request.
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// explain turns an error into the report of a failure.
+func (in *initProcess) explain(err error) *Failure {
+	failure := &Failure{Component: "init", Message: err.Error()}
+	var exit *controlplane.ExitError
+	var late *controlplane.NotReadyError
+	switch {
+	case errors.As(err, &exit):
+		failure.Component, failure.LogTail = exit.Component, exit.Tail
+		if exit.OutOfSpace() {
+			failure.Message += fmt.Sprintf("; its disk, the cluster's in-memory file system of %d MiB, is full: give more with --data-limit", in.spec.DataLimit>>20)
+		}
+	case errors.As(err, &late):
+		failure.Component, failure.LogTail = late.Component, late.Tail
+	}
+	return failure
+}
+
+// tidy removes the cluster's files in the launcher's place, which may be dead.
+func (in *initProcess) tidy() {
+	// Whoever still ran would write below the mount point once the mount is gone.
+	killAll(tidyGrace)
+	// Our own mounts keep the mount point busy for us, and for us only.
+	if err := unix.Unmount(in.spec.Paths.data(), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		in.log.Warn("unmount data", "error", err)
+	}
+	if err := in.spec.Paths.remove(); err != nil {
+		in.log.Warn("clean up cluster directory", "error", err)
+	}
+}
+
+// tidyGrace is how long killed processes may take to disappear.
+const tidyGrace = 500 * time.Millisecond
+
+// killAll kills every other process of the namespace, containers included, and
+// waits for their end.
+func killAll(grace time.Duration) {
+	if err := unix.Kill(-1, unix.SIGKILL); err != nil {
+		return // ESRCH: there is none
+	}
+	deadline := time.Now().Add(grace)
+	for time.Now().Before(deadline) {
+		// os/exec may take a child from under us; what counts is when none is left.
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if errors.Is(err, unix.ECHILD) {
+			return
+		}
+		if pid == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func (in *initProcess) emit(event Event) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.events.Encode(event); err != nil {
+		// The launcher is gone; the life pipe says so too.
+		in.log.Debug("report event", "error", err)
+	}
+}
+
+// sinceStart is the time since the launcher's start in seconds.
+func (in *initProcess) sinceStart() float64 { return time.Since(in.spec.Started).Seconds() }
+
+// step records a finished step of the boot and reports it. process is a /proc
+// name whose usage belongs to the step.
+func (in *initProcess) step(name string, start float64, process string) {
+	step := Step{Name: name, Start: start, End: in.sinceStart()}
+	if usage, err := controlplane.UsageOf(process); err == nil {
+		step.Usage = usage
+	}
+	in.mu.Lock()
+	in.report.Steps = append(in.report.Steps, step)
+	in.mu.Unlock()
+	in.emit(Event{Kind: EventStep, Step: &step})
+}
+
+// snapshot is the report with current usages.
+func (in *initProcess) snapshot() Report {
+	in.mu.Lock()
+	report := in.report
+	report.Steps = append([]Step(nil), in.report.Steps...)
+	components := append([]*controlplane.Component(nil), in.components...)
+	in.mu.Unlock()
+	report.Components = nil
+	if usage, err := controlplane.UsageOf("self"); err == nil {
+		report.Components = append(report.Components, ComponentUsage{Name: "init", Usage: usage})
+	}
+	for _, component := range components {
+		if usage, err := component.Usage(); err == nil {
+			report.Components = append(report.Components, ComponentUsage{Name: component.Name, Usage: usage})
+		}
+	}
+	return report
+}
