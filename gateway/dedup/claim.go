@@ -81,7 +81,7 @@ const registerBatch = 100
 
 // Register makes the object stand for all its fingerprints, for signals to come.
 // Those that another object in progress stands for are left to that one. Errors of
-// Redis are *UnavailableError; some of the fingerprints may then be registered.
+// Redis are *redisclient.UnavailableError; some of the fingerprints may then be registered.
 //
 // A new object of a single signal is registered by Claim.Created already.
 func (d *Deduplicator) Register(ctx context.Context, object *v1alpha1.RemediationRequest) error {

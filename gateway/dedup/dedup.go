@@ -28,6 +28,7 @@ import (
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -137,7 +138,7 @@ type Occurrence struct {
 // stored when Check returns. While the Kubernetes API fails, the record alone
 // answers, and counts, for incidents that have one.
 //
-// Errors of Redis, and a wait that was too long, are *UnavailableError; those of
+// Errors of Redis, and a wait that was too long, are *redisclient.UnavailableError; those of
 // the Kubernetes API are as Objects returned them.
 func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, error) {
 	i := d.incidentOf(sig)
@@ -146,7 +147,7 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 	var finished []string // objects that are known not to stand for it any more
 	for poll := 0; ; poll++ {
 		if poll > 0 && time.Now().After(deadline) {
-			return Verdict{}, &UnavailableError{opCheck, errors.New("others have been busy with the same incident for too long")}
+			return Verdict{}, &redisclient.UnavailableError{Op: opCheck, Err: errors.New("others have been busy with the same incident for too long")}
 		}
 		name := d.Name(sig.Fingerprint, after(proposal(sig.Fingerprint, d.now()), finished...))
 		start, err := d.index.begin(ctx, i, token, name)

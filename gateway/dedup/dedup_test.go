@@ -22,6 +22,7 @@ import (
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/signal"
 )
@@ -380,7 +381,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := d.Check(t.Context(), sig)
-	var unavailable *UnavailableError
+	var unavailable *redisclient.UnavailableError
 	if !errors.As(err, &unavailable) {
 		t.Errorf("error %v", err)
 	}
@@ -396,7 +397,7 @@ func TestRedisErrorsAreReported(t *testing.T) {
 	d := newDeduplicator(t, newStore(), connect(t, server))
 	server.Stop()
 	_, err := d.Check(t.Context(), testSignal("A"))
-	var unavailable *UnavailableError
+	var unavailable *redisclient.UnavailableError
 	if !errors.As(err, &unavailable) {
 		t.Errorf("error %v", err)
 	}

@@ -2,7 +2,6 @@ package dedup
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"k8s.io/apimachinery/pkg/types"
 
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -22,22 +22,6 @@ const (
 	opCheck = "deduplication_check"
 	opStore = "deduplication_store"
 )
-
-// UnavailableError says that Redis did not do what deduplication needs.
-type UnavailableError struct {
-	Op  string
-	Err error
-}
-
-var _ error = (*UnavailableError)(nil)
-
-// Error says what was tried and why it failed.
-func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("deduplication is unavailable: %s: %v", e.Op, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *UnavailableError) Unwrap() error { return e.Err }
 
 const (
 	recordPrefix   = "gateway:dedup:fingerprint:"
@@ -235,5 +219,5 @@ func (x *index) observe(operation string, start time.Time) {
 
 func (x *index) unavailable(operation string, err error) error {
 	x.observer.RedisOperationFailed(operation)
-	return &UnavailableError{operation, err}
+	return &redisclient.UnavailableError{Op: operation, Err: err}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
-	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 )
 
@@ -99,7 +99,7 @@ func everything(m *Metrics) {
 	m.SignalDuplicated(sig, "staging", "shop")
 	m.SignalGathered(sig, "staging")
 	m.SignalIgnored(sig)
-	m.SignalFailed(sig, &dedup.UnavailableError{Err: context.Canceled})
+	m.SignalFailed(sig, &redisclient.UnavailableError{Err: context.Canceled})
 	m.SignalFailed(sig, &remediation.APIError{Err: context.Canceled})
 	m.StormAlert("rate", "A")
 	m.BufferUtilization("shop", 0.5)

@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -198,7 +198,7 @@ func (m *Metrics) SignalIgnored(sig *signal.Signal) { m.received(sig, unknownEnv
 func (m *Metrics) SignalFailed(sig *signal.Signal, err error) {
 	m.received(sig, unknownEnvironment)
 	m.cacheMisses.Inc()
-	var redis *dedup.UnavailableError
+	var redis *redisclient.UnavailableError
 	var kubernetes *remediation.APIError
 	switch {
 	case errors.As(err, &redis):

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/redis/go-redis/v9"
 
-	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -49,7 +49,7 @@ func TestSignals(t *testing.T) {
 	m.SignalDuplicated(sig, "staging", "shop")
 	m.SignalDuplicated(sig, "", "shop")
 	m.SignalIgnored(sig)
-	m.SignalFailed(sig, fmt.Errorf("wrapped: %w", &dedup.UnavailableError{Err: errors.New("x")}))
+	m.SignalFailed(sig, fmt.Errorf("wrapped: %w", &redisclient.UnavailableError{Err: errors.New("x")}))
 	m.SignalFailed(sig, &remediation.APIError{Err: errors.New("x")})
 	m.SignalFailed(sig, context.Canceled)
 	wantSamples(t, scrape(t, m),
@@ -164,9 +164,9 @@ func TestLabelsChosenBySendersAreBounded(t *testing.T) {
 		m.RateLimited(text)
 		s := *sig
 		s.Name, s.Namespace = text, text
-		m.SignalFailed(&s, &dedup.UnavailableError{Err: errors.New("x")})
+		m.SignalFailed(&s, &redisclient.UnavailableError{Err: errors.New("x")})
 		m.SignalDuplicated(&s, "staging", text)
-		m.SignalFailed(&s, &dedup.UnavailableError{Err: errors.New("x")})
+		m.SignalFailed(&s, &redisclient.UnavailableError{Err: errors.New("x")})
 		m.SignalCreated(&s, text, "P1")
 	}
 	text := scrape(t, m)
@@ -204,7 +204,7 @@ func TestRunsOfFailuresEnd(t *testing.T) {
 			do(&s)
 		}
 	}
-	each(func(s *signal.Signal) { m.SignalFailed(s, &dedup.UnavailableError{Err: errors.New("x")}) })
+	each(func(s *signal.Signal) { m.SignalFailed(s, &redisclient.UnavailableError{Err: errors.New("x")}) })
 	wantSamples(t, scrape(t, m), `gateway_consecutive_503_responses{namespace="x-0"} 1`, `gateway_consecutive_503_responses{namespace="other"} 1`)
 	each(func(s *signal.Signal) { m.SignalCreated(s, "staging", "P1") })
 	if strings.Contains(scrape(t, m), "gateway_consecutive_503_responses{") {

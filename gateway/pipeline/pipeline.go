@@ -9,6 +9,7 @@ import (
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
@@ -103,7 +104,7 @@ const maxRounds = 5
 // object of its own; so when it is not known whether there is, because Redis fails,
 // the signal fails, too: it may have been taken into a storm unseen.
 //
-// Errors are *dedup.UnavailableError, *remediation.APIError or the context's.
+// Errors are *redisclient.UnavailableError, *remediation.APIError or the context's.
 func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
 	outcome, err := p.process(ctx, sig)
 	switch {
@@ -151,7 +152,7 @@ func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, er
 		// Somebody else's object had the name that was reserved, and is recorded
 		// now: the signal repeats it.
 	}
-	return Outcome{}, &dedup.UnavailableError{Op: "deduplication_check", Err: fmt.Errorf("incident changed %d times meanwhile", maxRounds)}
+	return Outcome{}, &redisclient.UnavailableError{Op: "deduplication_check", Err: fmt.Errorf("incident changed %d times meanwhile", maxRounds)}
 }
 
 // gather takes a new incident into a storm, and ends the claim unless there is none.

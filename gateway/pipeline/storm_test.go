@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/storm"
 )
@@ -68,7 +68,7 @@ func TestOvertakenSignalLooksAgain(t *testing.T) {
 // of it, and its repeat is not kept waiting.
 func TestFailedStormStepFails(t *testing.T) {
 	p, s := newPipeline(t)
-	s.failure = &dedup.UnavailableError{Op: "storm_detection", Err: errors.New("no reply")}
+	s.failure = &redisclient.UnavailableError{Op: "storm_detection", Err: errors.New("no reply")}
 	for range 2 {
 		if _, err := p.Process(t.Context(), sig); !errors.Is(err, s.failure) {
 			t.Fatalf("error %v", err)

@@ -19,6 +19,7 @@ import (
 
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
@@ -50,7 +51,7 @@ func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, 
 	case sig.Name == "Flushed":
 		return pipeline.Outcome{Storm: &pipeline.Storm{Kind: storm.Flushed, Created: scriptedObject(object)}}, nil
 	case sig.Name == "NoRedis":
-		return pipeline.Outcome{}, &dedup.UnavailableError{Op: "deduplication_check", Err: errors.New("gone")}
+		return pipeline.Outcome{}, &redisclient.UnavailableError{Op: "deduplication_check", Err: errors.New("gone")}
 	case sig.Name == "NoKubernetes":
 		return pipeline.Outcome{}, &remediation.APIError{Op: "create", Err: errors.New(`rejected {"password": "hunter2", "x": 1}`)}
 	case sig.Name == "Gone":

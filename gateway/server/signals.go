@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
@@ -218,7 +218,7 @@ func failed(r *http.Request, fingerprint string, code int, detail string) result
 // the Kubernetes API's failure is Redis' or passes by itself: the sender should
 // try again.
 func errorCode(err error) int {
-	var redis *dedup.UnavailableError
+	var redis *redisclient.UnavailableError
 	var kubernetes *remediation.APIError
 	if errors.As(err, &kubernetes) && !errors.As(err, &redis) {
 		return http.StatusInternalServerError

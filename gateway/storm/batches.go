@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
-	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 )
 
 // individualLifetime is how long a request that was told to make an individual
@@ -92,7 +92,7 @@ type pendingMember struct {
 	name, resource string
 }
 
-// batches runs the scripts. Errors are *dedup.UnavailableError.
+// batches runs the scripts. Errors are *redisclient.UnavailableError.
 type batches struct {
 	client   redis.UniversalClient
 	observer Observer
@@ -170,7 +170,7 @@ func (b *batches) payload(ctx context.Context, ref batchRef, fingerprint string)
 	}
 	if err != nil {
 		b.observer.RedisOperationFailed(opAggregate)
-		return "", &dedup.UnavailableError{Op: opAggregate, Err: err}
+		return "", &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
 	return data, nil
 }
@@ -184,7 +184,7 @@ func (b *batches) run(ctx context.Context, operation string, script *redis.Scrip
 	b.observer.RedisOperation(operation, time.Since(start))
 	if err != nil {
 		b.observer.RedisOperationFailed(operation)
-		return nil, &dedup.UnavailableError{Op: operation, Err: err}
+		return nil, &redisclient.UnavailableError{Op: operation, Err: err}
 	}
 	return reply, nil
 }

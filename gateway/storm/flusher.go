@@ -10,6 +10,7 @@ import (
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -191,7 +192,7 @@ func (s *Storms) signalOf(ctx context.Context, ref batchRef, fingerprint string)
 	}
 	sig, err := decode(data)
 	if err != nil {
-		return nil, &dedup.UnavailableError{Op: opAggregate, Err: err}
+		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
 	return sig, nil
 }

@@ -13,7 +13,7 @@ import (
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
-	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -137,7 +137,7 @@ func (s *Storms) create(ctx context.Context, d batch) (*v1alpha1.RemediationRequ
 			return nil, err
 		}
 		if d = window; d.word == "" {
-			return nil, &dedup.UnavailableError{Op: opAggregate, Err: fmt.Errorf("storm window %s is gone", d.ref)}
+			return nil, &redisclient.UnavailableError{Op: opAggregate, Err: fmt.Errorf("storm window %s is gone", d.ref)}
 		}
 		if d.object != "" {
 			// Somebody else has created it by now. Its name is all that is known.
@@ -147,7 +147,7 @@ func (s *Storms) create(ctx context.Context, d batch) (*v1alpha1.RemediationRequ
 	}
 	first, filler, err := d.signals()
 	if err != nil {
-		return nil, &dedup.UnavailableError{Op: opAggregate, Err: err}
+		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
 	created, err := s.Creator.Create(ctx, s.draft(ctx, d, first, filler))
 	if err != nil {
