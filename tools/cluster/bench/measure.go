@@ -14,9 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"stormgate.internal/tools/cluster/api"
-	"stormgate.internal/tools/cluster/internal/boot"
 	"stormgate.internal/tools/cluster/internal/clustertest"
-	"stormgate.internal/tools/cluster/internal/controlplane"
 )
 
 // Run is one cluster's life. Times are seconds from the launcher's execution.
@@ -27,7 +25,7 @@ type Run struct {
 	// Stop is from the order to end until no process is left.
 	Stop float64 `json:"stop"`
 	// Components are the processes' usages when the pod was Ready.
-	Components []boot.ComponentUsage `json:"components"`
+	Components []api.ComponentUsage `json:"components"`
 	// Idle is nil where it was not measured.
 	Idle *Idle `json:"idle,omitempty"`
 }
@@ -69,7 +67,7 @@ func measure(ctx context.Context, binary string, idle time.Duration) (run Run, e
 		return run, err
 	}
 	defer cluster.Kill()
-	if _, err := cluster.Await(ctx, boot.EventAPI); err != nil {
+	if _, err := cluster.Await(ctx, api.EventAPI); err != nil {
 		return run, err
 	}
 	run.API = time.Since(start).Seconds()
@@ -90,7 +88,7 @@ func measure(ctx context.Context, binary string, idle time.Duration) (run Run, e
 		return run, err
 	}
 	run.Components = report.Components
-	if _, err := cluster.Await(ctx, boot.EventReady); err != nil {
+	if _, err := cluster.Await(ctx, api.EventReady); err != nil {
 		return run, err
 	}
 	if report, err = cluster.Report(ctx); err != nil {
@@ -225,8 +223,8 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func total(components []boot.ComponentUsage) controlplane.Usage {
-	var sum controlplane.Usage
+func total(components []api.ComponentUsage) api.Usage {
+	var sum api.Usage
 	for _, component := range components {
 		sum.CPUSeconds += component.CPUSeconds
 		sum.RSSBytes += component.RSSBytes

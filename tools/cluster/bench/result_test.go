@@ -6,8 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"stormgate.internal/tools/cluster/internal/boot"
-	"stormgate.internal/tools/cluster/internal/controlplane"
+	"stormgate.internal/tools/cluster/api"
 )
 
 func TestMedian(t *testing.T) {
@@ -25,7 +24,7 @@ func TestMedian(t *testing.T) {
 
 // Promise: the table sets each median beside its budget and leaves idle cost out where it was not measured.
 func TestTable(t *testing.T) {
-	usage := []boot.ComponentUsage{{Name: "etcd", Usage: controlplane.Usage{CPUSeconds: 0.5, RSSBytes: 40 << 20}}}
+	usage := []api.ComponentUsage{{Name: "etcd", Usage: api.Usage{CPUSeconds: 0.5, RSSBytes: 40 << 20}}}
 	result := Result{Runs: []Run{
 		{PodReady: 2.5, Components: usage}, {PodReady: 3.5, Components: usage}, {PodReady: 2.75, Components: usage},
 	}}

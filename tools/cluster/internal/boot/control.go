@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"stormgate.internal/tools/cluster/api"
 )
 
 // control answers on DIR/control.sock:
@@ -43,11 +45,11 @@ func (c *control) nodeIsUp() { c.once.Do(func() { close(c.up) }) }
 
 func (c *control) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /boot", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+api.BootPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(c.in.snapshot())
 	})
-	mux.HandleFunc("/images", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(api.ImagesPath, func(w http.ResponseWriter, r *http.Request) {
 		// Images may be registered while the cluster still boots: the request
 		// waits for the node as its pods would.
 		select {

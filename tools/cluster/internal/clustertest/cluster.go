@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"stormgate.internal/tools/cluster/internal/boot"
+	"stormgate.internal/tools/cluster/api"
 )
 
 // Cluster is a running `cluster run`.
@@ -29,8 +29,8 @@ type Cluster struct {
 	Cmd *exec.Cmd
 
 	stdin  io.Closer
-	events chan boot.Event
-	seen   []boot.Event
+	events chan api.Event
+	seen   []api.Event
 	done   chan struct{}
 	err    error
 }
@@ -57,12 +57,12 @@ func StartCommand(cmd *exec.Cmd, dir string, log io.Writer) (*Cluster, error) {
 	}
 	// Room for more events than a boot has: a reader that does not come must
 	// not block the end.
-	c := &Cluster{Dir: dir, Cmd: cmd, stdin: stdin, events: make(chan boot.Event, 100), done: make(chan struct{})}
+	c := &Cluster{Dir: dir, Cmd: cmd, stdin: stdin, events: make(chan api.Event, 100), done: make(chan struct{})}
 	go func() {
 		lines := bufio.NewScanner(stdout)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			var event boot.Event
+			var event api.Event
 			if json.Unmarshal(lines.Bytes(), &event) == nil {
 				c.events <- event
 			}
@@ -75,23 +75,23 @@ func StartCommand(cmd *exec.Cmd, dir string, log io.Writer) (*Cluster, error) {
 }
 
 // Await reads events up to the first of the given kind, or of one step's name.
-// A failure that is not what is waited for is returned as *boot.Failure.
-func (c *Cluster) Await(ctx context.Context, kind string) (boot.Event, error) {
+// A failure that is not what is waited for is returned as *api.Failure.
+func (c *Cluster) Await(ctx context.Context, kind string) (api.Event, error) {
 	for {
 		select {
 		case event, open := <-c.events:
 			if !open {
-				return boot.Event{}, fmt.Errorf("await %q: the cluster ended after %d events", kind, len(c.seen))
+				return api.Event{}, fmt.Errorf("await %q: the cluster ended after %d events", kind, len(c.seen))
 			}
 			c.seen = append(c.seen, event)
 			if event.Kind == kind || event.Step != nil && event.Name == kind {
 				return event, nil
 			}
-			if event.Kind == boot.EventFailed {
+			if event.Kind == api.EventFailed {
 				return event, fmt.Errorf("await %q: %w", kind, event.Failure)
 			}
 		case <-ctx.Done():
-			return boot.Event{}, fmt.Errorf("await %q: %w after %d events", kind, context.Cause(ctx), len(c.seen))
+			return api.Event{}, fmt.Errorf("await %q: %w after %d events", kind, context.Cause(ctx), len(c.seen))
 		}
 	}
 }
@@ -125,7 +125,7 @@ func (c *Cluster) RESTConfig(identity string) (*rest.Config, error) {
 		return nil, fmt.Errorf("read kubeconfig of %s: %w", identity, err)
 	}
 	config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(c.Dir, "api.sock"))
+		return (&net.Dialer{}).DialContext(ctx, "unix", api.Dir(c.Dir).APISocket())
 	}
 	config.QPS = -1
 	return config, nil
@@ -135,15 +135,15 @@ func (c *Cluster) RESTConfig(identity string) (*rest.Config, error) {
 func (c *Cluster) Control() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(c.Dir, "control.sock"))
+			return (&net.Dialer{}).DialContext(ctx, "unix", api.Dir(c.Dir).ControlSocket())
 		},
 	}}
 }
 
 // Report asks for the boot report with current usages.
-func (c *Cluster) Report(ctx context.Context) (boot.Report, error) {
-	var report boot.Report
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://cluster/boot", nil)
+func (c *Cluster) Report(ctx context.Context) (api.Report, error) {
+	var report api.Report
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://cluster"+api.BootPath, nil)
 	if err != nil {
 		return report, err
 	}

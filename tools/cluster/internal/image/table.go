@@ -1,4 +1,8 @@
-package api
+// Package image holds the images that a cluster's node knows.
+//
+// Nothing is pulled. A Table maps references to images; the node's runtime looks
+// them up there.
+package image
 
 import (
 	"fmt"
@@ -6,17 +10,19 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"stormgate.internal/tools/cluster/api"
 )
 
 // Table is the set of images a cluster knows. The zero value is empty and
 // ready to use; all methods may be called concurrently.
 type Table struct {
 	mu     sync.RWMutex
-	images map[string]Image // by normal reference
+	images map[string]api.Image // by normal reference
 }
 
 // NewTable returns a table of the given images, or the error of Put.
-func NewTable(images ...Image) (*Table, error) {
+func NewTable(images ...api.Image) (*Table, error) {
 	t := &Table{}
 	if err := t.Put(images...); err != nil {
 		return nil, err
@@ -27,42 +33,42 @@ func NewTable(images ...Image) (*Table, error) {
 // Put adds images, replacing those of the same reference. Either all of them
 // enter the table or, when one is invalid or given twice, none does.
 // Containers that were made before keep the image they were made from.
-func (t *Table) Put(images ...Image) error {
-	fresh := make(map[string]Image, len(images))
+func (t *Table) Put(images ...api.Image) error {
+	fresh := make(map[string]api.Image, len(images))
 	for _, i := range images {
 		if err := i.Validate(); err != nil {
 			return err
 		}
-		key := Normalize(i.Reference)
+		key := api.NormalizeReference(i.Reference)
 		if _, twice := fresh[key]; twice {
 			return fmt.Errorf("image %q is given twice", key)
 		}
-		fresh[key] = i.clone()
+		fresh[key] = i.Clone()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.images == nil {
-		t.images = map[string]Image{}
+		t.images = map[string]api.Image{}
 	}
 	maps.Copy(t.images, fresh)
 	return nil
 }
 
 // Lookup finds the image that a reference, in any form, stands for.
-func (t *Table) Lookup(reference string) (Image, bool) {
+func (t *Table) Lookup(reference string) (api.Image, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	i, found := t.images[Normalize(reference)]
-	return i.clone(), found
+	i, found := t.images[api.NormalizeReference(reference)]
+	return i.Clone(), found
 }
 
 // List returns all images in the order of their normal references.
-func (t *Table) List() []Image {
+func (t *Table) List() []api.Image {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	images := make([]Image, 0, len(t.images))
+	images := make([]api.Image, 0, len(t.images))
 	for _, key := range slices.Sorted(maps.Keys(t.images)) {
-		images = append(images, t.images[key].clone())
+		images = append(images, t.images[key].Clone())
 	}
 	return images
 }
@@ -87,11 +93,11 @@ func (e *UnknownError) Error() string {
 }
 
 // Resolve is Lookup with an *UnknownError in place of false.
-func (t *Table) Resolve(reference string) (Image, error) {
+func (t *Table) Resolve(reference string) (api.Image, error) {
 	if i, found := t.Lookup(reference); found {
 		return i, nil
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return Image{}, &UnknownError{Reference: reference, Known: slices.Sorted(maps.Keys(t.images))}
+	return api.Image{}, &UnknownError{Reference: reference, Known: slices.Sorted(maps.Keys(t.images))}
 }

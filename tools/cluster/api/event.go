@@ -1,4 +1,4 @@
-package boot
+package api
 
 import "fmt"
 
@@ -15,7 +15,8 @@ const (
 	EventFailed = "failed"
 )
 
-// Event is what the launcher reports, as one line of JSON each on its standard output.
+// Event is one line of JSON on the program's standard output. Readers skip kinds
+// that they do not know.
 type Event struct {
 	Kind string `json:"event"`
 	*Step
@@ -35,7 +36,7 @@ type Failure struct {
 
 var _ error = (*Failure)(nil)
 
-// Error names the component and the cause. The log tail is left to whoever prints it.
+// Error names the component and the cause. It leaves the log tail out.
 func (f *Failure) Error() string {
 	return fmt.Sprintf("cluster failed: %s: %s", f.Component, f.Message)
 }
