@@ -101,7 +101,7 @@ type batches struct {
 	now      func() string
 	random   func() float64
 
-	inactivityArg, longestArg, graceArg, leaseArg int64
+	inactivityArg, longestArg, graceArg, turnArg int64
 }
 
 func newBatches(o Options) batches {
@@ -109,7 +109,7 @@ func newBatches(o Options) batches {
 	return batches{
 		client: o.Redis, observer: o.Observer, settings: o.Settings, grace: grace, now: o.now, random: rand.Float64,
 		inactivityArg: o.Settings.InactivityTimeout.Std().Milliseconds(), longestArg: o.Settings.MaxWindowDuration.Std().Milliseconds(),
-		graceArg: grace.Milliseconds(), leaseArg: o.Lease.Milliseconds(),
+		graceArg: grace.Milliseconds(), turnArg: o.Turn.Milliseconds(),
 	}
 }
 
@@ -145,13 +145,13 @@ func (b *batches) look(ctx context.Context, ref batchRef) (batch, error) {
 
 // take returns the batch that is due, or for how long there is none.
 func (b *batches) take(ctx context.Context) (batch, error) {
-	return b.describe(ctx, opAggregate, takeScript, "", b.leaseArg)
+	return b.describe(ctx, opAggregate, takeScript, "", b.turnArg)
 }
 
 // reserve fixes the name of a flushed member's object. It returns "" if that is not
 // the caller's to make any more.
 func (b *batches) reserve(ctx context.Context, ref batchRef, fingerprint, name, fence string) (string, error) {
-	reply, err := b.run(ctx, opAggregate, reserveScript, ref.scope, ref.id, fingerprint, name, fence, b.leaseArg)
+	reply, err := b.run(ctx, opAggregate, reserveScript, ref.scope, ref.id, fingerprint, name, fence, b.turnArg)
 	fixed, _ := reply.(string)
 	return fixed, err
 }

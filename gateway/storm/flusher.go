@@ -88,10 +88,10 @@ func (s *Storms) flush(ctx context.Context, b batch) error {
 	return errors.Join(failures...)
 }
 
-// flushOne has the whole lease: the member's name can be fixed only in its time, and
-// that renews it.
+// flushOne may use up the whole turn. The member's name can be fixed only during the
+// turn, and fixing it begins the turn anew.
 func (s *Storms) flushOne(ctx context.Context, b batch, m pendingMember) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Lease)
+	ctx, cancel := context.WithTimeout(ctx, s.Turn)
 	defer cancel()
 	sig, err := s.signalOf(ctx, b.ref, m.fingerprint)
 	if sig == nil || err != nil {
@@ -131,7 +131,7 @@ func end(ctx context.Context, claim *dedup.Claim, object *v1alpha1.RemediationRe
 // catchUp brings members into their window's object that the requests with them did
 // not: because the replica that had them ended, or the API failed.
 func (s *Storms) catchUp(ctx context.Context, b batch) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Lease)
+	ctx, cancel := context.WithTimeout(ctx, s.Turn)
 	defer cancel()
 	if b.object == "" {
 		_, err := s.ensure(ctx, b)

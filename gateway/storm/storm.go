@@ -17,8 +17,8 @@
 //
 // So whatever a replica does can be cut off at any point, and be finished or
 // repeated by any other: by the request of a repeated alert, or by the flusher,
-// which every replica runs and which takes batches, one at a time under a lease
-// with a fencing token, when something is due to be done about them. All decisions
+// which every replica runs. The flusher takes batches that are due, one at a time, for
+// a turn with a fencing token. All decisions
 // about one alert are taken by one script, atomically, and by Redis' clock alone.
 //
 // It follows that a request whose script may or may not have run is answered with
@@ -117,9 +117,9 @@ type Options struct {
 	// Grace is how long the flusher leaves a window's new members to the requests
 	// that brought them. Default 2 s.
 	Grace time.Duration
-	// Lease is how long the flusher of one replica may be busy with one object before
-	// another's begins. Default 5 s.
-	Lease time.Duration
+	// Turn is how long one replica's flusher has a batch to itself: another replica's
+	// flusher may take the batch once the turn is over. Default 5 s.
+	Turn time.Duration
 
 	now func() string // time in ms; "" means Redis'
 }
@@ -139,8 +139,8 @@ func New(o Options) *Storms {
 	if o.Grace == 0 {
 		o.Grace = 2 * time.Second
 	}
-	if o.Lease == 0 {
-		o.Lease = 5 * time.Second
+	if o.Turn == 0 {
+		o.Turn = 5 * time.Second
 	}
 	if o.now == nil {
 		o.now = func() string { return "" }
