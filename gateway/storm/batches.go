@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 )
 
@@ -95,7 +96,7 @@ type pendingMember struct {
 // batches runs the scripts. Errors are *redisclient.UnavailableError.
 type batches struct {
 	client   redis.UniversalClient
-	observer Observer
+	metrics  *metrics.Metrics
 	settings config.Storm
 	grace    time.Duration
 	now      func() string
@@ -107,7 +108,7 @@ type batches struct {
 func newBatches(o Options) batches {
 	grace := min(o.Grace, o.Settings.InactivityTimeout.Std())
 	return batches{
-		client: o.Redis, observer: o.Observer, settings: o.Settings, grace: grace, now: o.now, random: rand.Float64,
+		client: o.Redis, metrics: o.Metrics, settings: o.Settings, grace: grace, now: o.now, random: rand.Float64,
 		inactivityArg: o.Settings.InactivityTimeout.Std().Milliseconds(), longestArg: o.Settings.MaxWindowDuration.Std().Milliseconds(),
 		graceArg: grace.Milliseconds(), turnArg: o.Turn.Milliseconds(),
 	}
@@ -169,7 +170,7 @@ func (b *batches) payload(ctx context.Context, ref batchRef, fingerprint string)
 		return "", nil
 	}
 	if err != nil {
-		b.observer.RedisOperationFailed(opAggregate)
+		b.metrics.RedisOperationFailed(opAggregate)
 		return "", &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
 	return data, nil
@@ -181,9 +182,9 @@ func (b *batches) run(ctx context.Context, operation string, script *redis.Scrip
 	all = append(all, scope, b.now(), b.inactivityArg, b.longestArg, b.graceArg)
 	all = append(all, args...)
 	reply, err := script.Run(ctx, b.client, nil, all...).Result()
-	b.observer.RedisOperation(operation, time.Since(start))
+	b.metrics.RedisOperation(operation, time.Since(start))
 	if err != nil {
-		b.observer.RedisOperationFailed(operation)
+		b.metrics.RedisOperationFailed(operation)
 		return nil, &redisclient.UnavailableError{Op: operation, Err: err}
 	}
 	return reply, nil

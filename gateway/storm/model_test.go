@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/signal"
 )
@@ -317,7 +318,7 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 	}
 	random := 0.0
 	b := newBatches(Options{
-		Redis: client, Settings: settings, Observer: nothing{}, Grace: 500 * time.Millisecond, Turn: 1500 * time.Millisecond,
+		Redis: client, Settings: settings, Metrics: metrics.New(), Grace: 500 * time.Millisecond, Turn: 1500 * time.Millisecond,
 		now: func() string { return strconv.FormatInt(m.now, 10) },
 	})
 	b.random = func() float64 { return random }
