@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/internal/unixsocket"
 )
 
 // control answers on DIR/control.sock:
@@ -73,9 +73,5 @@ func nodeProxy(socket string) http.Handler {
 }
 
 func unixTransport(socket string) *http.Transport {
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-	}
+	return &http.Transport{DialContext: unixsocket.Dialer(socket)}
 }

@@ -17,6 +17,8 @@ import (
 
 	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/controlplane"
+	"stormgate.internal/tools/internal/relay"
+	"stormgate.internal/tools/internal/unixsocket"
 )
 
 // stopGrace is how long init may take to remove its files; then it is killed.
@@ -82,7 +84,7 @@ func (l *launcher) run(ctx context.Context) error {
 		}
 		defer listener.Close()
 		l.exposed = listener.Addr().String()
-		go Pipe(listener, func() (net.Conn, error) { return net.Dial("unix", l.dir.paths.Dir.APISocket()) })
+		relay.Start(listener, func() (net.Conn, error) { return unixsocket.Dial(context.Background(), l.dir.paths.Dir.APISocket()) })
 	}
 	if ctx.Err() != nil {
 		return nil // told to end before there was anything
