@@ -38,7 +38,7 @@ import (
 	remediationv1alpha1 "stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/tools/faultproxy"
 	"stormgate.internal/tools/fixture/client"
-	bridge "stormgate.internal/tools/ginkgo"
+	bazelginkgo "stormgate.internal/tools/ginkgo"
 )
 
 // Names of what the environments forward.
@@ -106,7 +106,7 @@ func Main(m *testing.M) {
 	gomega.SetDefaultEventuallyPollingInterval(Interval)
 	gomega.SetDefaultConsistentlyPollingInterval(Interval)
 	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
-	bridge.Main(bridge.Options{
+	bazelginkgo.Main(bazelginkgo.Options{
 		M:         m,
 		Bazel:     "tools/bazel",
 		SetupName: "acquire the environment",

@@ -1,4 +1,7 @@
-// Package bridge runs a Ginkgo v2 suite as a Bazel test.
+// Package ginkgo runs a Ginkgo v2 suite as a Bazel test.
+//
+// In this repository the name ginkgo always means Ginkgo's own package: a file
+// that needs this one imports it as bazelginkgo.
 //
 // A test package has one TestMain that hands over to Main, and no Test function:
 //
@@ -10,12 +13,12 @@
 //		. "github.com/onsi/ginkgo/v2"
 //		. "github.com/onsi/gomega"
 //
-//		bridge "stormgate.internal/tools/ginkgo"
+//		bazelginkgo "stormgate.internal/tools/ginkgo"
 //	)
 //
 //	func TestMain(m *testing.M) {
 //		RegisterFailHandler(Fail)
-//		bridge.Main(bridge.Options{M: m, Name: "checkout"})
+//		bazelginkgo.Main(bazelginkgo.Options{M: m, Name: "checkout"})
 //	}
 //
 //	var _ = Describe("A cart", func() {
@@ -114,4 +117,4 @@
 //
 // The same binary works under "go test", with one shard and -test.timeout as the
 // budget.
-package bridge
+package ginkgo

@@ -1,7 +1,8 @@
-package bridge
+package ginkgo
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"slices"
@@ -12,7 +13,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 )
 
-// seedProperty marks a test.xml as the bridge's.
+// seedProperty marks a test.xml as this package's.
 const seedProperty = "ginkgo.seed"
 
 // outputLimit is how much of a spec's output goes into test.xml, in bytes; the
@@ -127,7 +128,7 @@ func caseOf(r types.SpecReport) testCase {
 	case r.State.Is(types.SpecStatePending):
 		c.Verdict, c.Message = skipped, "pending"
 	case r.State.Is(types.SpecStateSkipped):
-		c.Verdict, c.Message = skipped, firstOf(r.Failure.Message, "not run")
+		c.Verdict, c.Message = skipped, cmp.Or(r.Failure.Message, "not run")
 	default:
 		c.Verdict, c.Kind = errored, r.State.String()
 		if r.State.Is(types.SpecStateFailed | types.SpecStateTimedout) {

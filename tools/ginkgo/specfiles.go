@@ -1,6 +1,7 @@
-package bridge
+package ginkgo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -70,5 +71,5 @@ func fileName(text string) string {
 	if len(name) > 120 {
 		name = strings.TrimRight(name[:120], "-.")
 	}
-	return firstOf(name, "spec")
+	return cmp.Or(name, "spec")
 }

@@ -34,7 +34,7 @@ func (t *target) label() string {
 // not.
 var shardFolder = regexp.MustCompile(`^shard_\d+_of_(\d+)(_run_\d+_of_\d+)?$`)
 
-// measure finds all targets with reports of the bridge below logs. After a
+// measure finds all targets below logs whose reports tools/ginkgo wrote. After a
 // change of shard_count the folders of the old shards are still there: only the
 // newest count is looked at.
 func measure(logs string) ([]*target, error) {
@@ -103,7 +103,7 @@ type report struct {
 }
 
 // readReport returns the times of the specs that passed; none for a report that
-// is not the bridge's.
+// that tools/ginkgo did not write.
 func readReport(file string) (map[string][]float64, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {

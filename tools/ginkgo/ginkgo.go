@@ -1,6 +1,7 @@
-package bridge
+package ginkgo
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -93,9 +94,9 @@ func Run(options Options) int {
 		fmt.Fprintln(os.Stderr, err)
 		return ExitFailure
 	}
-	options.Name = firstOf(options.Name, bazel.target, filepath.Base(os.Args[0]))
-	options.SetupName = firstOf(options.SetupName, "set up")
-	options.Bazel = firstOf(options.Bazel, "bazel")
+	options.Name = cmp.Or(options.Name, bazel.target, filepath.Base(os.Args[0]))
+	options.SetupName = cmp.Or(options.SetupName, "set up")
+	options.Bazel = cmp.Or(options.Bazel, "bazel")
 	r := &run{options: options, bazel: bazel, out: os.Stdout}
 	r.startedAt(time.Now())
 	r.suite, r.reporter, err = configuration(bazel, flag.CommandLine)
@@ -107,15 +108,6 @@ func Run(options Options) int {
 	default:
 		return r.supervisor(err)
 	}
-}
-
-func firstOf(values ...string) string {
-	for _, value := range values {
-		if value != "" {
-			return value
-		}
-	}
-	return ""
 }
 
 // run is one process's part of a suite.
@@ -148,7 +140,7 @@ func (r *run) startedAt(began time.Time) {
 
 // title names this process's part of the suite.
 func (r *run) title() string {
-	title := firstOf(r.bazel.target, r.options.Name)
+	title := cmp.Or(r.bazel.target, r.options.Name)
 	if position := r.bazel.position(); position != "" {
 		title += " (" + position + ")"
 	}

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"errors"
@@ -126,7 +126,7 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 			o := c.shard.run(t)
 			wantExit(t, o, 1)
 			wantLog(t, o, c.want)
-			// Two of these rules_go's main notices before the bridge can.
+			// Two of these rules_go's main notices before this package can.
 			early := strings.Contains(c.name, "out of range") || strings.Contains(c.name, "can't be touched")
 			if len(o.cases()) == 0 && !early {
 				t.Error("test.xml does not show the failure")
