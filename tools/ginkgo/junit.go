@@ -73,7 +73,7 @@ type xmlText struct {
 	Text string `xml:",chardata"`
 }
 
-// testCase is one line of the results, whatever it comes from. Its fields are
+// testCase is one line of the results: a spec, another node, or the run itself. Its fields are
 // exported for encoding/gob.
 type testCase struct {
 	Name     string
@@ -101,7 +101,7 @@ type verdict int
 const (
 	passed verdict = iota
 	skipped
-	failed  // an assertion says so
+	failed  // an assertion failed
 	errored // it did not come to an assertion
 )
 
