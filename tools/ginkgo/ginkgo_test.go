@@ -116,7 +116,7 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"benchmarks", shard{sample: "varied", args: []string{"-test.bench=."}}, "-test.bench=. has no effect"},
 		{"another kind of parallel", shard{sample: "varied", args: []string{"-ginkgo.parallel.total=2"}}, "use shard_count"},
 		{"shuffle that is no number", shard{sample: "varied", args: []string{"-test.shuffle=well"}}, "-shuffle=well"},
-		{"no timings", shard{sample: "varied", environment: []string{timingsVariable + "=/nonexistent/x.timings.json"}}, "read timings: open /nonexistent"},
+		{"no timings", shard{sample: "varied", environment: []string{timingsVariable + "=/nonexistent/x.timings.json"}}, "read timings /nonexistent/x.timings.json: no such file"},
 		{"shard index out of range", shard{sample: "varied", index: 2, total: 2}, "TEST_SHARD_INDEX: 2 is not below TEST_TOTAL_SHARDS=2"},
 		{"status file that can't be touched", shard{sample: "varied", total: 2, environment: []string{"TEST_SHARD_STATUS_FILE=/nonexistent/status"}}, "/nonexistent/status"},
 		{"no time left", shard{sample: "setup hangs", environment: []string{"TEST_TIMEOUT=1"}}, "deadline exceeded"},
