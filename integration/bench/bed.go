@@ -19,6 +19,7 @@ import (
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/integration/testbed"
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/runfiles"
 )
 
 // clusterVariable names the cluster binary, like testbed.GatewayVariable.
@@ -97,7 +98,7 @@ func (b *bed) bootCluster(ctx context.Context) error {
 	binary := b.flags.cluster
 	if binary == "" {
 		var err error
-		if binary, err = testbed.Program(clusterVariable, "cluster"); err != nil {
+		if binary, err = runfiles.Program(clusterVariable, "cluster"); err != nil {
 			return fmt.Errorf("%w, or use a cluster that exists with --kubeconfig", err)
 		}
 	}

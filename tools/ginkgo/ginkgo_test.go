@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"errors"
@@ -23,9 +23,9 @@ var variedSpecs = []string{
 	"twins look the same", "twins look the same",
 }
 
-// The promise of sharding: whatever the number of shards, together they run
-// every spec exactly once, ordered steps stay in one process and in order, and
-// no shard is idle. The results say the same as the processes did.
+// The promise of sharding, for any number of shards: together they run every spec
+// exactly once, ordered steps stay in one process and in order, and no shard is idle.
+// The results are what the processes did.
 func TestShardsRunEverySpecOnce(t *testing.T) {
 	const units = 11
 	for _, total := range []int{0, 1, 2, 3, 4, 7, units} {
@@ -77,8 +77,8 @@ func TestShardWithoutSpecsFails(t *testing.T) {
 	}
 }
 
-// Specs are told apart by text, and texts go to other processes, to Ginkgo as
-// expressions and into XML.
+// Specs are distinguished by their texts. Texts go to other processes, to Ginkgo as
+// regular expressions, and into XML.
 func TestOddTexts(t *testing.T) {
 	ran := 0
 	for index := range 2 {
@@ -116,7 +116,7 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"benchmarks", shard{sample: "varied", args: []string{"-test.bench=."}}, "-test.bench=. has no effect"},
 		{"another kind of parallel", shard{sample: "varied", args: []string{"-ginkgo.parallel.total=2"}}, "use shard_count"},
 		{"shuffle that is no number", shard{sample: "varied", args: []string{"-test.shuffle=well"}}, "-shuffle=well"},
-		{"no timings", shard{sample: "varied", environment: []string{timingsVariable + "=/nonexistent/x.timings.json"}}, "read timings: open /nonexistent"},
+		{"no timings", shard{sample: "varied", environment: []string{timingsVariable + "=/nonexistent/x.timings.json"}}, "read timings /nonexistent/x.timings.json: no such file"},
 		{"shard index out of range", shard{sample: "varied", index: 2, total: 2}, "TEST_SHARD_INDEX: 2 is not below TEST_TOTAL_SHARDS=2"},
 		{"status file that can't be touched", shard{sample: "varied", total: 2, environment: []string{"TEST_SHARD_STATUS_FILE=/nonexistent/status"}}, "/nonexistent/status"},
 		{"no time left", shard{sample: "setup hangs", environment: []string{"TEST_TIMEOUT=1"}}, "deadline exceeded"},
@@ -126,7 +126,7 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 			o := c.shard.run(t)
 			wantExit(t, o, 1)
 			wantLog(t, o, c.want)
-			// Two of these rules_go's main notices before the bridge can.
+			// Two of these rules_go's main notices before this package can.
 			early := strings.Contains(c.name, "out of range") || strings.Contains(c.name, "can't be touched")
 			if len(o.cases()) == 0 && !early {
 				t.Error("test.xml does not show the failure")
@@ -135,8 +135,8 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 	}
 }
 
-// Shards make the same plan only if they see alike all that the plan goes by. Of
-// several shards that don't, at least one must say so.
+// Shards make the same plan only if they see the same in all that the plan depends on.
+// If they don't, at least one of them must fail.
 func TestTreesThatDifferBetweenShardsFail(t *testing.T) {
 	for _, c := range []struct {
 		name, sample, filter string
@@ -175,8 +175,8 @@ func TestPendingContainerTakesNoShard(t *testing.T) {
 	}
 }
 
-// A shard of which a filter leaves pending specs only has nothing to run, and
-// says so; another runs what can be run.
+// A shard of which a filter leaves pending specs only has nothing to run. Its log shows
+// that, and another shard runs what can be run.
 func TestFilterLeavesPendingSpecsOnlyToAShard(t *testing.T) {
 	ran, idle := 0, 0
 	for index := range 2 {
@@ -284,8 +284,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// A filter for one spec of a sharded target leaves the other shards without
-// work. They pass, and say that they did nothing and where the spec is.
+// A filter for one spec of a sharded target leaves the other shards without work. They
+// pass. Their logs show that they did nothing, and where the spec is.
 func TestFilterLeavesOtherShardsIdle(t *testing.T) {
 	ran := 0
 	for index := range 3 {
@@ -391,7 +391,7 @@ func TestLossEndsTheSpecs(t *testing.T) {
 	t.Parallel()
 	o := shard{sample: "loses what it needs"}.run(t)
 	wantExit(t, o, ExitInfrastructure)
-	wantLog(t, o, "is lost: the specs are told to end", "--- INFRASTRUCTURE FAILURE", "etcd died")
+	wantLog(t, o, "is lost: the specs end now", "--- INFRASTRUCTURE FAILURE", "etcd died")
 	if want := []string{"set up", "told to stop", "collect", "release"}; !slices.Equal(o.trace, want) {
 		t.Errorf("order of events: %q, want %q", o.trace, want)
 	}

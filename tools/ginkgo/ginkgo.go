@@ -1,6 +1,7 @@
-package bridge
+package ginkgo
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -19,28 +20,28 @@ type Options struct {
 	// description. Default: the test's label, without Bazel the name of the binary.
 	Name string
 
-	// Setup makes ready what all specs of the process share. It runs once, after
-	// it is clear that this shard has specs to run, and is a test case of its own
-	// in test.xml. Its context ends when the budget for specs does or the process
-	// is told to stop. What it has begun when it fails it must undo itself, and
-	// what outlives a process that dies must end by other means than Release.
+	// Setup makes ready what all specs of the process share. It runs once, and only
+	// if this shard has specs to run. It is a test case of its own in test.xml. Its
+	// context ends with the budget for specs, or when the process gets SIGTERM. If
+	// Setup fails, it has to undo what it has begun. Release is not called in a process
+	// that dies, so what outlives a process must end by other means.
 	//
-	// An error that has a method Infrastructure() bool in its chain, returning
-	// true, is reported to Bazel as a failure of the infrastructure; a method
-	// Component() string in its chain names the part to blame.
+	// An error is reported to Bazel as a failure of the infrastructure if an error in
+	// its chain has a method Infrastructure() bool that returns true. A method
+	// Component() string in the chain names the part to blame.
 	Setup func(ctx context.Context) error
 
 	// SetupName is the name of Setup's test case. Default "set up".
 	SetupName string
 
-	// Lost, if it is given, is called after Setup, and returns a channel that is closed
-	// when what Setup has made ready is no more. Specs are then ended as by a signal:
-	// they could but wait for their deadlines, and fail. Blame says what was lost.
+	// Lost, if it is given, is called after Setup. It returns a channel that is closed
+	// when what Setup has made ready is lost. Specs then end as after a signal, since
+	// they could only wait for their deadlines and fail. Blame returns what was lost.
 	Lost func() <-chan struct{}
 
-	// Blame is asked when a spec has failed. An error that is marked as Setup's may
-	// be makes the failure one of the infrastructure, such as that the cluster was
-	// lost under the specs.
+	// Blame is called when a spec has failed. It returns nil, or an error that is to
+	// blame, such as the loss of the cluster. If the error is one of the
+	// infrastructure, as described at Setup, then so is the failure.
 	Blame func() error
 
 	// Collect saves what helps to understand the run into dir, which exists. It
@@ -52,10 +53,10 @@ type Options struct {
 	// is logged and does not fail the run.
 	Release func(ctx context.Context) error
 
-	// M is what TestMain was given. With it "bazel coverage" and "go test -cover"
-	// count what the specs execute in this process; without it, nothing. A package
-	// with Go tests, fuzz targets or examples, which would never run, is refused if
-	// this is its *testing.M.
+	// M is the parameter of TestMain. With it "bazel coverage" and "go test -cover"
+	// count what the specs execute in this process. Without it they count nothing. If
+	// it is a *testing.M, a package that has Go tests, fuzz targets or examples is
+	// refused, since those would never run.
 	M interface{ Run() int }
 
 	// Bazel is the command that the line "run again" begins with. Default "bazel".
@@ -66,23 +67,21 @@ type Options struct {
 const (
 	// ExitFailure is that of a suite that failed.
 	ExitFailure = 1
-	// ExitInfrastructure is that of a suite that could not be judged, since what
-	// it needs failed (EX_TEMPFAIL of sysexits.h). Bazel prints it and treats it
-	// like any other failure.
+	// ExitInfrastructure is that of a suite without a verdict, since something that it
+	// needs failed (EX_TEMPFAIL of sysexits.h). Bazel prints it and treats it like any
+	// other failure.
 	ExitInfrastructure = 75
 )
 
-// Main runs the specs of this shard and exits. It is called once, from TestMain,
-// before anything else that takes time or has effects, since the test's binary is
-// started twice more: to look at its spec tree, and to run its specs under this
-// process's eyes (see package comment).
+// Main runs the specs of this shard and exits. TestMain calls it once, before anything
+// else that takes time or has effects. The test's binary is started twice more, to look
+// at its spec tree and to run its specs (see package comment).
 func Main(options Options) { os.Exit(Run(options)) }
 
-// Run is Main for a TestMain that has something to do afterwards: it returns the
-// exit code, and TestMain must call os.Exit with it. A TestMain that returns
-// instead exits with 0, whatever the specs did; Bazel then fails the test
-// nevertheless, since a run that failed leaves its TEST_PREMATURE_EXIT_FILE behind,
-// but go test passes it.
+// Run is Main for a TestMain that has something to do afterwards. It returns the exit
+// code, and TestMain must call os.Exit with it. A TestMain that returns instead exits
+// with 0, even if specs failed. Bazel fails that test nevertheless, since a run that
+// failed leaves its TEST_PREMATURE_EXIT_FILE behind. go test passes it.
 func Run(options Options) int {
 	if !flag.Parsed() {
 		flag.Parse()
@@ -93,9 +92,9 @@ func Run(options Options) int {
 		fmt.Fprintln(os.Stderr, err)
 		return ExitFailure
 	}
-	options.Name = firstOf(options.Name, bazel.target, filepath.Base(os.Args[0]))
-	options.SetupName = firstOf(options.SetupName, "set up")
-	options.Bazel = firstOf(options.Bazel, "bazel")
+	options.Name = cmp.Or(options.Name, bazel.target, filepath.Base(os.Args[0]))
+	options.SetupName = cmp.Or(options.SetupName, "set up")
+	options.Bazel = cmp.Or(options.Bazel, "bazel")
 	r := &run{options: options, bazel: bazel, out: os.Stdout}
 	r.startedAt(time.Now())
 	r.suite, r.reporter, err = configuration(bazel, flag.CommandLine)
@@ -107,15 +106,6 @@ func Run(options Options) int {
 	default:
 		return r.supervisor(err)
 	}
-}
-
-func firstOf(values ...string) string {
-	for _, value := range values {
-		if value != "" {
-			return value
-		}
-	}
-	return ""
 }
 
 // run is one process's part of a suite.
@@ -148,7 +138,7 @@ func (r *run) startedAt(began time.Time) {
 
 // title names this process's part of the suite.
 func (r *run) title() string {
-	title := firstOf(r.bazel.target, r.options.Name)
+	title := cmp.Or(r.bazel.target, r.options.Name)
 	if position := r.bazel.position(); position != "" {
 		title += " (" + position + ")"
 	}
