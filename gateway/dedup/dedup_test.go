@@ -22,8 +22,10 @@ import (
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -182,20 +184,12 @@ func testSignal(name string) *signal.Signal {
 		Fingerprint: signal.Fingerprint(name, "shop", "Pod", "web"), ReceivedTime: time.Now()}
 }
 
-type once struct{}
-
-func (once) Do(ctx context.Context, attempt func(context.Context) error) error { return attempt(ctx) }
-
-type unobserved struct{}
-
-func (unobserved) RedisOperation(string, time.Duration) {}
-func (unobserved) RedisOperationFailed(string)          {}
-
 func newDeduplicator(t testing.TB, objects *store, client *redis.Client) *Deduplicator {
 	t.Helper()
-	amender := amend.New(objects)
+	amender, m := amend.New(objects), metrics.New()
 	d := New(Options{
-		Redis: client, Objects: objects, Amender: amender, Retry: once{}, Observer: unobserved{}, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
+		Redis: client, Objects: objects, Amender: amender, Retry: remediation.Retry{MaxAttempts: 1, Metrics: m}, Metrics: m,
+		Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
 		Name: func(fingerprint string, at time.Time) string {
 			return fmt.Sprintf("rr-%.12s-%d", fingerprint, at.Unix())
 		},
@@ -207,15 +201,15 @@ func newDeduplicator(t testing.TB, objects *store, client *redis.Client) *Dedupl
 // mustCare has the index completed and cleared.
 func mustCare(t testing.TB, d *Deduplicator) {
 	t.Helper()
-	if state, err := d.care(t.Context()); err != nil || state != "incomplete" && state != "due" {
-		t.Fatalf("index is %s, %v", state, err)
+	if found, err := d.care(t.Context()); err != nil || found != incomplete && found != due {
+		t.Fatalf("index is %s, %v", found, err)
 	}
 }
 
 // has returns what Redis holds for the signal's incident.
 func has(t testing.TB, d *Deduplicator, sig *signal.Signal) string {
 	t.Helper()
-	value, err := d.Redis.Get(t.Context(), d.incidentOf(sig).key()).Result()
+	value, err := d.index.client.Get(t.Context(), d.incidentOf(sig).key()).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		t.Fatal(err)
 	}
@@ -349,10 +343,10 @@ func TestClaimOfADeadHolderExpires(t *testing.T) {
 	sig := testSignal("A")
 	i := d.incidentOf(sig)
 	start, err := d.index.begin(t.Context(), i, "dead", "reserved-100")
-	if err != nil || start.name != "reserved-100" || start.certainty != certain {
+	if err != nil || start.name != "reserved-100" || start.standing != certain {
 		t.Fatalf("%+v, %v", start, err)
 	}
-	if ttl := client.PTTL(t.Context(), i.lock()).Val(); ttl <= 0 || ttl > lockLease {
+	if ttl := client.PTTL(t.Context(), i.lock()).Val(); ttl <= 0 || ttl > lockTime {
 		t.Errorf("lock lives for %s", ttl)
 	}
 	if ttl := client.TTL(t.Context(), i.key()).Val(); ttl != -1 {
@@ -375,14 +369,14 @@ func TestClaimOfADeadHolderExpires(t *testing.T) {
 func TestWaitingIsBounded(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, newStore(), client)
-	d.Wait = 20 * time.Millisecond
+	d.wait = 20 * time.Millisecond
 	sig := testSignal("A")
 	if _, err := d.index.begin(t.Context(), d.incidentOf(sig), "another replica", "n"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := d.Check(t.Context(), sig)
-	var unavailable *redisclient.UnavailableError
-	if !errors.As(err, &unavailable) {
+	var busy *BusyError
+	if !errors.As(err, &busy) {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

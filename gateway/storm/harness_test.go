@@ -26,10 +26,10 @@ import (
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/kubernetes"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/pipeline"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
-	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
 )
 
@@ -120,9 +120,10 @@ func newCluster(namespaces ...string) client.WithWatch {
 // replica is one gateway's part from the signal on.
 type replica struct {
 	*pipeline.Pipeline
-	storms  *storm.Storms
-	amender *amend.Amender
-	redis   *redis.Client
+	storms    *storm.Storms
+	incidents *dedup.Deduplicator
+	amender   *amend.Amender
+	redis     *redis.Client
 }
 
 type replicaOptions struct {
@@ -141,29 +142,30 @@ func newReplica(tb testing.TB, server *redistest.Server, cluster client.WithWatc
 		o.observer = storm.Nothing{}
 	}
 	r := &replica{redis: server.Client()}
+	m := metrics.New()
 	r.redis.AddHook(o.death)
 	kube := intercept(cluster, o.death)
 	placement := remediation.Placement{Fallback: "fallback"}
 	logger := slog.New(slog.DiscardHandler)
 	store := remediation.NewStore(kube, placement)
-	retry := remediation.Retry{MaxAttempts: 2, InitialBackoff: time.Millisecond, MaxBackoff: time.Millisecond, Observer: unheard{}}
+	retry := remediation.Retry{MaxAttempts: 2, InitialBackoff: time.Millisecond, MaxBackoff: time.Millisecond, Metrics: m}
 	r.amender = amend.New(store)
-	creator := remediation.NewCreator(kube, placement, retry, unheard{})
-	incidents := dedup.New(dedup.Options{
-		Redis: r.redis, Objects: store, Amender: r.amender, Retry: retry, Observer: o.observer, Logger: logger, TTL: time.Minute, Name: remediation.Name,
+	creator := remediation.NewCreator(kube, placement, retry, m)
+	r.incidents = dedup.New(dedup.Options{
+		Redis: r.redis, Objects: store, Amender: r.amender, Retry: retry, Metrics: m, Logger: logger, TTL: time.Minute, Name: remediation.Name,
 	})
 	options := storm.Options{
-		Redis: r.redis, Settings: o.settings, Incidents: incidents, Amender: r.amender, Creator: creator,
+		Redis: r.redis, Settings: o.settings, Incidents: r.incidents, Amender: r.amender, Creator: creator,
 		Environments: classes{}, Priorities: classes{}, Observer: o.observer, Logger: logger,
 	}
 	if o.clock != nil {
 		options.SetClock(o.clock)
 	}
 	r.storms = storm.New(options)
-	r.Pipeline = &pipeline.Pipeline{
-		Deduplicator: incidents, Storms: r.storms, Environments: classes{}, Priorities: classes{},
-		Path: func(string, string) string { return "" }, Creator: creator, Observer: unheard{},
-	}
+	r.Pipeline = pipeline.New(pipeline.Steps{
+		Deduplicator: r.incidents, Storms: r.storms, Environments: classes{}, Priorities: classes{},
+		Path: func(string, string) string { return "" }, Creator: creator, Metrics: m,
+	})
 	tb.Cleanup(r.close)
 	return r
 }
@@ -184,20 +186,6 @@ func (classes) Priority(_ context.Context, severity, environment string, _ map[s
 	}
 	return "P2"
 }
-
-// unheard is an observer of what these tests are not about.
-type unheard struct{}
-
-func (unheard) RetryAttempt(string, string)                     {}
-func (unheard) RetryExhausted(string, string)                   {}
-func (unheard) RetrySucceeded(int)                              {}
-func (unheard) RetryDuration(string, time.Duration)             {}
-func (unheard) CreateFailed(string)                             {}
-func (unheard) SignalCreated(*signal.Signal, string, string)    {}
-func (unheard) SignalGathered(*signal.Signal, string)           {}
-func (unheard) SignalDuplicated(*signal.Signal, string, string) {}
-func (unheard) SignalIgnored(*signal.Signal)                    {}
-func (unheard) SignalFailed(*signal.Signal, error)              {}
 
 func objectsOf(tb testing.TB, cluster client.Client) []v1alpha1.RemediationRequest {
 	tb.Helper()
@@ -226,7 +214,7 @@ func indexed(tb testing.TB, server *redistest.Server, cluster client.WithWatch) 
 	r := newReplica(tb, server, cluster, replicaOptions{})
 	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); r.Deduplicator.(*dedup.Deduplicator).Run(ctx) }()
+	go func() { defer close(done); r.incidents.Run(ctx) }()
 	for r.redis.Exists(ctx, "gateway:dedup:complete").Val() == 0 {
 		if ctx.Err() != nil {
 			tb.Fatal("the index is not completed")

@@ -42,7 +42,6 @@ import (
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
-	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -196,8 +195,8 @@ const maxRounds = 5
 // reserved; if the verdict has an object, that is to end the claim.
 //
 // When Handle returns without an error, what the verdict says is stored. Errors are
-// *redisclient.UnavailableError (of Redis), *remediation.APIError or the context's; the
-// alert may be kept all the same, but an individual object must not be made of it.
+// *redisclient.UnavailableError, *dedup.BusyError, *remediation.APIError or the
+// context's; the alert may be kept all the same, but an individual object must not be made of it.
 func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string) (Verdict, error) {
 	return s.handle(ctx, sig, name, "", "")
 }
@@ -241,7 +240,7 @@ func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished,
 		}
 		finished, kind = d.ref.id, d.kind
 	}
-	return Verdict{}, &redisclient.UnavailableError{Op: opDetect, Err: fmt.Errorf("windows ended %d times meanwhile", maxRounds)}
+	return Verdict{}, &dedup.BusyError{Err: fmt.Errorf("%d storm windows have ended meanwhile", maxRounds)}
 }
 
 func (s *Storms) observe(sig *signal.Signal, d batch) {
