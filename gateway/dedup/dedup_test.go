@@ -232,6 +232,15 @@ func mustClaim(t testing.TB, d *Deduplicator, sig *signal.Signal) *Claim {
 	return verdict.Claim
 }
 
+// mustCreate takes the signal of a new incident through deduplication and creation.
+func mustCreate(t testing.TB, d *Deduplicator, s *store, sig *signal.Signal) *v1alpha1.RemediationRequest {
+	t.Helper()
+	claim := mustClaim(t, d, sig)
+	object := s.create(sig, claim.Name)
+	claim.Created(t.Context(), object)
+	return object
+}
+
 func mustRepeat(t testing.TB, d *Deduplicator, sig *signal.Signal, count int) *Occurrence {
 	t.Helper()
 	verdict, err := d.Check(t.Context(), sig)
@@ -246,12 +255,10 @@ func TestClaimThenRepeat(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	object := s.create(sig, claim.Name)
-	claim.Created(t.Context(), object)
+	object := mustCreate(t, d, s, sig)
 	finds := s.finds
 	occurrence := mustRepeat(t, d, sig, 2)
-	if occurrence.Object.Name != claim.Name || occurrence.Environment != "staging" {
+	if occurrence.Object.Name != object.Name || occurrence.Environment != "staging" {
 		t.Errorf("occurrence %+v", occurrence)
 	}
 	// What a repeat costs must not depend on how many objects there are.
@@ -260,7 +267,7 @@ func TestClaimThenRepeat(t *testing.T) {
 	}
 	s.setPhase(v1alpha1.PhaseCompleted)
 	next := mustClaim(t, d, sig)
-	if next.Name == claim.Name {
+	if next.Name == object.Name {
 		t.Error("the name was not given up")
 	}
 	next.Release(t.Context())
@@ -433,8 +440,7 @@ func TestRecordAnswersWhileTheAPIIsDown(t *testing.T) {
 			s := newStore()
 			d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 			sig := testSignal("A")
-			claim := mustClaim(t, d, sig)
-			claim.Created(t.Context(), s.create(sig, claim.Name))
+			object := mustCreate(t, d, s, sig)
 			s.before = func(v string) error {
 				if v == verb {
 					return apierrors.NewServiceUnavailable("down")
@@ -442,7 +448,7 @@ func TestRecordAnswersWhileTheAPIIsDown(t *testing.T) {
 				return nil
 			}
 			for count := 2; count < 4; count++ {
-				if o := mustRepeat(t, d, sig, count); o.Object.Name != claim.Name || o.FirstSeen.IsZero() || o.LastSeen.IsZero() {
+				if o := mustRepeat(t, d, sig, count); o.Object.Name != object.Name || o.FirstSeen.IsZero() || o.LastSeen.IsZero() {
 					t.Errorf("occurrence %+v", o)
 				}
 			}
@@ -456,12 +462,11 @@ func TestRecordAnswersWhileTheSearchFails(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	claim.Created(t.Context(), s.create(sig, claim.Name))
+	object := mustCreate(t, d, s, sig)
 	client.Del(t.Context(), d.incidentOf(sig).key())
 	down := apierrors.NewServiceUnavailable("down")
 	s.before = func(string) error { return down }
-	if o := mustRepeat(t, d, sig, 2); o.Object.Name != claim.Name {
+	if o := mustRepeat(t, d, sig, 2); o.Object.Name != object.Name {
 		t.Errorf("occurrence %+v", o)
 	}
 	// The record is of another namespace's incident, which has the same fingerprint.
@@ -490,12 +495,10 @@ func TestMisleadingPointers(t *testing.T) {
 			s := newStore()
 			d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 			sig := testSignal("A")
-			claim := mustClaim(t, d, sig)
-			object := s.create(sig, claim.Name)
-			claim.Created(t.Context(), object)
+			object := mustCreate(t, d, s, sig)
 			mislead(s, object)
 			next := mustClaim(t, d, sig)
-			if next.Name == claim.Name {
+			if next.Name == object.Name {
 				t.Errorf("the name %s, which is known to be taken, was proposed again", next.Name)
 			}
 			next.Release(t.Context())
@@ -509,8 +512,7 @@ func TestMisleadingPointers(t *testing.T) {
 		s := newStore()
 		d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 		sig := testSignal("A")
-		claim := mustClaim(t, d, sig)
-		claim.Created(t.Context(), s.create(sig, claim.Name))
+		mustCreate(t, d, s, sig)
 		twin := *sig
 		twin.Namespace = "other"
 		mustClaim(t, d, &twin).Release(t.Context())
@@ -521,8 +523,7 @@ func TestLastSeenNeverGoesBack(t *testing.T) {
 	s := newStore()
 	d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	claim.Created(t.Context(), s.create(sig, claim.Name))
+	mustCreate(t, d, s, sig)
 	latest := sig.ReceivedTime.Add(time.Hour)
 	for n, at := range []time.Time{latest, sig.ReceivedTime.Add(-time.Hour)} {
 		repeat := *sig
@@ -539,13 +540,12 @@ func TestRecord(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	claim.Created(t.Context(), s.create(sig, claim.Name))
+	object := mustCreate(t, d, s, sig)
 	record := d.incidentOf(sig).record()
 	want := map[string]string{
 		"fingerprint": sig.Fingerprint, "alertName": "A", "namespace": "shop", "resource": "web", "count": "1",
 		"firstSeen": sig.ReceivedTime.UTC().Format(time.RFC3339), "lastSeen": sig.ReceivedTime.UTC().Format(time.RFC3339),
-		"remediationRequestRef": "shop/" + claim.Name,
+		"remediationRequestRef": "shop/" + object.Name,
 	}
 	if diff := cmp.Diff(want, client.HGetAll(t.Context(), record).Val()); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
@@ -569,9 +569,7 @@ func TestCountOfARecordNeverFalls(t *testing.T) {
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
 	i := d.incidentOf(sig)
-	claim := mustClaim(t, d, sig)
-	object := s.create(sig, claim.Name)
-	claim.Created(t.Context(), object)
+	object := mustCreate(t, d, s, sig)
 	for _, count := range []int{5, 3} {
 		if err := d.index.count(t.Context(), i, recordOf(sig, object, count)); err != nil {
 			t.Fatal(err)

@@ -147,7 +147,7 @@ func (r *statusRecorder) Write(data []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// securityHeaders tells browsers to do nothing with replies.
+// securityHeaders keeps browsers from doing anything with replies.
 func securityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
