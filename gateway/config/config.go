@@ -222,7 +222,7 @@ func Parse(content []byte) (Config, error) {
 	return cfg, nil
 }
 
-// replaceZeros gives the settings their defaults for which zero makes no sense.
+// replaceZeros sets the defaults of settings for which zero makes no sense.
 func (c *Config) replaceZeros() {
 	d, p := Default().Processing, &c.Processing
 	replaceZero(&p.Deduplication.TTL, d.Deduplication.TTL)

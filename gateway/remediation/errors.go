@@ -105,7 +105,7 @@ func mentions(err error, texts ...string) bool {
 }
 
 // isNamespaceMissing reports whether a create failed since its namespace does not
-// exist or, being deleted, takes nothing in any more.
+// exist, or is being deleted and takes nothing in.
 func isNamespaceMissing(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return true

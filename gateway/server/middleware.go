@@ -220,8 +220,8 @@ func (s *Server) jsonOnly(next http.Handler) http.Handler {
 	})
 }
 
-// limitBody refuses long bodies: at once when they say so, else while they are
-// read, as the handler reports.
+// limitBody refuses bodies that are too long. It does so at once if the request gives
+// the length. Otherwise the handler gets an error when it reads too much.
 func (s *Server) limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > maxBodyBytes {
