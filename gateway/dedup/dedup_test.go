@@ -17,12 +17,12 @@ import (
 	"go.uber.org/goleak"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/objectstest"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
@@ -34,8 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // store is a cluster's objects, with the API server's conflicts.
 type store struct {
 	mu      sync.Mutex
-	objects map[types.NamespacedName]*v1alpha1.RemediationRequest
-	version int
+	objects objectstest.Objects
 	updates int
 	finds   int
 	pages   int
@@ -44,10 +43,8 @@ type store struct {
 }
 
 func newStore() *store {
-	return &store{objects: make(map[types.NamespacedName]*v1alpha1.RemediationRequest)}
+	return &store{objects: make(objectstest.Objects)}
 }
-
-var resource = schema.GroupResource{Resource: "remediationrequests"}
 
 func (s *store) enter(verb string) (unlock func(), err error) {
 	if s.before != nil {
@@ -65,10 +62,7 @@ func (s *store) Get(_ context.Context, name types.NamespacedName) (*v1alpha1.Rem
 	if err != nil {
 		return nil, err
 	}
-	if object := s.objects[name]; object != nil {
-		return object.DeepCopy(), nil
-	}
-	return nil, apierrors.NewNotFound(resource, name.Name)
+	return s.objects.Get(name)
 }
 
 func (s *store) Find(_ context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
@@ -132,24 +126,15 @@ func (s *store) Update(_ context.Context, object *v1alpha1.RemediationRequest) e
 	if err != nil {
 		return err
 	}
-	name := types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
-	current := s.objects[name]
-	if current == nil {
-		return apierrors.NewNotFound(resource, name.Name)
+	if err = s.objects.Update(object); err == nil {
+		s.updates++
 	}
-	if current.ResourceVersion != object.ResourceVersion {
-		return apierrors.NewConflict(resource, name.Name, errors.New("changed"))
-	}
-	s.updates++
-	s.put(object)
-	return nil
+	return err
 }
 
 // put stores an object; the caller holds the lock or is alone.
 func (s *store) put(object *v1alpha1.RemediationRequest) {
-	s.version++
-	object.ResourceVersion = fmt.Sprint(s.version)
-	s.objects[types.NamespacedName{Namespace: object.Namespace, Name: object.Name}] = object.DeepCopy()
+	s.objects.Put(object)
 }
 
 func (s *store) setPhase(phase string) {
