@@ -27,7 +27,7 @@ var stormMutants = []mutant{
 		promise:  "any member that fires again is one more occurrence (D21)",
 		scenario: "01_storm_window_ttl", specs: "is one more occurrence of the storm",
 		edits: []edit{{
-			file:        "gateway/dedup/claim.go",
+			file:        "gateway/dedup/register.go",
 			text:        "range slices.Chunk(object.Fingerprints(), registerBatch)",
 			replacement: "range slices.Chunk(object.Fingerprints()[:1], registerBatch)",
 		}},
@@ -37,7 +37,7 @@ var stormMutants = []mutant{
 		promise:  "after the storm's remediation another storm begins (3.2, D21)",
 		scenario: "01_storm_window_ttl", specs: "begins another storm",
 		edits: []edit{{
-			file:        "gateway/dedup/dedup.go",
+			file:        "gateway/dedup/check.go",
 			text:        "if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {",
 			replacement: "if !object.InProgress() && !object.Spec.IsStorm || !object.StandsFor(sig.Fingerprint) {",
 		}},

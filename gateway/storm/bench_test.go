@@ -69,7 +69,7 @@ func BenchmarkStorm(b *testing.B) {
 	m := &memory{objects: make(map[types.NamespacedName]*v1alpha1.RemediationRequest)}
 	logger, observed := slog.New(slog.DiscardHandler), metrics.New()
 	store := remediation.NewStore(m, remediation.Placement{})
-	retry := remediation.Retry{MaxAttempts: 1, Observer: observed}
+	retry := remediation.Retry{MaxAttempts: 1, Metrics: observed}
 	amender := amend.New(store)
 	defer amender.Close()
 	settings := config.Default().Processing.Storm
@@ -77,7 +77,7 @@ func BenchmarkStorm(b *testing.B) {
 	s := New(Options{
 		Redis: redis, Settings: settings, Amender: amender,
 		Deduplicator: dedup.New(dedup.Options{
-			Redis: redis, Objects: store, Amender: amender, Retry: retry, Observer: observed, Logger: logger, TTL: time.Minute, Name: remediation.Name,
+			Redis: redis, Objects: store, Amender: amender, Retry: retry, Metrics: observed, Logger: logger, TTL: time.Minute, Name: remediation.Name,
 		}),
 		Creator:      remediation.NewCreator(m, remediation.Placement{}, retry, observed),
 		Environments: policy.NewEnvironments(m, types.NamespacedName{}, time.Minute, logger),

@@ -144,29 +144,29 @@ func newReplica(tb testing.TB, server *redistest.Server, cluster client.WithWatc
 	kube := intercept(cluster, o.death)
 	placement := remediation.Placement{Fallback: "fallback"}
 	logger := slog.New(slog.DiscardHandler)
-	observed := metrics.New()
+	m := metrics.New()
 	store := remediation.NewStore(kube, placement)
-	retry := remediation.Retry{MaxAttempts: 2, InitialBackoff: time.Millisecond, MaxBackoff: time.Millisecond, Observer: observed}
+	retry := remediation.Retry{MaxAttempts: 2, InitialBackoff: time.Millisecond, MaxBackoff: time.Millisecond, Metrics: m}
 	r.amender = amend.New(store)
-	creator := remediation.NewCreator(kube, placement, retry, observed)
+	creator := remediation.NewCreator(kube, placement, retry, m)
 	r.incidents = dedup.New(dedup.Options{
-		Redis: r.redis, Objects: store, Amender: r.amender, Retry: retry, Observer: observed, Logger: logger, TTL: time.Minute, Name: remediation.Name,
+		Redis: r.redis, Objects: store, Amender: r.amender, Retry: retry, Metrics: m, Logger: logger, TTL: time.Minute, Name: remediation.Name,
 	})
 	// These read the cluster without a death of their own: a failure to read gives
 	// another environment, and loses nothing.
 	environments := policy.NewEnvironments(cluster, types.NamespacedName{}, time.Minute, logger)
 	options := storm.Options{
 		Redis: r.redis, Settings: o.settings, Deduplicator: r.incidents, Amender: r.amender, Creator: creator,
-		Environments: environments, Priorities: storm.TestPriorities(), Metrics: observed, Logger: logger,
+		Environments: environments, Priorities: storm.TestPriorities(), Metrics: m, Logger: logger,
 	}
 	if o.clock != nil {
 		options.SetClock(o.clock)
 	}
 	r.storms = storm.New(options)
-	r.Pipeline = &pipeline.Pipeline{
+	r.Pipeline = pipeline.New(pipeline.Steps{
 		Deduplicator: r.incidents, Storms: r.storms, Environments: environments, Priorities: storm.TestPriorities(),
-		Path: policy.Path, Creator: creator, Observer: observed,
-	}
+		Path: policy.Path, Creator: creator, Metrics: m,
+	})
 	tb.Cleanup(r.close)
 	return r
 }

@@ -43,7 +43,6 @@ import (
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/policy"
-	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -160,8 +159,8 @@ const maxRounds = 5
 // reserved; if the verdict has an object, that is to end the claim.
 //
 // When Handle returns without an error, what the verdict says is stored. Errors are
-// *redisclient.UnavailableError (of Redis), *remediation.APIError or the context's; the
-// alert may be kept all the same, but an individual object must not be made of it.
+// *redisclient.UnavailableError, *dedup.BusyError, *remediation.APIError or the
+// context's; the alert may be kept all the same, but an individual object must not be made of it.
 func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string) (Verdict, error) {
 	return s.handle(ctx, sig, name, "", "")
 }
@@ -205,7 +204,7 @@ func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished,
 		}
 		finished, kind = d.ref.id, d.kind
 	}
-	return Verdict{}, &redisclient.UnavailableError{Op: opDetect, Err: fmt.Errorf("windows ended %d times meanwhile", maxRounds)}
+	return Verdict{}, &dedup.BusyError{Err: fmt.Errorf("%d storm windows have ended meanwhile", maxRounds)}
 }
 
 func (s *Storms) observe(sig *signal.Signal, d batch) {

@@ -1,14 +1,15 @@
--- Asks whether the index needs care, and takes the lease for giving it.
+-- Looks whether the index needs care. If so, it is the caller's turn to give it, unless
+-- it is another's.
 --
--- KEYS  marker, rest, lease
--- ARGV  token of the caller, length of the lease in ms
+-- KEYS  marker, rest, turn
+-- ARGV  token of the caller, length of the turn in ms
 --
 -- Returns {"rest"}       if the index is complete and was cleared not long ago,
---         {"busy"}       if somebody else holds the lease,
---         {"evicting"}   if the server may drop any key when its memory is full, so
---                        that the index can't be relied on,
+--         {"busy"}       if it is somebody else's turn,
+--         {"evicting"}   if the server may drop any key when its memory is full:
+--                        the index can't be relied on then,
 --         {"incomplete" or "due", identity of the data, time in ms}  if the caller
---                        now holds the lease.
+--                        has the turn now.
 local memory = redis.call('INFO', 'memory')
 if not memory:find('maxmemory:0\r', 1, true) and memory:find('maxmemory_policy:allkeys', 1, true) then
   redis.call('DEL', KEYS[1])
