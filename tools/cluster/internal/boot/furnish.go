@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isolate fits out the new namespaces: mounts that stay inside, a /proc of the
+// furnish fits out the new namespaces: mounts that stay inside, a /proc of the
 // new processes, file systems in memory for data, and the node's address.
-func isolate(p paths, dataLimit int64) error {
+func furnish(p paths, dataLimit int64) error {
 	// Without this, as root and without a user namespace, our mounts would show
 	// up in the host's mount table.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {

@@ -60,12 +60,12 @@ type initProcess struct {
 // errOrdered ends the cluster without a failure.
 var errOrdered = errors.New("the launcher ended or ordered the end")
 
-func (in *initProcess) run(life io.Reader) int {
+func (in *initProcess) run(tether io.Reader) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	// Either of the launcher's end and its order closes the pipe.
+	// The launcher's end closes the tether, and so does its order to end.
 	go func() {
-		io.Copy(io.Discard, life)
+		io.Copy(io.Discard, tether)
 		cancel(errOrdered)
 	}()
 	signals := make(chan os.Signal, 1)
@@ -75,7 +75,7 @@ func (in *initProcess) run(life io.Reader) int {
 		cancel(errOrdered)
 	}()
 
-	err := in.live(ctx, cancel)
+	err := in.supervise(ctx, cancel)
 	if errors.Is(err, errOrdered) || errors.Is(context.Cause(ctx), errOrdered) {
 		in.tidy()
 		return 0
@@ -84,14 +84,16 @@ func (in *initProcess) run(life io.Reader) int {
 	return 1
 }
 
-// live boots and then waits for the first thing to go wrong, or for the end of
+// supervise boots and then waits for the first thing to go wrong, or for the end of
 // ctx. Returning ends the process, and the kernel all others with it.
-func (in *initProcess) live(ctx context.Context, cancel context.CancelCauseFunc) error {
+func (in *initProcess) supervise(ctx context.Context, cancel context.CancelCauseFunc) error {
 	in.report.Started = in.spec.Started
 	in.step("namespaces", 0, "self")
-	if err := in.stage("isolation", isolate(in.spec.Paths, in.spec.DataLimit)); err != nil {
+	start := in.sinceStart()
+	if err := furnish(in.spec.Paths, in.spec.DataLimit); err != nil {
 		return explainMountRefusal(err, os.DirFS("/proc/sys"))
 	}
+	in.step("isolation", start, "self")
 	supervisor := newSupervisor(cancel)
 	go supervisor.reap(ctx)
 
@@ -165,7 +167,7 @@ func (in *initProcess) emit(event api.Event) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err := in.events.Encode(event); err != nil {
-		// The launcher is gone; the life pipe says so too.
+		// The launcher is gone; the tether's end says so too.
 		in.log.Debug("report event", "error", err)
 	}
 }
@@ -203,4 +205,15 @@ func (in *initProcess) snapshot() api.Report {
 		}
 	}
 	return report
+}
+
+func (in *initProcess) journal(name string) (*controlplane.Journal, error) {
+	journal, err := controlplane.OpenJournal(in.spec.Paths.Dir.Log(name))
+	if err != nil {
+		return nil, err
+	}
+	journal.OnError = func(err error) {
+		in.log.Warn("a component's log is cut short; free space below the cluster's directory", "component", name, "error", err)
+	}
+	return journal, nil
 }
