@@ -1,4 +1,4 @@
-package network
+package dns
 
 import (
 	"context"
@@ -11,20 +11,23 @@ import (
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"stormgate.internal/tools/cluster/internal/network/catalog"
+	"stormgate.internal/tools/cluster/internal/network/networktest"
 )
 
 var dnsAddress = netip.MustParseAddrPort("10.96.0.10:53")
 
 // startDNS runs the server on loopback sockets.
-func startDNS(t *testing.T, catalog *Catalog) *loopbackSockets {
+func startDNS(t *testing.T, catalog *catalog.Catalog) *networktest.Sockets {
 	t.Helper()
-	sockets := newLoopbackSockets()
-	run(t, "DNS", func(ctx context.Context) error {
-		return RunDNS(ctx, catalog, DNSOptions{
+	sockets := networktest.NewSockets()
+	networktest.Run(t, "DNS", func(ctx context.Context) error {
+		return Run(ctx, catalog, Options{
 			Address:  dnsAddress,
 			Networks: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("10.244.0.0/16")},
 			Sockets:  sockets,
-			Logger:   quiet(),
+			Logger:   networktest.Quiet(),
 		})
 	})
 	return sockets
@@ -36,23 +39,23 @@ func named(endpoint discoveryv1.Endpoint, hostname string) discoveryv1.Endpoint 
 }
 
 func external(key, name string) *corev1.Service {
-	s := service(key, "")
+	s := networktest.Service(key, "")
 	s.Spec.Type, s.Spec.ExternalName, s.Spec.ClusterIPs = corev1.ServiceTypeExternalName, name, nil
 	return s
 }
 
 // sampleAPI has one service of each sort.
-func sampleAPI(t *testing.T) *api {
-	return newAPI(t,
-		service("default/kubernetes", "10.96.0.1", "https:TCP:443"),
-		service("shop/web", "10.96.0.5", "http:TCP:80", "admin:TCP:81", "http:UDP:82"),
-		service("shop/single", "10.96.0.6", ":TCP:80"),
-		service("shop/redis", "None", "redis:TCP:6379"),
-		slice("shop/redis", "redis-1", "redis:TCP:6380",
-			named(endpoint("10.244.0.3", "rs"), "redis-0"), named(endpoint("10.244.0.4", "rs"), "redis-1"),
-			endpoint("10.244.0.5", "rs"), named(endpoint("10.244.0.6", "s"), "redis-3")),
-		service("shop/idle", "None", "redis:TCP:6379"),
-		slice("shop/web", "web-1", "http:TCP:8080", endpoint("10.244.0.3", "rs")),
+func sampleAPI(t *testing.T) *networktest.API {
+	return networktest.NewAPI(t,
+		networktest.Service("default/kubernetes", "10.96.0.1", "https:TCP:443"),
+		networktest.Service("shop/web", "10.96.0.5", "http:TCP:80", "admin:TCP:81", "http:UDP:82"),
+		networktest.Service("shop/single", "10.96.0.6", ":TCP:80"),
+		networktest.Service("shop/redis", "None", "redis:TCP:6379"),
+		networktest.Slice("shop/redis", "redis-1", "redis:TCP:6380",
+			named(networktest.Endpoint("10.244.0.3", "rs"), "redis-0"), named(networktest.Endpoint("10.244.0.4", "rs"), "redis-1"),
+			networktest.Endpoint("10.244.0.5", "rs"), named(networktest.Endpoint("10.244.0.6", "s"), "redis-3")),
+		networktest.Service("shop/idle", "None", "redis:TCP:6379"),
+		networktest.Slice("shop/web", "web-1", "http:TCP:8080", networktest.Endpoint("10.244.0.3", "rs")),
 		external("shop/outside", "db.example.com"),
 		external("shop/inside", "web.shop.svc.cluster.local"),
 		external("shop/loop", "loop.shop.svc.cluster.local"),
@@ -68,7 +71,7 @@ func short(record dns.RR) string {
 
 func query(t *testing.T, network, server, name string, kind uint16) *dns.Msg {
 	t.Helper()
-	client := dns.Client{Net: network, Timeout: patience}
+	client := dns.Client{Net: network, Timeout: networktest.Patience}
 	reply, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, kind), server)
 	if err != nil {
 		t.Fatalf("%s %s: %v", name, dns.TypeToString[kind], err)
@@ -77,7 +80,7 @@ func query(t *testing.T, network, server, name string, kind uint16) *dns.Msg {
 }
 
 func TestDNSAnswers(t *testing.T) {
-	sockets := startDNS(t, sampleAPI(t).catalog(t))
+	sockets := startDNS(t, sampleAPI(t).Catalog(t))
 	const (
 		ok      = dns.RcodeSuccess
 		noName  = dns.RcodeNameError
@@ -157,7 +160,7 @@ func TestDNSAnswers(t *testing.T) {
 		{".", dns.TypeNS, refused, nil},
 	}
 	for _, network := range []string{"udp", "tcp"} {
-		server := sockets.at(t, network, dnsAddress.String())
+		server := sockets.At(t, network, dnsAddress.String())
 		for _, test := range cases {
 			t.Run(fmt.Sprintf("%s %s %s", network, test.name, dns.TypeToString[test.kind]), func(t *testing.T) {
 				reply := query(t, network, server, test.name, test.kind)
@@ -191,7 +194,7 @@ func TestDNSAnswers(t *testing.T) {
 // The owner of an answer is the name as it was asked for: some resolvers mix
 // the case to make forgeries harder and compare.
 func TestDNSKeepsTheCaseOfTheQuestion(t *testing.T) {
-	server := startDNS(t, sampleAPI(t).catalog(t)).at(t, "udp", dnsAddress.String())
+	server := startDNS(t, sampleAPI(t).Catalog(t)).At(t, "udp", dnsAddress.String())
 	const name = "wEB.sHOp.SVC.cluster.local."
 	reply := query(t, "udp", server, name, dns.TypeA)
 	if len(reply.Answer) != 1 || reply.Answer[0].Header().Name != name {
@@ -200,7 +203,7 @@ func TestDNSKeepsTheCaseOfTheQuestion(t *testing.T) {
 }
 
 func TestDNSAddsAddressesOfPorts(t *testing.T) {
-	server := startDNS(t, sampleAPI(t).catalog(t)).at(t, "udp", dnsAddress.String())
+	server := startDNS(t, sampleAPI(t).Catalog(t)).At(t, "udp", dnsAddress.String())
 	reply := query(t, "udp", server, "_redis._tcp.redis.shop.svc.cluster.local.", dns.TypeSRV)
 	if len(reply.Extra) != 3 || short(reply.Extra[0]) != "A 10.244.0.3" || reply.Extra[0].Header().Name != "redis-0.redis.shop.svc.cluster.local." {
 		t.Errorf("additional section %v, want the addresses of the three targets", reply.Extra)
@@ -208,7 +211,7 @@ func TestDNSAddsAddressesOfPorts(t *testing.T) {
 }
 
 func TestDNSRefusesWhatItDoesNotSpeak(t *testing.T) {
-	server := startDNS(t, sampleAPI(t).catalog(t)).at(t, "udp", dnsAddress.String())
+	server := startDNS(t, sampleAPI(t).Catalog(t)).At(t, "udp", dnsAddress.String())
 	chaos := new(dns.Msg).SetQuestion("version.bind.", dns.TypeTXT)
 	chaos.Question[0].Qclass = dns.ClassCHAOS
 	update := new(dns.Msg).SetUpdate("cluster.local.")
@@ -232,13 +235,13 @@ func TestDNSTruncatesForSmallClients(t *testing.T) {
 	api := sampleAPI(t)
 	var endpoints []discoveryv1.Endpoint
 	for i := range 60 {
-		endpoints = append(endpoints, endpoint(fmt.Sprintf("10.244.1.%d", i), "rs"))
+		endpoints = append(endpoints, networktest.Endpoint(fmt.Sprintf("10.244.1.%d", i), "rs"))
 	}
-	api.put(service("shop/crowd", "None", "http:TCP:80"), slice("shop/crowd", "crowd-1", "http:TCP:80", endpoints...))
-	catalog := api.catalog(t)
+	api.Put(networktest.Service("shop/crowd", "None", "http:TCP:80"), networktest.Slice("shop/crowd", "crowd-1", "http:TCP:80", endpoints...))
+	catalog := api.Catalog(t)
 	sockets := startDNS(t, catalog)
 	const name = "crowd.shop.svc.cluster.local."
-	udp, tcp := sockets.at(t, "udp", dnsAddress.String()), sockets.at(t, "tcp", dnsAddress.String())
+	udp, tcp := sockets.At(t, "udp", dnsAddress.String()), sockets.At(t, "tcp", dnsAddress.String())
 	plain := query(t, "udp", udp, name, dns.TypeA)
 	plain.Compress = true
 	if reply := plain; !reply.Truncated || reply.Len() > dns.MinMsgSize {
@@ -257,7 +260,7 @@ func TestDNSTruncatesForSmallClients(t *testing.T) {
 // A resolver ends its search with the name as it was given. Refused, it would
 // report a temporary failure where there just is no such service.
 func TestDNSDeniesBareNames(t *testing.T) {
-	server := startDNS(t, sampleAPI(t).catalog(t)).at(t, "udp", dnsAddress.String())
+	server := startDNS(t, sampleAPI(t).Catalog(t)).At(t, "udp", dnsAddress.String())
 	for _, name := range []string{"redis.", "local."} {
 		if reply := query(t, "udp", server, name, dns.TypeA); reply.Rcode != dns.RcodeNameError {
 			t.Errorf("%s: %s, want NXDOMAIN", name, dns.RcodeToString[reply.Rcode])
@@ -267,16 +270,16 @@ func TestDNSDeniesBareNames(t *testing.T) {
 
 func TestDNSFollowsChanges(t *testing.T) {
 	api := sampleAPI(t)
-	server := startDNS(t, api.catalog(t)).at(t, "udp", dnsAddress.String())
+	server := startDNS(t, api.Catalog(t)).At(t, "udp", dnsAddress.String())
 	const name = "late.shop.svc.cluster.local."
 	if reply := query(t, "udp", server, name, dns.TypeA); reply.Rcode != dns.RcodeNameError {
 		t.Fatalf("a service that is not there yet: %v", reply)
 	}
-	late := service("shop/late", "10.96.0.77", "http:TCP:80")
-	api.put(late)
-	eventually(t, "a new service resolves", func() bool { return len(query(t, "udp", server, name, dns.TypeA).Answer) == 1 })
-	api.remove(late)
-	eventually(t, "a deleted service does not exist", func() bool {
+	late := networktest.Service("shop/late", "10.96.0.77", "http:TCP:80")
+	api.Put(late)
+	networktest.Eventually(t, "a new service resolves", func() bool { return len(query(t, "udp", server, name, dns.TypeA).Answer) == 1 })
+	api.Remove(late)
+	networktest.Eventually(t, "a deleted service does not exist", func() bool {
 		return query(t, "udp", server, name, dns.TypeA).Rcode == dns.RcodeNameError
 	})
 }
@@ -285,24 +288,24 @@ func TestDNSFollowsChanges(t *testing.T) {
 // answer would be cached. Names of others need no catalog.
 func TestDNSDeniesNothingBeforeItKnows(t *testing.T) {
 	api := sampleAPI(t)
-	api.setForbidden(true)
-	server := startDNS(t, api.catalog(t)).at(t, "udp", dnsAddress.String())
+	api.SetForbidden(true)
+	server := startDNS(t, api.Catalog(t)).At(t, "udp", dnsAddress.String())
 	if reply := query(t, "udp", server, "example.com.", dns.TypeA); reply.Rcode != dns.RcodeRefused {
 		t.Errorf("foreign name: %s", dns.RcodeToString[reply.Rcode])
 	}
 	if reply := query(t, "udp", server, "web.shop.svc.cluster.local.", dns.TypeA); reply.Rcode != dns.RcodeServerFailure {
 		t.Errorf("own name: %s, want SERVFAIL", dns.RcodeToString[reply.Rcode])
 	}
-	api.setForbidden(false)
-	eventually(t, "the name resolves", func() bool {
+	api.SetForbidden(false)
+	networktest.Eventually(t, "the name resolves", func() bool {
 		return len(query(t, "udp", server, "web.shop.svc.cluster.local.", dns.TypeA).Answer) == 1
 	})
 }
 
 func TestDNSReportsAnAddressThatIsTaken(t *testing.T) {
-	sockets := newLoopbackSockets()
-	sockets.setRefuse(fmt.Errorf("address is taken"))
-	err := RunDNS(t.Context(), NewCatalog(nil, quiet()), DNSOptions{Address: dnsAddress, Sockets: sockets})
+	sockets := networktest.NewSockets()
+	sockets.Refuse(fmt.Errorf("address is taken"))
+	err := Run(t.Context(), catalog.New(nil, networktest.Quiet()), Options{Address: dnsAddress, Sockets: sockets})
 	if err == nil || !strings.Contains(err.Error(), "address is taken") {
 		t.Errorf("RunDNS = %v", err)
 	}

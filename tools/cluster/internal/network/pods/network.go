@@ -1,14 +1,6 @@
-// Package network is the cluster's network inside one network namespace of
-// the host: an address and a namespace for each pod, ClusterIP services, and
-// cluster DNS.
-//
-// Pods hang on a bridge by a veth pair each. Service addresses live in a
-// network namespace of their own on the same bridge, where a userspace proxy
-// and the DNS server listen: there a service may use any port without meeting
-// a program that listens on every address of the node, and a port that no
-// service uses refuses connections. Nothing here needs a program of the host
-// (ip, nft) or a privilege beyond the user namespace that owns the network.
-package network
+// Package pods gives each pod an address and a network namespace, on a bridge by
+// a veth pair each, and services a namespace on the same bridge.
+package pods
 
 import (
 	"errors"
@@ -69,22 +61,22 @@ func (o Options) validate() error {
 	return nil
 }
 
-// PodNetwork is the bridge, and the pods and the service namespace on it. Its
+// Network is the bridge, and the pods and the service namespace on it. Its
 // methods may be called from several goroutines at once.
-type PodNetwork struct {
+type Network struct {
 	options  Options
 	pool     *addressPool
 	bridge   netlink.Link
 	services *os.File
 
 	mu   sync.Mutex
-	pods map[string]*PodSandbox
+	pods map[string]*Attachment
 }
 
-// NewPodNetwork builds the network in the calling process's network
+// NewNetwork builds the network in the calling process's network
 // namespace. It needs CAP_NET_ADMIN and CAP_SYS_ADMIN there, which a process
 // has in a user namespace of its own. Close takes everything down.
-func NewPodNetwork(options Options) (*PodNetwork, error) {
+func New(options Options) (*Network, error) {
 	if options.ServiceCIDR == (netip.Prefix{}) {
 		options.ServiceCIDR = DefaultServiceCIDR
 	}
@@ -92,7 +84,7 @@ func NewPodNetwork(options Options) (*PodNetwork, error) {
 		return nil, fmt.Errorf("make pod network: %w", err)
 	}
 	options.PodCIDR, options.ServiceCIDR = options.PodCIDR.Masked(), options.ServiceCIDR.Masked()
-	n := &PodNetwork{options: options, pods: map[string]*PodSandbox{}}
+	n := &Network{options: options, pods: map[string]*Attachment{}}
 	n.pool = newAddressPool(options.PodCIDR, n.gateway(), n.serviceGateway())
 	for _, step := range []struct {
 		name string
@@ -111,13 +103,13 @@ func NewPodNetwork(options Options) (*PodNetwork, error) {
 	return n, nil
 }
 
-func (n *PodNetwork) gateway() netip.Addr        { return nth(n.options.PodCIDR, 1) }
-func (n *PodNetwork) serviceGateway() netip.Addr { return nth(n.options.PodCIDR, 2) }
+func (n *Network) gateway() netip.Addr        { return nth(n.options.PodCIDR, 1) }
+func (n *Network) serviceGateway() netip.Addr { return nth(n.options.PodCIDR, 2) }
 
 // HostIP is the address of the node, which is that of pods in its network.
-func (n *PodNetwork) HostIP() string { return n.options.NodeIP.String() }
+func (n *Network) HostIP() string { return n.options.NodeIP.String() }
 
-func (n *PodNetwork) prepareLoopback() error {
+func (n *Network) prepareLoopback() error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return err
@@ -128,7 +120,7 @@ func (n *PodNetwork) prepareLoopback() error {
 	return netlink.AddrReplace(lo, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(n.options.NodeIP, 32))})
 }
 
-func (n *PodNetwork) makeBridge() error {
+func (n *Network) makeBridge() error {
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name = bridgeName
 	// Without an address of its own a bridge takes the least of its ports',
@@ -143,7 +135,7 @@ func (n *PodNetwork) makeBridge() error {
 	return netlink.AddrAdd(bridge, n.podAddress(n.gateway()))
 }
 
-func (n *PodNetwork) makeServiceNamespace() error {
+func (n *Network) makeServiceNamespace() error {
 	namespace, err := newNamespace()
 	if err != nil {
 		return err
@@ -163,7 +155,7 @@ func (n *PodNetwork) makeServiceNamespace() error {
 
 // routeServices sends the node's own connections to services the way those of
 // pods go. A local route for the same addresses would win over it.
-func (n *PodNetwork) routeServices() error {
+func (n *Network) routeServices() error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return err
@@ -174,11 +166,11 @@ func (n *PodNetwork) routeServices() error {
 	return netlink.RouteAdd(n.serviceRoute(n.bridge))
 }
 
-func (n *PodNetwork) podAddress(address netip.Addr) *netlink.Addr {
+func (n *Network) podAddress(address netip.Addr) *netlink.Addr {
 	return &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(address, n.options.PodCIDR.Bits()))}
 }
 
-func (n *PodNetwork) serviceRoute(link netlink.Link) *netlink.Route {
+func (n *Network) serviceRoute(link netlink.Link) *netlink.Route {
 	return &netlink.Route{
 		LinkIndex: link.Attrs().Index,
 		Dst:       ipNet(n.options.ServiceCIDR),
@@ -198,7 +190,7 @@ func localRoute(lo netlink.Link, prefix netip.Prefix) *netlink.Route {
 
 // attach joins a namespace to the bridge: a veth pair, its end there with the
 // address, and the loopback interface up.
-func (n *PodNetwork) attach(name string, namespace *os.File, address netip.Addr) error {
+func (n *Network) attach(name string, namespace *os.File, address netip.Addr) error {
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name = name
 	attributes.MasterIndex = n.bridge.Attrs().Index
@@ -259,9 +251,9 @@ func deleteLink(name string) error {
 // Close closes all sandboxes and removes the bridge and the service
 // namespace. Sockets that were opened at service addresses must be closed by
 // their owners. The node's address stays on the loopback interface.
-func (n *PodNetwork) Close() error {
+func (n *Network) Close() error {
 	n.mu.Lock()
-	pods := make([]*PodSandbox, 0, len(n.pods))
+	pods := make([]*Attachment, 0, len(n.pods))
 	for _, pod := range n.pods {
 		pods = append(pods, pod)
 	}

@@ -1,4 +1,4 @@
-package network
+package dns
 
 import (
 	"net"
@@ -8,6 +8,8 @@ import (
 
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
+
+	"stormgate.internal/tools/cluster/internal/network/catalog"
 )
 
 // maxAliases bounds a chain of external names that point at one another.
@@ -18,13 +20,13 @@ const reverseDomain = "in-addr.arpa."
 // zone finds the records of names. Names are lower case with a final dot,
 // unless stated otherwise.
 type zone struct {
-	catalog  *Catalog
+	catalog  *catalog.Catalog
 	domain   string
 	server   netip.Addr
 	networks []netip.Prefix
 }
 
-func newZone(catalog *Catalog, domain string, server netip.Addr, networks []netip.Prefix) *zone {
+func newZone(catalog *catalog.Catalog, domain string, server netip.Addr, networks []netip.Prefix) *zone {
 	return &zone{catalog: catalog, domain: dns.CanonicalName(domain), server: server, networks: networks}
 }
 
@@ -118,9 +120,9 @@ func (z *zone) services(owner string, labels []string) node {
 	case 0:
 		return node{exists: true}
 	case 1:
-		return node{exists: z.catalog.hasNamespace(labels[0])}
+		return node{exists: z.catalog.HasNamespace(labels[0])}
 	}
-	service := z.catalog.service(labels[0], labels[1])
+	service := z.catalog.Service(labels[0], labels[1])
 	if service == nil {
 		return node{}
 	}
@@ -188,7 +190,7 @@ func (z *zone) reverse(owner string, address netip.Addr) node {
 		found.exists = true
 		found.records = append(found.records, &dns.PTR{Hdr: header(owner, dns.TypePTR), Ptr: target})
 	}
-	for _, service := range z.catalog.servicesAt(address) {
+	for _, service := range z.catalog.ServicesAt(address) {
 		add(z.serviceName(service))
 	}
 	for _, endpoint := range z.endpointsAt(address) {

@@ -1,4 +1,6 @@
-package network
+// Package catalog holds what the API server knows of services and their
+// endpoints.
+package catalog
 
 import (
 	"context"
@@ -13,6 +15,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
 	"k8s.io/client-go/kubernetes"
@@ -43,10 +46,10 @@ type Catalog struct {
 	subscribers []chan struct{}
 }
 
-// NewCatalog makes a catalog that is empty until Run. The client must be
+// New makes a catalog that is empty until Run. The client must be
 // allowed to list and watch services and endpointslices, as the built-in role
 // system:node-proxier is. A nil logger means slog.Default.
-func NewCatalog(client kubernetes.Interface, logger *slog.Logger) *Catalog {
+func New(client kubernetes.Interface, logger *slog.Logger) *Catalog {
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -67,7 +70,7 @@ func NewCatalog(client kubernetes.Interface, logger *slog.Logger) *Catalog {
 			if !ok || slice.Labels[discoveryv1.LabelServiceName] == "" {
 				return nil, nil
 			}
-			return []string{serviceKey(slice.Namespace, slice.Labels[discoveryv1.LabelServiceName])}, nil
+			return []string{ServiceKey(slice.Namespace, slice.Labels[discoveryv1.LabelServiceName])}, nil
 		},
 		byAddress: func(object any) ([]string, error) {
 			var addresses []string
@@ -82,7 +85,7 @@ func NewCatalog(client kubernetes.Interface, logger *slog.Logger) *Catalog {
 	return c
 }
 
-func serviceKey(namespace, name string) string { return namespace + "/" + name }
+func ServiceKey(namespace, name string) string { return namespace + "/" + name }
 
 // Run keeps the catalog fresh until ctx ends. It waits for the permission to
 // read services with short steps: on a cluster that is just starting, roles
@@ -114,33 +117,21 @@ func (c *Catalog) Run(ctx context.Context) error {
 	return nil
 }
 
-// awaitPermission returns once both kinds can be listed. Whatever stands in
-// the way may pass while a cluster starts, so only the end of ctx ends it.
+// awaitPermission returns once both kinds can be listed. Whatever stands in the
+// way may pass while a cluster starts, so only the end of ctx ends it.
 func (c *Catalog) awaitPermission(ctx context.Context) error {
 	one := metav1.ListOptions{Limit: 1}
-	list := func() error {
+	var lastReason metav1.StatusReason = "none"
+	return wait.PollUntilContextCancel(ctx, permissionPoll, true, func(ctx context.Context) (bool, error) {
 		_, servicesErr := c.client.CoreV1().Services(metav1.NamespaceAll).List(ctx, one)
 		_, slicesErr := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, one)
-		return errors.Join(servicesErr, slicesErr)
-	}
-	ticker := time.NewTicker(permissionPoll)
-	defer ticker.Stop()
-	var lastReason metav1.StatusReason = "none"
-	for {
-		err := list()
-		if err == nil {
-			return nil
-		}
-		if reason := apierrors.ReasonForError(err); reason != lastReason && ctx.Err() == nil {
+		err := errors.Join(servicesErr, slicesErr)
+		if reason := apierrors.ReasonForError(err); err != nil && reason != lastReason && ctx.Err() == nil {
 			c.logger.Info("services can't be read yet", "error", err)
 			lastReason = reason
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-	}
+		return err == nil, nil
+	})
 }
 
 // ignoreEnd turns the error of a cancelled context into success.
@@ -151,9 +142,12 @@ func ignoreEnd(ctx context.Context, err error) error {
 	return err
 }
 
-// subscribe returns a channel that holds one token whenever something changed
+// Synced is closed when the catalog is complete for the first time.
+func (c *Catalog) Synced() <-chan struct{} { return c.synced }
+
+// Subscribe returns a channel that holds one token whenever something changed
 // since the last token was taken.
-func (c *Catalog) subscribe() <-chan struct{} {
+func (c *Catalog) Subscribe() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	subscriber := make(chan struct{}, 1)
@@ -173,13 +167,13 @@ func (c *Catalog) announce() {
 	}
 }
 
-// allServices are all services, as the informer holds them: not to be changed.
-func (c *Catalog) allServices() []*corev1.Service {
+// Services are all services, as the informer holds them: not to be changed.
+func (c *Catalog) Services() []*corev1.Service {
 	return typed[corev1.Service](c.services.GetStore().List())
 }
 
-func (c *Catalog) service(namespace, name string) *corev1.Service {
-	object, exists, err := c.services.GetStore().GetByKey(serviceKey(namespace, name))
+func (c *Catalog) Service(namespace, name string) *corev1.Service {
+	object, exists, err := c.services.GetStore().GetByKey(ServiceKey(namespace, name))
 	if err != nil || !exists {
 		return nil
 	}
@@ -187,22 +181,22 @@ func (c *Catalog) service(namespace, name string) *corev1.Service {
 	return service
 }
 
-// hasNamespace tells whether any service is in the namespace.
-func (c *Catalog) hasNamespace(namespace string) bool {
+// HasNamespace tells whether any service is in the namespace.
+func (c *Catalog) HasNamespace(namespace string) bool {
 	keys, err := c.services.GetIndexer().IndexKeys(cache.NamespaceIndex, namespace)
 	return err == nil && len(keys) > 0
 }
 
-func (c *Catalog) servicesAt(address netip.Addr) []*corev1.Service {
+func (c *Catalog) ServicesAt(address netip.Addr) []*corev1.Service {
 	return typed[corev1.Service](indexed(c.services, byClusterIP, address.String()))
 }
 
-// slicesOf are the IPv4 endpoint slices of a service.
-func (c *Catalog) slicesOf(namespace, name string) []*discoveryv1.EndpointSlice {
-	return onlyIPv4(indexed(c.slices, byService, serviceKey(namespace, name)))
+// SlicesOf are the IPv4 endpoint slices of a service.
+func (c *Catalog) SlicesOf(namespace, name string) []*discoveryv1.EndpointSlice {
+	return onlyIPv4(indexed(c.slices, byService, ServiceKey(namespace, name)))
 }
 
-func (c *Catalog) slicesWith(address netip.Addr) []*discoveryv1.EndpointSlice {
+func (c *Catalog) SlicesWith(address netip.Addr) []*discoveryv1.EndpointSlice {
 	return onlyIPv4(indexed(c.slices, byAddress, address.String()))
 }
 
@@ -235,20 +229,20 @@ func typed[T any](objects []any) []*T {
 	return result
 }
 
-// ready tells whether an endpoint takes new connections; unknown means yes.
-func ready(endpoint discoveryv1.Endpoint) bool {
+// Ready tells whether an endpoint takes new connections; unknown means yes.
+func Ready(endpoint discoveryv1.Endpoint) bool {
 	return endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
 }
 
-// draining tells whether an endpoint is on its way out but still works.
-func draining(endpoint discoveryv1.Endpoint) bool {
+// Draining tells whether an endpoint is on its way out but still works.
+func Draining(endpoint discoveryv1.Endpoint) bool {
 	serving, terminating := endpoint.Conditions.Serving, endpoint.Conditions.Terminating
 	return serving != nil && *serving && terminating != nil && *terminating
 }
 
-// endpointAddress is the address to use of an endpoint: by the API's contract
+// EndpointAddress is the address to use of an endpoint: by the API's contract
 // all but the first are to be ignored.
-func endpointAddress(endpoint discoveryv1.Endpoint) (netip.Addr, bool) {
+func EndpointAddress(endpoint discoveryv1.Endpoint) (netip.Addr, bool) {
 	if len(endpoint.Addresses) == 0 {
 		return netip.Addr{}, false
 	}

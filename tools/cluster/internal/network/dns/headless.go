@@ -1,4 +1,4 @@
-package network
+package dns
 
 import (
 	"net/netip"
@@ -7,6 +7,8 @@ import (
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"stormgate.internal/tools/cluster/internal/network/catalog"
 )
 
 // namedEndpoint is an endpoint of a headless service.
@@ -63,9 +65,9 @@ func unique(records []dns.RR) []dns.RR { return dns.Dedup(records, nil) }
 // endpointsOf are the ready endpoints of a service.
 func (z *zone) endpointsOf(service *corev1.Service) []namedEndpoint {
 	var endpoints []namedEndpoint
-	for _, slice := range z.catalog.slicesOf(service.Namespace, service.Name) {
+	for _, slice := range z.catalog.SlicesOf(service.Namespace, service.Name) {
 		for _, endpoint := range slice.Endpoints {
-			if address, ok := endpointAddress(endpoint); ok && ready(endpoint) {
+			if address, ok := catalog.EndpointAddress(endpoint); ok && catalog.Ready(endpoint) {
 				label := endpointLabel(endpoint, address)
 				endpoints = append(endpoints, namedEndpoint{label, label + "." + z.serviceName(service), address, slice})
 			}
@@ -78,8 +80,8 @@ func (z *zone) endpointsOf(service *corev1.Service) []namedEndpoint {
 func (z *zone) endpointsAt(address netip.Addr) []namedEndpoint {
 	var endpoints []namedEndpoint
 	seen := map[string]bool{}
-	for _, slice := range z.catalog.slicesWith(address) {
-		service := z.catalog.service(slice.Namespace, slice.Labels[discoveryv1.LabelServiceName])
+	for _, slice := range z.catalog.SlicesWith(address) {
+		service := z.catalog.Service(slice.Namespace, slice.Labels[discoveryv1.LabelServiceName])
 		if service == nil || service.Spec.ClusterIP != corev1.ClusterIPNone {
 			continue
 		}

@@ -1,4 +1,6 @@
-package network
+// Package networktest has what tests of the network's parts share: an API server
+// for services and endpoint slices, and sockets in place of service addresses.
+package networktest
 
 import (
 	"context"
@@ -20,25 +22,27 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"stormgate.internal/tools/cluster/internal/network/catalog"
 )
 
-const patience = 20 * time.Second
+const Patience = 20 * time.Second
 
-// eventually polls until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
+// Eventually polls until the condition holds.
+func Eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(Patience)
 	for !condition() {
 		if time.Now().After(deadline) {
-			t.Fatalf("in %s it never came that %s", patience, what)
+			t.Fatalf("in %s it never came that %s", Patience, what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
-// api is an API server that knows how to list and watch services and endpoint
+// API is an API server that knows how to list and watch services and endpoint
 // slices, over real HTTP.
-type api struct {
+type API struct {
 	server *httptest.Server
 
 	mu        sync.Mutex
@@ -62,9 +66,9 @@ const (
 	sliceCollection   = "/apis/discovery.k8s.io/v1/endpointslices"
 )
 
-func newAPI(t *testing.T, objects ...metav1.Object) *api {
+func NewAPI(t *testing.T, objects ...metav1.Object) *API {
 	t.Helper()
-	a := &api{
+	a := &API{
 		objects: map[string]map[string]metav1.Object{serviceCollection: {}, sliceCollection: {}},
 		changed: make(chan struct{}),
 	}
@@ -73,24 +77,24 @@ func newAPI(t *testing.T, objects ...metav1.Object) *api {
 		a.server.CloseClientConnections()
 		a.server.Close()
 	})
-	a.put(objects...)
+	a.Put(objects...)
 	return a
 }
 
-// catalog runs a catalog on the API for the duration of the test.
-func (a *api) catalog(t *testing.T) *Catalog {
+// Catalog runs a catalog on the API for the duration of the test.
+func (a *API) Catalog(t *testing.T) *catalog.Catalog {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(&rest.Config{Host: a.server.URL, QPS: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog := NewCatalog(client, quiet())
-	run(t, "catalog", catalog.Run)
+	catalog := catalog.New(client, Quiet())
+	Run(t, "catalog", catalog.Run)
 	return catalog
 }
 
-// run runs something until the test ends and wants no error from it.
-func run(t *testing.T, name string, do func(context.Context) error) {
+// Run runs something until the test ends and wants no error from it.
+func Run(t *testing.T, name string, do func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -102,13 +106,13 @@ func run(t *testing.T, name string, do func(context.Context) error) {
 			if err != nil {
 				t.Errorf("%s ended with %v", name, err)
 			}
-		case <-time.After(patience):
+		case <-time.After(Patience):
 			t.Errorf("%s did not end", name)
 		}
 	})
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func Quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func collectionOf(object metav1.Object) string {
 	switch object := object.(type) {
@@ -122,15 +126,15 @@ func collectionOf(object metav1.Object) string {
 	panic(fmt.Sprintf("%T has no collection", object))
 }
 
-func (a *api) put(objects ...metav1.Object) {
+func (a *API) Put(objects ...metav1.Object) {
 	for _, object := range objects {
 		a.change(object, false)
 	}
 }
 
-func (a *api) remove(object metav1.Object) { a.change(object, true) }
+func (a *API) Remove(object metav1.Object) { a.change(object, true) }
 
-func (a *api) change(object metav1.Object, deleted bool) {
+func (a *API) change(object metav1.Object, deleted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	collection, key := collectionOf(object), object.GetNamespace()+"/"+object.GetName()
@@ -150,19 +154,19 @@ func (a *api) change(object metav1.Object, deleted bool) {
 	a.changed = make(chan struct{})
 }
 
-func (a *api) setForbidden(forbidden bool) {
+func (a *API) SetForbidden(forbidden bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forbidden = forbidden
 }
 
-func (a *api) listCount() int {
+func (a *API) ListCount() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.lists
 }
 
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	forbidden := a.forbidden
 	_, known := a.objects[r.URL.Path]
@@ -183,7 +187,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *api) fail(w http.ResponseWriter, code int32, reason metav1.StatusReason) {
+func (a *API) fail(w http.ResponseWriter, code int32, reason metav1.StatusReason) {
 	w.WriteHeader(int(code))
 	_ = json.NewEncoder(w).Encode(metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
@@ -191,7 +195,7 @@ func (a *api) fail(w http.ResponseWriter, code int32, reason metav1.StatusReason
 	})
 }
 
-func (a *api) list(w http.ResponseWriter, r *http.Request) {
+func (a *API) list(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	items := []any{}
@@ -210,7 +214,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) {
 
 // watch sends all changes since a version, or the present state first where
 // the client asks for that.
-func (a *api) watch(w http.ResponseWriter, r *http.Request) {
+func (a *API) watch(w http.ResponseWriter, r *http.Request) {
 	seen, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	send := func(kind watch.EventType, object any) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"type": kind, "object": object})
@@ -243,7 +247,7 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *api) bookmark(collection string) any {
+func (a *API) bookmark(collection string) any {
 	meta := metav1.ObjectMeta{
 		ResourceVersion: strconv.Itoa(a.version),
 		Annotations:     map[string]string{metav1.InitialEventsAnnotationKey: "true"},
@@ -258,9 +262,9 @@ func (a *api) bookmark(collection string) any {
 	return service
 }
 
-// service makes a service from "namespace/name" and "port name:protocol:port"
+// Service makes a service from "namespace/name" and "port name:protocol:port"
 // descriptions.
-func service(key, clusterIP string, ports ...string) *corev1.Service {
+func Service(key, clusterIP string, ports ...string) *corev1.Service {
 	namespace, name, _ := strings.Cut(key, "/")
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	s.Spec.Type = corev1.ServiceTypeClusterIP
@@ -272,9 +276,9 @@ func service(key, clusterIP string, ports ...string) *corev1.Service {
 	return s
 }
 
-// slice makes an endpoint slice of a service, with the number that a port has
+// Slice makes an endpoint slice of a service, with the number that a port has
 // on the endpoints.
-func slice(service, name, port string, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
+func Slice(service, name, port string, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
 	namespace, serviceName, _ := strings.Cut(service, "/")
 	portName, protocol, number := parsePort(port)
 	return &discoveryv1.EndpointSlice{
@@ -297,9 +301,9 @@ func parsePort(port string) (string, corev1.Protocol, int32) {
 	return parts[0], corev1.Protocol(parts[1]), int32(number)
 }
 
-// endpoint makes an endpoint; conditions are letters: r ready, s serving, t
+// Endpoint makes an endpoint; conditions are letters: r ready, s serving, t
 // terminating.
-func endpoint(address, conditions string) discoveryv1.Endpoint {
+func Endpoint(address, conditions string) discoveryv1.Endpoint {
 	is := func(letter string) *bool { value := strings.Contains(conditions, letter); return &value }
 	return discoveryv1.Endpoint{
 		Addresses:  []string{address},

@@ -1,4 +1,4 @@
-package network
+package pods
 
 import (
 	"bufio"
@@ -15,8 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
+	wire "github.com/miekg/dns"
 	"github.com/vishvananda/netlink"
+
+	"stormgate.internal/tools/cluster/internal/network/dns"
+	"stormgate.internal/tools/cluster/internal/network/networktest"
+	"stormgate.internal/tools/cluster/internal/network/proxy"
 )
 
 // inNamespaces runs the calling test again as the root of new user, network
@@ -56,9 +60,9 @@ func inNamespaces(t *testing.T) bool {
 
 var testOptions = Options{NodeIP: netip.MustParseAddr("10.0.0.1"), PodCIDR: netip.MustParsePrefix("10.244.0.0/16")}
 
-func newTestNetwork(t *testing.T) *PodNetwork {
+func newTestNetwork(t *testing.T) *Network {
 	t.Helper()
-	n, err := NewPodNetwork(testOptions)
+	n, err := New(testOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +74,7 @@ func newTestNetwork(t *testing.T) *PodNetwork {
 	return n
 }
 
-func setup(t *testing.T, n *PodNetwork, podID string) *PodSandbox {
+func setup(t *testing.T, n *Network, podID string) *Attachment {
 	t.Helper()
 	pod, err := n.Setup(podID)
 	if err != nil {
@@ -80,7 +84,7 @@ func setup(t *testing.T, n *PodNetwork, podID string) *PodSandbox {
 }
 
 // in runs something inside a pod's namespace.
-func in(t *testing.T, pod *PodSandbox, do func() error) {
+func in(t *testing.T, pod *Attachment, do func() error) {
 	t.Helper()
 	if err := inNamespace(pod.NetNS(), do); err != nil {
 		t.Error(err)
@@ -89,7 +93,7 @@ func in(t *testing.T, pod *PodSandbox, do func() error) {
 
 // serveIn serves TCP at all addresses of the pod; each connection gets the
 // address that it came from.
-func serveIn(t *testing.T, pod *PodSandbox, port int) {
+func serveIn(t *testing.T, pod *Attachment, port int) {
 	t.Helper()
 	var listener *net.TCPListener
 	in(t, pod, func() (err error) {
@@ -109,10 +113,10 @@ func serveIn(t *testing.T, pod *PodSandbox, port int) {
 	}()
 }
 
-func askIn(t *testing.T, pod *PodSandbox, address string) string {
+func askIn(t *testing.T, pod *Attachment, address string) string {
 	t.Helper()
 	var answer string
-	in(t, pod, func() error { answer = ask(address); return nil })
+	in(t, pod, func() error { answer = networktest.Ask(address); return nil })
 	return answer
 }
 
@@ -149,7 +153,7 @@ func TestPodsReachOneAnotherAndTheNode(t *testing.T) {
 		{askIn(t, one, "10.244.0.3:80"), "10.244.0.3 at 10.244.0.3:80"},
 		{askIn(t, one, "127.0.0.1:80"), "127.0.0.1 at 127.0.0.1:80"},
 		{askIn(t, one, "10.0.0.1:80"), "node for 10.244.0.3"},
-		{ask("10.244.0.3:80"), "10.244.0.1 at 10.244.0.3:80"},
+		{networktest.Ask("10.244.0.3:80"), "10.244.0.1 at 10.244.0.3:80"},
 	} {
 		if test.got != test.want {
 			t.Errorf("got %q, want %q", test.got, test.want)
@@ -165,7 +169,7 @@ func TestPodsAnswerAtReusedAddresses(t *testing.T) {
 	}
 	options := testOptions
 	options.PodCIDR = netip.MustParsePrefix("10.244.0.0/29")
-	n, err := NewPodNetwork(options)
+	n, err := New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +182,7 @@ func TestPodsAnswerAtReusedAddresses(t *testing.T) {
 		if got := askIn(t, client, address); !strings.HasPrefix(got, client.IP()) {
 			t.Errorf("pod %d at %s: %q", i, pod.IP(), got)
 		}
-		if got := ask(address); !strings.HasPrefix(got, "10.244.0.1") {
+		if got := networktest.Ask(address); !strings.HasPrefix(got, "10.244.0.1") {
 			t.Errorf("pod %d at %s from the node: %q", i, pod.IP(), got)
 		}
 		if err := pod.Close(); err != nil {
@@ -219,7 +223,7 @@ func TestNetworkLeavesNothingBehind(t *testing.T) {
 	linksBefore := links(t)
 	var descriptorsBefore int
 	for round := range 3 {
-		n, err := NewPodNetwork(testOptions)
+		n, err := New(testOptions)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,13 +261,13 @@ func TestNetworkReportsWhatItCannotMake(t *testing.T) {
 		return
 	}
 	n := newTestNetwork(t)
-	if _, err := NewPodNetwork(testOptions); err == nil || !strings.Contains(err.Error(), bridgeName) {
+	if _, err := New(testOptions); err == nil || !strings.Contains(err.Error(), bridgeName) {
 		t.Errorf("a second network: %v; want an error that names the bridge", err)
 	}
 	// The failure must not have taken the first one's parts away.
 	pod := setup(t, n, "one")
 	serveIn(t, pod, 80)
-	if got := ask(pod.IP() + ":80"); !strings.HasPrefix(got, "10.244.0.1") {
+	if got := networktest.Ask(pod.IP() + ":80"); !strings.HasPrefix(got, "10.244.0.1") {
 		t.Errorf("the first network after that: %q", got)
 	}
 }
@@ -282,39 +286,40 @@ func TestPodsReachServicesByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer wildcard.Close()
-	catalog := newAPI(t, service("shop/web", "10.96.7.7", "http:TCP:80"), service("shop/idle", "10.96.7.8", "http:TCP:80"),
-		slice("shop/web", "web-1", "http:TCP:8080", endpoint(server.IP(), "rs"))).catalog(t)
-	run(t, "service proxy", func(ctx context.Context) error {
-		return RunServiceProxy(ctx, catalog, ProxyOptions{Sockets: n, Logger: quiet()})
+	catalog := networktest.NewAPI(t, networktest.Service("shop/web", "10.96.7.7", "http:TCP:80"), networktest.Service("shop/idle", "10.96.7.8", "http:TCP:80"),
+		networktest.Slice("shop/web", "web-1", "http:TCP:8080", networktest.Endpoint(server.IP(), "rs"))).Catalog(t)
+	networktest.Run(t, "service proxy", func(ctx context.Context) error {
+		return proxy.Run(ctx, catalog, proxy.Options{Sockets: n, Logger: networktest.Quiet()})
 	})
-	run(t, "DNS", func(ctx context.Context) error {
-		return RunDNS(ctx, catalog, DNSOptions{Address: dnsAddress, Sockets: n, Logger: quiet()})
+	dnsAddress := netip.MustParseAddrPort("10.96.0.10:53")
+	networktest.Run(t, "DNS", func(ctx context.Context) error {
+		return dns.Run(ctx, catalog, dns.Options{Address: dnsAddress, Sockets: n, Logger: networktest.Quiet()})
 	})
 	const name = "web.shop.svc.cluster.local."
 	var address string
 	for _, network := range []string{"udp", "tcp"} {
-		eventually(t, "DNS over "+network+" resolves "+name, func() bool {
-			var reply *dns.Msg
+		networktest.Eventually(t, "DNS over "+network+" resolves "+name, func() bool {
+			var reply *wire.Msg
 			in(t, client, func() error {
-				conn, err := net.DialTimeout(network, dnsAddress.String(), patience)
+				conn, err := net.DialTimeout(network, dnsAddress.String(), networktest.Patience)
 				if err != nil {
 					return nil // it does not listen yet
 				}
 				defer conn.Close()
-				c := dns.Client{Net: network, Timeout: patience}
-				reply, _, _ = c.ExchangeWithConn(new(dns.Msg).SetQuestion(name, dns.TypeA), &dns.Conn{Conn: conn})
+				c := wire.Client{Net: network, Timeout: networktest.Patience}
+				reply, _, _ = c.ExchangeWithConn(new(wire.Msg).SetQuestion(name, wire.TypeA), &wire.Conn{Conn: conn})
 				return nil
 			})
 			if reply == nil || len(reply.Answer) != 1 {
 				return false
 			}
-			address = reply.Answer[0].(*dns.A).A.String() + ":80"
+			address = reply.Answer[0].(*wire.A).A.String() + ":80"
 			return true
 		})
 	}
 	const want = "10.244.0.1 at 10.244.0.3:8080"
-	eventually(t, "the service answers", func() bool { return askIn(t, client, address) == want })
-	if got := ask(address); got != want {
+	networktest.Eventually(t, "the service answers", func() bool { return askIn(t, client, address) == want })
+	if got := networktest.Ask(address); got != want {
 		t.Errorf("from the node: %q, want %q", got, want)
 	}
 	if got := askIn(t, server, address); got != want {
@@ -322,7 +327,7 @@ func TestPodsReachServicesByName(t *testing.T) {
 	}
 	for _, address := range []string{"10.96.7.8:80", "10.96.7.7:81", "10.96.99.99:80"} {
 		in(t, client, func() error {
-			if !refuses(address) {
+			if !networktest.Refuses(address) {
 				return fmt.Errorf("%s does not refuse", address)
 			}
 			return nil
@@ -342,7 +347,7 @@ func TestConnectionsEndWithTheirPod(t *testing.T) {
 		listener, err = net.ListenTCP("tcp4", &net.TCPAddr{Port: 8080})
 		return err
 	})
-	conn, err := net.DialTimeout("tcp4", server.IP()+":8080", patience)
+	conn, err := net.DialTimeout("tcp4", server.IP()+":8080", networktest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +361,7 @@ func TestConnectionsEndWithTheirPod(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(networktest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := bufio.NewReader(conn).ReadByte(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {

@@ -1,4 +1,5 @@
-package network
+// Package dns is the cluster's DNS server.
+package dns
 
 import (
 	"context"
@@ -11,6 +12,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"stormgate.internal/tools/cluster/internal/network"
+	"stormgate.internal/tools/cluster/internal/network/catalog"
 )
 
 const (
@@ -24,8 +28,8 @@ const (
 	maxUDPAnswer = 1232
 )
 
-// DNSOptions configure RunDNS.
-type DNSOptions struct {
+// Options configure Run.
+type Options struct {
 	// Address is where to listen, for UDP and for TCP. Required.
 	Address netip.AddrPort
 	// Domain of the cluster. Default "cluster.local".
@@ -34,12 +38,12 @@ type DNSOptions struct {
 	// service and the pod CIDR. Reverse queries for others are refused.
 	Networks []netip.Prefix
 	// Sockets opens the listeners. Required.
-	Sockets Sockets
+	Sockets network.Sockets
 	// Logger gets answers that can't be sent. Default slog.Default.
 	Logger *slog.Logger
 }
 
-// RunDNS answers for the cluster's domain, by the Kubernetes specification
+// Run answers for the cluster's domain, by the Kubernetes specification
 // "DNS-Based Service Discovery" 1.1.0: services with a cluster IP, headless
 // services with their endpoints' host names, external names, named ports
 // (SRV), pods by address, and reverse names. It knows no other server, so it
@@ -47,16 +51,16 @@ type DNSOptions struct {
 // exist: resolvers try the bare name of a service after all of the search list,
 // and would take a refusal for a failure that may pass. It returns nil when ctx
 // ends.
-func RunDNS(ctx context.Context, catalog *Catalog, options DNSOptions) error {
+func Run(ctx context.Context, catalog *catalog.Catalog, options Options) error {
 	if options.Domain == "" {
 		options.Domain = "cluster.local"
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	handler := &dnsHandler{
+	answers := &handler{
 		zone:   newZone(catalog, options.Domain, options.Address.Addr(), options.Networks),
-		synced: catalog.synced,
+		synced: catalog.Synced(),
 		logger: options.Logger,
 	}
 	packets, err := options.Sockets.ListenUDP(options.Address)
@@ -69,8 +73,8 @@ func RunDNS(ctx context.Context, catalog *Catalog, options DNSOptions) error {
 		return fmt.Errorf("serve DNS: %w", err)
 	}
 	servers := []*dns.Server{
-		{PacketConn: packets, Handler: handler},
-		{Listener: listener, Handler: handler},
+		{PacketConn: packets, Handler: answers},
+		{Listener: listener, Handler: answers},
 	}
 	ended := make(chan error, len(servers))
 	started := make(chan struct{}, len(servers))
@@ -115,8 +119,8 @@ func stopServers(ctx context.Context, servers []*dns.Server, started <-chan stru
 	return nil
 }
 
-// dnsHandler is the protocol around a zone.
-type dnsHandler struct {
+// handler is the protocol around a zone.
+type handler struct {
 	zone   *zone
 	synced <-chan struct{}
 	logger *slog.Logger
@@ -124,7 +128,7 @@ type dnsHandler struct {
 
 // ServeDNS implements dns.Handler. The server answers queries without exactly
 // one question itself, with a format error.
-func (h *dnsHandler) ServeDNS(writer dns.ResponseWriter, request *dns.Msg) {
+func (h *handler) ServeDNS(writer dns.ResponseWriter, request *dns.Msg) {
 	reply := h.reply(request)
 	limit := dns.MaxMsgSize
 	if _, udp := writer.LocalAddr().(*net.UDPAddr); udp {
@@ -142,7 +146,7 @@ func (h *dnsHandler) ServeDNS(writer dns.ResponseWriter, request *dns.Msg) {
 	}
 }
 
-func (h *dnsHandler) reply(request *dns.Msg) *dns.Msg {
+func (h *handler) reply(request *dns.Msg) *dns.Msg {
 	reply := new(dns.Msg)
 	question := request.Question[0]
 	switch {
@@ -174,7 +178,7 @@ func (h *dnsHandler) reply(request *dns.Msg) *dns.Msg {
 	return reply
 }
 
-func (h *dnsHandler) awaitSync() bool {
+func (h *handler) awaitSync() bool {
 	select {
 	case <-h.synced:
 		return true

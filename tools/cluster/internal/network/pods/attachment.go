@@ -1,9 +1,8 @@
-package network
+package pods
 
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -11,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PodSandbox is the network of one pod: a namespace with a loopback interface
+// Attachment is the network of one pod: a namespace with a loopback interface
 // and an eth0 that reaches all pods, services and the node.
-type PodSandbox struct {
-	network   *PodNetwork
+type Attachment struct {
+	network   *Network
 	podID     string
 	address   netip.Addr
 	namespace *os.File
@@ -24,8 +23,8 @@ type PodSandbox struct {
 
 // Setup makes the network of the pod. The ID is any string that no other open
 // sandbox has. It fails when all pod addresses are held.
-func (n *PodNetwork) Setup(podID string) (*PodSandbox, error) {
-	pod := &PodSandbox{network: n, podID: podID}
+func (n *Network) Setup(podID string) (*Attachment, error) {
+	pod := &Attachment{network: n, podID: podID}
 	if err := n.add(pod); err != nil {
 		return nil, fmt.Errorf("set up network of pod %s: %w", podID, err)
 	}
@@ -37,7 +36,7 @@ func (n *PodNetwork) Setup(podID string) (*PodSandbox, error) {
 
 // add enters the pod in the books; a sandbox that has no address yet is there
 // to keep its ID.
-func (n *PodNetwork) add(pod *PodSandbox) error {
+func (n *Network) add(pod *Attachment) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if _, exists := n.pods[pod.podID]; exists {
@@ -47,7 +46,7 @@ func (n *PodNetwork) add(pod *PodSandbox) error {
 	return nil
 }
 
-func (p *PodSandbox) open() error {
+func (p *Attachment) open() error {
 	var err error
 	if p.address, err = p.network.pool.acquire(); err != nil {
 		return err
@@ -73,21 +72,21 @@ func allowLowPorts() error {
 }
 
 // linkName is unique as long as the address is held and at most 11 long.
-func (p *PodSandbox) linkName() string {
+func (p *Attachment) linkName() string {
 	return fmt.Sprintf("%s%x", podLinkPrefix, offset(p.network.options.PodCIDR, p.address))
 }
 
 // IP is the pod's address. No other pod gets it before Close.
-func (p *PodSandbox) IP() string { return p.address.String() }
+func (p *Attachment) IP() string { return p.address.String() }
 
 // NetNS is the pod's network namespace, to be entered with setns. It is
 // closed by Close.
-func (p *PodSandbox) NetNS() *os.File { return p.namespace }
+func (p *Attachment) NetNS() *os.File { return p.namespace }
 
 // Close cuts the pod off, then frees its address. Processes of the pod should
 // have ended: their connections would hang rather than be reset. Further
 // calls return what the first did.
-func (p *PodSandbox) Close() error {
+func (p *Attachment) Close() error {
 	p.close.Do(func() {
 		var failures []error
 		if p.namespace != nil {
@@ -104,33 +103,4 @@ func (p *PodSandbox) Close() error {
 		}
 	})
 	return p.closeErr
-}
-
-// Sockets opens sockets at service addresses. *PodNetwork is the one of a
-// cluster.
-type Sockets interface {
-	ListenTCP(address netip.AddrPort) (*net.TCPListener, error)
-	ListenUDP(address netip.AddrPort) (*net.UDPConn, error)
-}
-
-var _ Sockets = (*PodNetwork)(nil)
-
-// ListenTCP listens at an address of the service CIDR.
-func (n *PodNetwork) ListenTCP(address netip.AddrPort) (*net.TCPListener, error) {
-	var listener *net.TCPListener
-	err := inNamespace(n.services, func() (err error) {
-		listener, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(address))
-		return err
-	})
-	return listener, err
-}
-
-// ListenUDP opens a datagram socket at an address of the service CIDR.
-func (n *PodNetwork) ListenUDP(address netip.AddrPort) (*net.UDPConn, error) {
-	var conn *net.UDPConn
-	err := inNamespace(n.services, func() (err error) {
-		conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(address))
-		return err
-	})
-	return conn, err
 }

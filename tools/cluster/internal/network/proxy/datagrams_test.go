@@ -1,10 +1,12 @@
-package network
+package proxy
 
 import (
 	"fmt"
 	"net"
 	"testing"
 	"time"
+
+	"stormgate.internal/tools/cluster/internal/network/networktest"
 )
 
 // udpBackend answers each datagram with its name and the datagram.
@@ -58,9 +60,9 @@ func exchange(t *testing.T, conn *net.UDPConn, message string) string {
 }
 
 func TestProxyForwardsDatagrams(t *testing.T) {
-	api := newAPI(t, service("kube-system/dns", "10.96.0.10", "dns:UDP:53"),
-		slice("kube-system/dns", "dns-1", udpPort(udpBackend(t, "one")), endpoint("127.0.0.1", "rs")))
-	address := startProxy(t, api).at(t, "udp", "10.96.0.10:53")
+	api := networktest.NewAPI(t, networktest.Service("kube-system/dns", "10.96.0.10", "dns:UDP:53"),
+		networktest.Slice("kube-system/dns", "dns-1", udpPort(udpBackend(t, "one")), networktest.Endpoint("127.0.0.1", "rs")))
+	address := startProxy(t, api).At(t, "udp", "10.96.0.10:53")
 	first, second := dialUDP(t, address), dialUDP(t, address)
 	for i := range 3 {
 		for _, client := range []*net.UDPConn{first, second} {
@@ -75,33 +77,33 @@ func TestProxyForwardsDatagrams(t *testing.T) {
 // A UDP client keeps its endpoint, but not past that endpoint's end.
 func TestProxyMovesDatagramClientsToLiveEndpoints(t *testing.T) {
 	one, two := udpBackend(t, "one"), udpBackend(t, "two")
-	api := newAPI(t, service("kube-system/dns", "10.96.0.10", "dns:UDP:53"),
-		slice("kube-system/dns", "dns-1", udpPort(one), endpoint("127.0.0.1", "rs")))
+	api := networktest.NewAPI(t, networktest.Service("kube-system/dns", "10.96.0.10", "dns:UDP:53"),
+		networktest.Slice("kube-system/dns", "dns-1", udpPort(one), networktest.Endpoint("127.0.0.1", "rs")))
 	sockets := startProxy(t, api)
-	client := dialUDP(t, sockets.at(t, "udp", "10.96.0.10:53"))
+	client := dialUDP(t, sockets.At(t, "udp", "10.96.0.10:53"))
 	if got := exchange(t, client, "a"); got != "one:a" {
 		t.Fatalf("answer %q, want that of the only endpoint", got)
 	}
-	api.put(slice("kube-system/dns", "dns-1", udpPort(two), endpoint("127.0.0.1", "rs")))
-	eventually(t, "the client gets to the new endpoint", func() bool { return exchange(t, client, "b") == "two:b" })
-	if sockets.count() != 1 {
-		t.Errorf("%d sockets were opened, want 1", sockets.count())
+	api.Put(networktest.Slice("kube-system/dns", "dns-1", udpPort(two), networktest.Endpoint("127.0.0.1", "rs")))
+	networktest.Eventually(t, "the client gets to the new endpoint", func() bool { return exchange(t, client, "b") == "two:b" })
+	if sockets.Count() != 1 {
+		t.Errorf("%d sockets were opened, want 1", sockets.Count())
 	}
 }
 
 // A client that was silent for longer than the idle time is a new one.
 func TestProxyForgetsSilentDatagramClients(t *testing.T) {
-	api := newAPI(t, service("kube-system/dns", "10.96.0.10", "dns:UDP:53"),
-		slice("kube-system/dns", "dns-1", udpPort(udpBackend(t, "one")), endpoint("127.0.0.1", "rs")))
-	sockets := newLoopbackSockets()
+	api := networktest.NewAPI(t, networktest.Service("kube-system/dns", "10.96.0.10", "dns:UDP:53"),
+		networktest.Slice("kube-system/dns", "dns-1", udpPort(udpBackend(t, "one")), networktest.Endpoint("127.0.0.1", "rs")))
+	sockets := networktest.NewSockets()
 	p := &proxy{
-		options:   ProxyOptions{Sockets: sockets, UDPIdle: 10 * time.Millisecond, Logger: quiet()},
-		catalog:   api.catalog(t),
+		options:   Options{Sockets: sockets, UDPIdle: 10 * time.Millisecond, Logger: networktest.Quiet()},
+		catalog:   api.Catalog(t),
 		frontends: map[servicePort]*frontend{}, failed: map[servicePort]string{}, conns: newConnections(),
 	}
 	t.Cleanup(p.close)
-	eventually(t, "the service is proxied", func() bool { p.sync(t.Context()); return len(p.frontends) == 1 })
-	client := dialUDP(t, sockets.at(t, "udp", "10.96.0.10:53"))
+	networktest.Eventually(t, "the service is proxied", func() bool { p.sync(t.Context()); return len(p.frontends) == 1 })
+	client := dialUDP(t, sockets.At(t, "udp", "10.96.0.10:53"))
 	open := func() int {
 		p.conns.mu.Lock()
 		defer p.conns.mu.Unlock()
@@ -111,6 +113,6 @@ func TestProxyForgetsSilentDatagramClients(t *testing.T) {
 		if got := exchange(t, client, "a"); got != "one:a" {
 			t.Fatalf("answer %q", got)
 		}
-		eventually(t, "the client's socket is closed", func() bool { return open() == 0 })
+		networktest.Eventually(t, "the client's socket is closed", func() bool { return open() == 0 })
 	}
 }

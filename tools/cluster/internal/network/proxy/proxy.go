@@ -1,4 +1,5 @@
-package network
+// Package proxy forwards connections made to service addresses.
+package proxy
 
 import (
 	"context"
@@ -10,16 +11,19 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"stormgate.internal/tools/cluster/internal/network"
+	"stormgate.internal/tools/cluster/internal/network/catalog"
 )
 
 // relistenDelay is the time after which an address that could not be listened
 // at is tried again without a change of the services.
 const relistenDelay = time.Second
 
-// ProxyOptions configure RunServiceProxy.
-type ProxyOptions struct {
+// Options configure Run.
+type Options struct {
 	// Sockets opens the listeners, at the services' own addresses. Required.
-	Sockets Sockets
+	Sockets network.Sockets
 	// DialTimeout bounds the connection to one endpoint. Default 5 s.
 	DialTimeout time.Duration
 	// UDPIdle is how long a UDP client without traffic keeps its endpoint.
@@ -30,7 +34,7 @@ type ProxyOptions struct {
 	Logger *slog.Logger
 }
 
-// RunServiceProxy forwards TCP connections and UDP datagrams made to ClusterIP
+// Run forwards TCP connections and UDP datagrams made to ClusterIP
 // service ports to the ready endpoints, until ctx ends. It then closes all
 // connections and returns nil.
 //
@@ -40,7 +44,7 @@ type ProxyOptions struct {
 // are established outlive the readiness of their endpoint and the service
 // itself. Unlike with kube-proxy endpoints see the node as their client, and
 // an endpoint that refuses is passed over for another.
-func RunServiceProxy(ctx context.Context, catalog *Catalog, options ProxyOptions) error {
+func Run(ctx context.Context, catalog *catalog.Catalog, options Options) error {
 	if options.DialTimeout == 0 {
 		options.DialTimeout = 5 * time.Second
 	}
@@ -58,7 +62,7 @@ func RunServiceProxy(ctx context.Context, catalog *Catalog, options ProxyOptions
 		conns:     newConnections(),
 	}
 	defer p.close()
-	changed := catalog.subscribe()
+	changed := catalog.Subscribe()
 	for {
 		var retry <-chan time.Time
 		if p.sync(ctx); len(p.failed) > 0 {
@@ -95,8 +99,8 @@ type frontend struct {
 }
 
 type proxy struct {
-	options   ProxyOptions
-	catalog   *Catalog
+	options   Options
+	catalog   *catalog.Catalog
 	frontends map[servicePort]*frontend
 	failed    map[servicePort]string // error text of the last attempt
 	conns     *connections
@@ -165,8 +169,8 @@ func (p *proxy) listen(ctx context.Context, port servicePort, target target, fro
 // targets are all service ports that have a backend.
 func (p *proxy) targets() map[servicePort]target {
 	targets := map[servicePort]target{}
-	for _, service := range p.catalog.allServices() {
-		slices := p.catalog.slicesOf(service.Namespace, service.Name)
+	for _, service := range p.catalog.Services() {
+		slices := p.catalog.SlicesOf(service.Namespace, service.Name)
 		for _, port := range service.Spec.Ports {
 			if port.Protocol != corev1.ProtocolTCP && port.Protocol != corev1.ProtocolUDP {
 				continue
@@ -183,7 +187,7 @@ func (p *proxy) targets() map[servicePort]target {
 				}
 				key := servicePort{port.Protocol, netip.AddrPortFrom(address, uint16(port.Port))}
 				targets[key] = target{
-					service:  serviceKey(service.Namespace, service.Name),
+					service:  catalog.ServiceKey(service.Namespace, service.Name),
 					backends: backends,
 					affinity: affinityOf(service),
 				}
@@ -204,12 +208,12 @@ func backendsOf(endpointSlices []*discoveryv1.EndpointSlice, port corev1.Service
 			continue
 		}
 		for _, endpoint := range slice.Endpoints {
-			address, ok := endpointAddress(endpoint)
+			address, ok := catalog.EndpointAddress(endpoint)
 			switch backend := netip.AddrPortFrom(address, number); {
 			case !ok:
-			case ready(endpoint):
+			case catalog.Ready(endpoint):
 				readyOnes = append(readyOnes, backend)
-			case draining(endpoint):
+			case catalog.Draining(endpoint):
 				drainingOnes = append(drainingOnes, backend)
 			}
 		}

@@ -1,4 +1,4 @@
-package network
+package pods
 
 import (
 	"net/netip"
