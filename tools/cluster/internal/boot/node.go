@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
 	"stormgate.internal/tools/cluster/api"
@@ -64,22 +65,18 @@ func (in *initProcess) newNode(files pki.Files) (*controlplane.Component, error)
 // while the API server is busiest.
 const pollInterval = 20 * time.Millisecond
 
-// poll calls check until it returns nil; at the end of ctx it returns the last
+// poll calls check until it returns nil. At the end of ctx it returns the last
 // answer with the reason.
 func poll(ctx context.Context, what string, check func(context.Context) error) error {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		last := check(ctx)
-		if last == nil {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w; last answer: %w", what, context.Cause(ctx), last)
-		}
+	var last error
+	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w; last answer: %w", what, context.Cause(ctx), last)
 	}
+	return nil
 }
 
 func waitNodeReady(ctx context.Context, client kubernetes.Interface) error {
