@@ -3,11 +3,11 @@ package boot
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"sync"
 	"time"
+
+	"stormgate.internal/tools/internal/splice"
 )
 
 // dialTimeout bounds a connection inside one network namespace.
@@ -51,23 +51,7 @@ func Pipe(listener net.Listener, dial func() (net.Conn, error)) {
 				return
 			}
 			defer outbound.Close()
-			join(inbound, outbound)
+			splice.Join(inbound, outbound)
 		}()
 	}
-}
-
-// join copies both ways until both have ended. An end of one direction is
-// passed on as such, since HTTP/2 and TLS close the two apart.
-func join(a, b net.Conn) {
-	var both sync.WaitGroup
-	forward := func(to, from net.Conn) {
-		// An error ends the direction just as an end does; the peers see it in TLS.
-		io.Copy(to, from)
-		if half, ok := to.(interface{ CloseWrite() error }); ok {
-			half.CloseWrite()
-		}
-	}
-	both.Go(func() { forward(a, b) })
-	both.Go(func() { forward(b, a) })
-	both.Wait()
 }
