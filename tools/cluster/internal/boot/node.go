@@ -43,21 +43,7 @@ func (in *initProcess) newNode(files pki.Files) (*controlplane.Component, error)
 	client := &http.Client{Transport: unixTransport(socket), Timeout: 5 * time.Second}
 	return &controlplane.Component{
 		Name: "node", Args: args, Env: os.Environ(), Log: journal,
-		Probe: func(ctx context.Context) error {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+api.ImagesPath, nil)
-			if err != nil {
-				return err
-			}
-			response, err := client.Do(request)
-			if err != nil {
-				return err
-			}
-			defer response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				return fmt.Errorf("list images: %s", response.Status)
-			}
-			return nil
-		},
+		Probe: controlplane.HTTPProbe(client, "http://node"+api.ImagesPath),
 	}, nil
 }
 

@@ -82,8 +82,8 @@ func NewAPIServer(s Settings) (*APIServer, error) {
 		return nil, err
 	}
 	base := "https://" + net.JoinHostPort(s.NodeIP, APIServerPort)
-	c.Probe = httpProbe(client, base+"/livez/ping")
-	return &APIServer{Component: c, complete: httpProbe(client, base+"/readyz")}, nil
+	c.Probe = HTTPProbe(client, base+"/livez/ping")
+	return &APIServer{Component: c, complete: HTTPProbe(client, base+"/readyz")}, nil
 }
 
 func apiServerArgs(s Settings) []string {
