@@ -92,7 +92,7 @@ func openDirectory(dir string) (*directory, error) {
 	case !errors.Is(err, fs.ErrExist):
 		return nil, fmt.Errorf("make cluster directory: %w", err)
 	}
-	// O_NOFOLLOW: somebody else's symbolic link in /tmp must not choose the place.
+	// O_NOFOLLOW: another user's symbolic link in /tmp must not choose the place.
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open cluster directory %s: %w", dir, err)

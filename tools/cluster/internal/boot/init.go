@@ -19,21 +19,21 @@ import (
 	"stormgate.internal/tools/cluster/internal/controlplane"
 )
 
-// InitMain is process 1 of a cluster's namespaces, which the launcher starts;
-// it is of no use to anybody else. It returns the exit status. defaults lists the
-// objects that the kube-apiserver in the same binary leaves to init.
+// InitMain is process 1 of a cluster's namespaces. Only the launcher starts it.
+// It returns the exit status. defaults lists the objects that the kube-apiserver
+// in the same binary leaves to init.
 func InitMain(defaults func() Defaults) int {
 	for _, fd := range []int{apiDescriptor, controlDescriptor, lockDescriptor} {
 		unix.CloseOnExec(fd)
 	}
-	// A write to the standard output of a dead launcher must be an error, not the
-	// death of the one who cleans up. Notify and not Ignore: components would
-	// inherit that.
+	// A write to the standard output of a dead launcher must be an error: init has
+	// to live on and clean up. Notify and not Ignore, which components would
+	// inherit.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	input := bufio.NewReader(os.Stdin)
 	line, err := input.ReadBytes('\n')
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "cluster init is started by `cluster run` or `cluster up`, not by hand")
+		fmt.Fprintln(os.Stderr, "cluster init: read instructions: there are none: start a cluster with `cluster run` or `cluster up`")
 		return 2
 	}
 	var spec initSpec
@@ -101,7 +101,7 @@ func (in *initProcess) supervise(ctx context.Context, cancel context.CancelCause
 		fmt.Errorf("the boot's deadline of %s passed", in.spec.Deadline))
 	defer done()
 	if err := in.boot(bootContext, ctx, supervisor); err != nil {
-		// What a component's death makes fail first is often somebody else's request.
+		// A component's death often makes another part's request fail first.
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
@@ -130,7 +130,7 @@ func (in *initProcess) explain(err error) *api.Failure {
 
 // tidy removes the cluster's files in the launcher's place, which may be dead.
 func (in *initProcess) tidy() {
-	// Whoever still ran would write below the mount point once the mount is gone.
+	// A process that still ran would write below the mount point once the mount is gone.
 	killAll(tidyGrace)
 	// Our own mounts keep the mount point busy for us, and for us only.
 	if err := unix.Unmount(in.spec.Paths.data(), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {

@@ -84,13 +84,13 @@ func (l *launcher) run(ctx context.Context) error {
 		go Pipe(listener, func() (net.Conn, error) { return net.Dial("unix", l.dir.paths.Dir.APISocket()) })
 	}
 	if ctx.Err() != nil {
-		return nil // told to end before there was anything
+		return nil // ordered to end before anything was started
 	}
 	child, err := l.start([]*os.File{apiSocket, control, l.dir.lock}, images)
 	if err != nil {
 		return err
 	}
-	// Init holds them now. Ours would keep clients waiting after its death.
+	// Init holds them now. A copy here would keep clients waiting after its death.
 	apiSocket.Close()
 	control.Close()
 	return l.supervise(ctx, child)
@@ -229,7 +229,7 @@ func (l *launcher) supervise(ctx context.Context, c *child) error {
 	for lines.Scan() {
 		var event api.Event
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			l.options.Log.Warn("init printed something that is no event", "line", lines.Text())
+			l.options.Log.Warn("init printed a line that is no event", "line", lines.Text())
 			continue
 		}
 		switch event.Kind {

@@ -52,7 +52,7 @@ func TestPipeClosesWhenDialFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	go Pipe(listener, func() (net.Conn, error) { return nil, errors.New("nobody there") })
+	go Pipe(listener, func() (net.Conn, error) { return nil, errors.New("no server") })
 	conn, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
 // kube-apiserver, kube-controller-manager, kube-scheduler) as processes.
 //
 // Each part is a Component: a value with Start, Ready and Stop, whose output is
-// kept in a log file and, its last lines, in memory, so that whoever reports a
+// kept in a log file and, its last lines, in memory, so that the report of a
 // death can quote them. The same type runs the node beside the control plane.
 package controlplane
 

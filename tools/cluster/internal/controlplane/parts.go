@@ -170,7 +170,7 @@ func schedulerArgs(s Settings) []string {
 	return append([]string{"--kubeconfig=" + s.Files.Scheduler}, loneClientArgs()...)
 }
 
-// loneClientArgs suit a component that has no replica, serves nobody and whose
+// loneClientArgs suit a component that has no replica, has no clients, and whose
 // default rate limit (20 requests a second) would be most of a test's time.
 func loneClientArgs() []string {
 	return []string{

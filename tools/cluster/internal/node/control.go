@@ -84,7 +84,7 @@ func bodyError(err error) int {
 func writeJSON(w http.ResponseWriter, code int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	// The client may have gone; there is nobody else to tell.
+	// It fails when the client has gone, and then there is no one to report to.
 	_ = json.NewEncoder(w).Encode(value)
 }
 

@@ -20,7 +20,7 @@ import (
 // machines that Go runs on.
 const clockTick = 10 * time.Millisecond
 
-// machine tells the kubelet the truth about the machine, read from the kernel,
+// machine describes the machine to the kubelet, as read from the kernel,
 // as cAdvisor would, but knows of no cgroup other than the root.
 type machine struct {
 	name string

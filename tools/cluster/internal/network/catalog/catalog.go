@@ -127,7 +127,7 @@ func (c *Catalog) awaitPermission(ctx context.Context) error {
 		_, slicesErr := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, one)
 		err := errors.Join(servicesErr, slicesErr)
 		if reason := apierrors.ReasonForError(err); err != nil && reason != lastReason && ctx.Err() == nil {
-			c.logger.Info("services can't be read yet", "error", err)
+			c.logger.Info("services can not be read yet; trying again", "error", err)
 			lastReason = reason
 		}
 		return err == nil, nil
@@ -181,7 +181,7 @@ func (c *Catalog) Service(namespace, name string) *corev1.Service {
 	return service
 }
 
-// HasNamespace tells whether any service is in the namespace.
+// HasNamespace reports whether any service is in the namespace.
 func (c *Catalog) HasNamespace(namespace string) bool {
 	keys, err := c.services.GetIndexer().IndexKeys(cache.NamespaceIndex, namespace)
 	return err == nil && len(keys) > 0
@@ -229,12 +229,12 @@ func typed[T any](objects []any) []*T {
 	return result
 }
 
-// Ready tells whether an endpoint takes new connections; unknown means yes.
+// Ready reports whether an endpoint takes new connections; unknown means yes.
 func Ready(endpoint discoveryv1.Endpoint) bool {
 	return endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
 }
 
-// Draining tells whether an endpoint is on its way out but still works.
+// Draining reports whether an endpoint is on its way out but still works.
 func Draining(endpoint discoveryv1.Endpoint) bool {
 	serving, terminating := endpoint.Conditions.Serving, endpoint.Conditions.Terminating
 	return serving != nil && *serving && terminating != nil && *terminating

@@ -142,7 +142,7 @@ func (h *handler) ServeDNS(writer dns.ResponseWriter, request *dns.Msg) {
 	}
 	reply.Truncate(limit)
 	if err := writer.WriteMsg(reply); err != nil {
-		h.logger.Info("DNS answer not sent", "client", writer.RemoteAddr(), "error", err)
+		h.logger.Info("send DNS answer", "client", writer.RemoteAddr(), "error", err)
 	}
 }
 

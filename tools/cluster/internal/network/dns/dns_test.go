@@ -154,7 +154,7 @@ func TestDNSAnswers(t *testing.T) {
 		{"3.0.244.10.in-addr.arpa.", dns.TypePTR, ok, []string{"PTR redis-0.redis.shop.svc.cluster.local."}},
 		{"9.0.244.10.in-addr.arpa.", dns.TypePTR, noName, nil},
 		{"1.2.0.192.in-addr.arpa.", dns.TypePTR, refused, nil},
-		// Everybody else's names: at once, since there is nobody to ask.
+		// Names of other zones: at once, since there is no server to ask.
 		{"example.com.", dns.TypeA, refused, nil},
 		{"xcluster.local.", dns.TypeA, refused, nil},
 		{".", dns.TypeNS, refused, nil},

@@ -13,7 +13,7 @@ import (
 )
 
 // Sockets opens sockets on free ports of the loopback interface in
-// place of service addresses, and tells where they are.
+// place of service addresses, and knows where they are.
 type Sockets struct {
 	mu     sync.Mutex
 	tcp    map[netip.AddrPort]netip.AddrPort

@@ -10,7 +10,7 @@ import (
 
 // addressPool hands out the host addresses of one IPv4 prefix. It goes round
 // the prefix, so a released address rests for as long as possible: a client
-// that still holds it meets nobody rather than a stranger.
+// that still holds it reaches no pod rather than another one.
 type addressPool struct {
 	prefix netip.Prefix
 

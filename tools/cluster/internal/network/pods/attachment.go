@@ -61,7 +61,7 @@ func (p *Attachment) open() error {
 }
 
 // allowLowPorts lets processes of any user listen below 1024, as container
-// runtimes do, since they take no port from anybody. Where /proc/sys
+// runtimes do, since a pod's ports are its own. Where /proc/sys
 // may not be written the kernel's rule stays.
 func allowLowPorts() error {
 	err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)

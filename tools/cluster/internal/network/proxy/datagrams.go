@@ -63,7 +63,7 @@ func (d *datagrams) receive() {
 		}
 		client, err := d.clientAt(netip.AddrPortFrom(address.Addr().Unmap(), address.Port()))
 		if err != nil {
-			d.proxy.options.Logger.Info("datagram of a service dropped", "service", d.socket.LocalAddr(), "client", address, "error", err)
+			d.proxy.options.Logger.Info("drop datagram of a service", "service", d.socket.LocalAddr(), "client", address, "error", err)
 			continue
 		}
 		client.lastSeen.Store(time.Now().UnixNano())

@@ -93,7 +93,7 @@ func (p *proxy) forwardTCP(ctx context.Context, client *net.TCPConn, balancer *b
 	defer p.conns.remove(client)
 	backend, err := p.dialAny(ctx, addrOf(client.RemoteAddr()), balancer)
 	if err != nil {
-		p.options.Logger.Info("no endpoint of the service could be reached", "service", client.LocalAddr(),
+		p.options.Logger.Info("reset connection: no endpoint of the service can be reached", "service", client.LocalAddr(),
 			"client", client.RemoteAddr(), "error", err)
 		reset(client)
 		return

@@ -164,7 +164,7 @@ func TestProxyResetsWhenNoEndpointCanBeReached(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	// Nobody listens at this port of another loopback address.
+	// No program listens at this port of another loopback address.
 	port := listener.Addr().(*net.TCPAddr).Port
 	api := networktest.NewAPI(t, networktest.Service("default/web", "10.96.0.5", "http:TCP:80"),
 		networktest.Slice("default/web", "web-1", tcpPort(port), networktest.Endpoint("127.0.0.99", "rs")))
