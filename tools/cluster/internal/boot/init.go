@@ -84,8 +84,8 @@ func (in *initProcess) run(tether io.Reader) int {
 	return 1
 }
 
-// supervise boots and then waits for the first thing to go wrong, or for the end of
-// ctx. Returning ends the process, and the kernel all others with it.
+// supervise boots and then waits for the first failure or the end of ctx.
+// Returning ends the process, and the kernel all others with it.
 func (in *initProcess) supervise(ctx context.Context, cancel context.CancelCauseFunc) error {
 	in.report.Started = in.spec.Started
 	in.step("namespaces", 0, "self")
