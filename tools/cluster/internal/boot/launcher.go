@@ -24,15 +24,14 @@ import (
 // stopGrace is how long init may take to remove its files; then it is killed.
 const stopGrace = time.Second
 
-// initSpec is what the launcher tells init, as the first line of its standard
-// input. Standard input then stays open: its end is the order to end.
+// initSpec instructs init, as the first line of its standard input. Standard
+// input then stays open as the tether: its end is the order to end.
 type initSpec struct {
 	Paths      paths
 	ImagesFile string
 	Deadline   time.Duration
 	DataLimit  int64
 	Started    time.Time
-	Isolation  string
 	// ExposedAddress is where the launcher serves the API on the host's
 	// loopback; empty when it does not.
 	ExposedAddress string
@@ -87,13 +86,13 @@ func (l *launcher) run(ctx context.Context) error {
 		relay.Start(listener, func() (net.Conn, error) { return unixsocket.Dial(context.Background(), l.dir.paths.Dir.APISocket()) })
 	}
 	if ctx.Err() != nil {
-		return nil // told to end before there was anything
+		return nil // ordered to end before anything was started
 	}
 	child, err := l.start([]*os.File{apiSocket, control, l.dir.lock}, images)
 	if err != nil {
 		return err
 	}
-	// Init holds them now. Ours would keep clients waiting after its death.
+	// Init holds them now. A copy here would keep clients waiting after its death.
 	apiSocket.Close()
 	control.Close()
 	return l.supervise(ctx, child)
@@ -136,8 +135,8 @@ func markCloseOnExec() error {
 // child is a running init as the launcher sees it.
 type child struct {
 	cmd *exec.Cmd
-	// life is init's standard input; closing it ends the cluster.
-	life io.Closer
+	// tether is init's standard input; closing it ends the cluster.
+	tether io.Closer
 	// events is init's standard output.
 	events io.Reader
 }
@@ -146,7 +145,7 @@ type child struct {
 //
 // There is no Pdeathsig: it would be tied to the launcher's thread rather than
 // to the process, and SIGKILL would leave init no time to remove the sockets.
-// The life pipe is closed by the kernel when the launcher dies in any way, and
+// The tether is closed by the kernel when the launcher dies in any way, and
 // init watches it from its first moment.
 func (l *launcher) start(files []*os.File, images string) (*child, error) {
 	uidMap, err := os.ReadFile("/proc/self/uid_map")
@@ -158,7 +157,7 @@ func (l *launcher) start(files []*os.File, images string) (*child, error) {
 		return nil, fmt.Errorf("read own id map: %w", err)
 	}
 	var refusals []error
-	for _, way := range isolations(os.Geteuid(), os.Getegid(), uidMap, gidMap) {
+	for _, way := range clonings(os.Geteuid(), os.Getegid(), uidMap, gidMap) {
 		child, err := l.clone(way, files, images)
 		if err == nil {
 			return child, nil
@@ -172,7 +171,7 @@ func (l *launcher) start(files []*os.File, images string) (*child, error) {
 	return nil, explainRefusal(errors.Join(refusals...), os.DirFS("/proc/sys"))
 }
 
-func (l *launcher) clone(way isolation, files []*os.File, images string) (*child, error) {
+func (l *launcher) clone(way cloning, files []*os.File, images string) (*child, error) {
 	cmd := &exec.Cmd{
 		Path:        l.options.Executable,
 		Args:        []string{"cluster", "init"},
@@ -181,7 +180,7 @@ func (l *launcher) clone(way isolation, files []*os.File, images string) (*child
 		ExtraFiles:  files,
 		SysProcAttr: way.Attributes,
 	}
-	life, err := cmd.StdinPipe()
+	tether, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
@@ -194,15 +193,15 @@ func (l *launcher) clone(way isolation, files []*os.File, images string) (*child
 	}
 	spec := initSpec{
 		Paths: l.dir.paths, ImagesFile: images, Deadline: l.options.Deadline,
-		DataLimit: l.options.DataLimit, Started: l.started, Isolation: way.Name,
+		DataLimit: l.options.DataLimit, Started: l.started,
 		ExposedAddress: l.exposed,
 	}
-	if err := json.NewEncoder(life).Encode(spec); err != nil {
+	if err := json.NewEncoder(tether).Encode(spec); err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
 		return nil, fmt.Errorf("instruct init: %w", err)
 	}
-	return &child{cmd: cmd, life: life, events: events}, nil
+	return &child{cmd: cmd, tether: tether, events: events}, nil
 }
 
 // initEnvironment is all that a cluster sees of the caller's environment: where
@@ -232,7 +231,7 @@ func (l *launcher) supervise(ctx context.Context, c *child) error {
 	for lines.Scan() {
 		var event api.Event
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			l.options.Log.Warn("init printed something that is no event", "line", lines.Text())
+			l.options.Log.Warn("init printed a line that is no event", "line", lines.Text())
 			continue
 		}
 		switch event.Kind {
@@ -277,7 +276,7 @@ func isClosed(c <-chan struct{}) bool {
 // enforce ends init when ctx does, and kills it when it does not obey, or has
 // neither booted nor given up long after its deadline.
 func (l *launcher) enforce(ctx context.Context, c *child, booted, finished <-chan struct{}) {
-	defer c.life.Close()
+	defer c.tether.Close()
 	late := time.NewTimer(time.Until(l.started.Add(l.options.Deadline + api.Overtime)))
 	defer late.Stop()
 	select {
@@ -294,7 +293,7 @@ func (l *launcher) enforce(ctx context.Context, c *child, booted, finished <-cha
 		c.kill(l)
 		return
 	}
-	c.life.Close()
+	c.tether.Close()
 	select {
 	case <-time.After(stopGrace):
 		c.kill(l)

@@ -2,7 +2,7 @@
 // kube-apiserver, kube-controller-manager, kube-scheduler) as processes.
 //
 // Each part is a Component: a value with Start, Ready and Stop, whose output is
-// kept in a log file and, its last lines, in memory, so that whoever reports a
+// kept in a log file and, its last lines, in memory, so that the report of a
 // death can quote them. The same type runs the node beside the control plane.
 package controlplane
 
@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Component is one process of the cluster. The exported fields are its
@@ -138,21 +140,21 @@ func (c *Component) await(ctx context.Context, probe func(context.Context) error
 	if c.Done() == nil {
 		return fmt.Errorf("wait for %s: it was not started", c.Name)
 	}
-	ticker := time.NewTicker(probeInterval)
-	defer ticker.Stop()
 	var last error
-	for {
-		if last = probe(ctx); last == nil {
-			return nil
+	err := wait.PollUntilContextCancel(ctx, probeInterval, true, func(ctx context.Context) (bool, error) {
+		last = probe(ctx)
+		if last == nil {
+			return true, nil
 		}
-		select {
-		case <-ticker.C:
-		case <-c.Done():
-			return c.err
-		case <-ctx.Done():
-			return &NotReadyError{Component: c.Name, Probe: last, Cause: context.Cause(ctx), Tail: c.Log.Tail()}
-		}
+		return false, c.Err()
+	})
+	switch {
+	case err == nil:
+		return nil
+	case c.Err() != nil:
+		return c.Err()
 	}
+	return &NotReadyError{Component: c.Name, Probe: last, Cause: context.Cause(ctx), Tail: c.Log.Tail()}
 }
 
 // Stop kills the process and waits for its end; stopping what never ran or has

@@ -23,7 +23,7 @@ const (
 // times 32 MiB are kept (NAME and NAME.1), and the last 30 lines, stack traces left out, in memory. A
 // full disk costs lines in the file, never the component nor the tail.
 type Journal struct {
-	// OnError is told of the first write to the file that fails. Optional.
+	// OnError gets the error of the first write to the file that fails. Optional.
 	OnError func(error)
 
 	mu      sync.Mutex

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/procstat"
 )
 
 func openTestJournal(t *testing.T) (*Journal, string) {
@@ -111,17 +114,26 @@ func TestOpenJournalNamesTheFile(t *testing.T) {
 	}
 }
 
+// parseUsage is UsageOf for a status that is given.
+func parseUsage(text string) (api.Usage, error) {
+	stat, err := procstat.Parse([]byte(text))
+	if err != nil {
+		return api.Usage{}, err
+	}
+	return usageIn(stat)
+}
+
 // The command's name may hold what the format is made of.
 func TestParseStat(t *testing.T) {
 	const rest = " S 1 1 1 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 9 0 12345 1000000 300 18446744073709551615"
 	for _, name := range []string{"etcd", "a b) (c"} {
-		usage, err := parseStat([]byte("42 (" + name + ")" + rest))
+		usage, err := parseUsage("42 (" + name + ")" + rest)
 		if err != nil || usage.CPUSeconds != 2 || usage.RSSBytes != 300*int64(os.Getpagesize()) {
 			t.Errorf("%s: %+v, %v", name, usage, err)
 		}
 	}
 	for _, broken := range []string{"", "42 (etcd", "42 (etcd) S 1", "42 (x) S 1 1 1 0 -1 4194560 1 2 3 4 x 50 7 8 20 0 9 0 12345 1000000 300 1"} {
-		if _, err := parseStat([]byte(broken)); err == nil {
+		if _, err := parseUsage(broken); err == nil {
 			t.Errorf("%q was parsed", broken)
 		}
 	}
