@@ -10,6 +10,7 @@ import (
 
 	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/procstat"
+	"stormgate.internal/tools/internal/child"
 )
 
 func openTestJournal(t *testing.T) (*Journal, string) {
@@ -57,15 +58,15 @@ func TestTail(t *testing.T) {
 // Promise: memory is bounded in lines and in the length of one.
 func TestTailIsBounded(t *testing.T) {
 	journal, _ := openTestJournal(t)
-	for i := range tailLines + 5 {
+	for i := range child.TailLines + 5 {
 		fmt.Fprintln(journal, i)
 	}
-	fmt.Fprintln(journal, strings.Repeat("x", 3*tailLineBytes))
+	fmt.Fprintln(journal, strings.Repeat("x", 3*child.TailLineBytes))
 	tail := journal.Tail()
-	if len(tail) != tailLines || tail[0] != "6" {
+	if len(tail) != child.TailLines || tail[0] != "6" {
 		t.Errorf("%d lines, the first is %q", len(tail), tail[0])
 	}
-	if last := tail[len(tail)-1]; len(last) != tailLineBytes {
+	if last := tail[len(tail)-1]; len(last) != child.TailLineBytes {
 		t.Errorf("a long line is kept with %d bytes", len(last))
 	}
 }
