@@ -203,7 +203,7 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "wait for the fifth",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "environment := s.Environments.Environment(ctx, sig.Namespace)\n\treturn remediation.Draft{",
+			text:        "environment := s.environments.Environment(ctx, sig.Namespace)\n\treturn remediation.Draft{",
 			replacement: "environment := \"unknown\"\n\treturn remediation.Draft{",
 		}},
 	},
@@ -240,8 +240,8 @@ var stormMutants = []mutant{
 			},
 			{
 				file:        "gateway/storm/window.go",
-				text:        "\terr := s.Incidents.Register(ctx, object)\n",
-				replacement: "\tvar err error\n\tif object.Spec.IsStorm {\n\t\terr = s.Incidents.Register(ctx, object)\n\t}\n",
+				text:        "\terr := s.deduplicator.Register(ctx, object)\n",
+				replacement: "\tvar err error\n\tif object.Spec.IsStorm {\n\t\terr = s.deduplicator.Register(ctx, object)\n\t}\n",
 			},
 		},
 	},

@@ -92,12 +92,12 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	storms := storm.New(storm.Options{
 		Redis:        redisClient,
 		Settings:     processing.Storm,
-		Incidents:    deduplicator,
+		Deduplicator: deduplicator,
 		Amender:      amender,
 		Creator:      creator,
 		Environments: environments,
 		Priorities:   priorities,
-		Observer:     m,
+		Metrics:      m,
 		Logger:       o.Logger,
 	})
 	steps := &pipeline.Pipeline{

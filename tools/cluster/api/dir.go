@@ -23,7 +23,7 @@ func (d Dir) AdminKubeconfig() string { return d.join("admin.kubeconfig") }
 func (d Dir) SuiteKubeconfig() string { return d.join("suite.kubeconfig") }
 
 // Kubeconfig is the administrator's over a TCP port of the host's loopback.
-// Only "cluster up" makes it.
+// Only "cluster up" and "cluster run --expose" make it.
 func (d Dir) Kubeconfig() string { return d.join("kubeconfig") }
 
 // BootReport is a [Report] as JSON. --keep-logs keeps it.

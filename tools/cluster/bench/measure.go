@@ -100,7 +100,7 @@ func measure(ctx context.Context, binary string, idle time.Duration) (run Run, e
 			return run, err
 		}
 	}
-	tree, err := clustertest.Tree(cluster.Cmd.Process.Pid)
+	tree, err := clustertest.Tree(cluster.PID())
 	if err != nil {
 		return run, err
 	}
@@ -209,7 +209,7 @@ func watchIdle(ctx context.Context, cluster *clustertest.Cluster, client kuberne
 	used := total(after.Components).CPUSeconds - total(before.Components).CPUSeconds
 	idle.CPUPercent = 100 * used / idle.Seconds
 	idle.RSSBytes = total(after.Components).RSSBytes
-	idle.ProportionalBytes, err = proportionalMemory(cluster.Cmd.Process.Pid)
+	idle.ProportionalBytes, err = proportionalMemory(cluster.PID())
 	return idle, err
 }
 

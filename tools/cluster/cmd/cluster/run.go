@@ -55,6 +55,7 @@ of it is removed at the end.`,
 	flags := command.Flags()
 	flags.StringVar(&options.Dir, "dir", "", "the cluster's directory: absolute, short, made if absent, mode 0700 (required)")
 	flags.StringVar(&options.ImagesFile, "images", "", "JSON list of images that the node knows from the start")
+	flags.BoolVar(&options.Expose, "expose", false, "also serve the API on a port of the loopback, and write DIR/kubeconfig for it, an administrator's")
 	addClusterFlags(command, &options, &dataLimit)
 	if err := command.MarkFlagRequired("dir"); err != nil {
 		panic(err) // the flag is defined three lines above

@@ -76,7 +76,7 @@ func TestSignals(t *testing.T) {
 			cluster := run(t)
 			await(t, cluster, test.moment)
 			processes := tree(t, cluster)
-			if err := cluster.Cmd.Process.Signal(test.signal); err != nil {
+			if err := cluster.Signal(test.signal); err != nil {
 				t.Fatal(err)
 			}
 			if err := cluster.Wait(deadline(t, bootTimeout)); err != nil {
