@@ -9,18 +9,16 @@ import (
 	"stormgate.internal/e2e/suite"
 )
 
-// Scenario 02: Redis forgets, the cluster does not. The record of an incident in
-// Redis lives for seconds in this environment; whether a repeat belongs to
-// the incident is decided by the RemediationRequest, which lives until its
-// remediation is over.
+// Scenario 02: Redis forgets an incident, and the cluster does not. In this
+// environment Redis keeps the record of an incident for seconds. The
+// RemediationRequest decides whether a repeat belongs to the incident: it does until
+// the remediation is over.
 
 var _ = Describe("An incident that outlives its record in Redis", func() {
 	It("still takes its repeats while it is in progress, and gets its record back", func(ctx SpecContext) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		opened := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(opened).To(suite.BeCreatedFor(alert))
-		incident := opened.RemediationRequestName
+		incident := suite.BeginIncident(ctx, alert)
 
 		suite.AwaitExpiry(ctx, alert)
 
@@ -33,16 +31,8 @@ var _ = Describe("An incident that outlives its record in Redis", func() {
 		Expect(repeated.Metadata.FirstSeen).To(BeTemporally("~", seen.FirstSeen.Time, time.Second))
 		Expect(repeated.Metadata.LastSeen).To(BeTemporally("~", seen.LastSeen.Time, time.Second))
 
-		// The record is the whole of it again, not only what the repeat changed.
-		record := suite.Record(ctx, alert)
-		Expect(record.TTL).To(And(BeNumerically(">", 0), BeNumerically("<=", suite.DeployedWindows().Record)))
-		Expect(record.Fields).To(SatisfyAll(
-			HaveKeyWithValue("fingerprint", alert.Fingerprint()),
-			HaveKeyWithValue("alertName", alert.Name),
-			HaveKeyWithValue("namespace", tenant.Name),
-			HaveKeyWithValue("resource", alert.Pod),
-			HaveKeyWithValue("count", "2"),
-			HaveKeyWithValue("remediationRequestRef", tenant.Name+"/"+incident),
+		// The record is complete again. It has more than what the repeat changed.
+		Expect(expectRecord(ctx, alert, incident, "2").Fields).To(SatisfyAll(
 			HaveKeyWithValue("firstSeen", suite.BeTimestamp(seen.FirstSeen.Time)),
 			HaveKeyWithValue("lastSeen", suite.BeTimestamp(seen.LastSeen.Time)),
 		))
@@ -53,18 +43,15 @@ var _ = Describe("An incident whose remediation ends when Redis has forgotten it
 	It("is followed by a new one", func(ctx SpecContext) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		first := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(first).To(suite.BeCreatedFor(alert))
+		first := suite.BeginIncident(ctx, alert)
 
 		suite.AwaitExpiry(ctx, alert)
-		tenant.SetPhase(ctx, first.RemediationRequestName, "Completed")
+		tenant.SetPhase(ctx, first, "Completed")
 
-		second := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(second).To(suite.BeCreatedFor(alert))
-		Expect(second.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))
+		second := suite.BeginNextIncident(ctx, alert, first)
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(
-			suite.BeRemediation(alert, first.RemediationRequestName, "Completed", 1),
-			suite.BeRemediation(alert, second.RemediationRequestName, "", 1),
+			suite.BeRemediation(alert, first, "Completed", 1),
+			suite.BeRemediation(alert, second, "", 1),
 		))
 	})
 })
@@ -75,29 +62,18 @@ var _ = Describe("The record of an incident in Redis", func() {
 		alert := tenant.NewAlert()
 		Expect(suite.Record(ctx, alert).Exists()).To(BeFalse())
 
-		reply := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(reply).To(suite.BeCreatedFor(alert))
+		incident := suite.BeginIncident(ctx, alert)
 
-		record := suite.Record(ctx, alert)
-		Expect(record.TTL).To(And(BeNumerically(">", 0), BeNumerically("<=", suite.DeployedWindows().Record)))
-		Expect(record.Fields).To(SatisfyAll(
-			HaveKeyWithValue("fingerprint", alert.Fingerprint()),
-			HaveKeyWithValue("alertName", alert.Name),
-			HaveKeyWithValue("namespace", tenant.Name),
-			HaveKeyWithValue("resource", alert.Pod),
-			HaveKeyWithValue("count", "1"),
-			HaveKeyWithValue("remediationRequestRef", tenant.Name+"/"+reply.RemediationRequestName),
-		))
+		expectRecord(ctx, alert, incident, "1")
 	})
 
 	It("lives longer with every repeat", func(ctx SpecContext) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		first := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(first).To(suite.BeCreatedFor(alert))
+		incident := suite.BeginIncident(ctx, alert)
 
-		// Left alone, the rest of its life only falls; below half of it, a rise is seen
-		// even if the answer to a repeat takes almost the other half.
+		// Without a repeat the record's TTL only falls. Below half of the full TTL a rise is
+		// seen, even if the repeat takes almost as long as the other half.
 		var waning suite.DedupRecord
 		Eventually(ctx, func(ctx SpecContext) time.Duration {
 			waning = suite.Record(ctx, alert)
@@ -105,7 +81,7 @@ var _ = Describe("The record of an incident in Redis", func() {
 		}).Should(BeNumerically("<", suite.DeployedWindows().Record/2))
 		Expect(waning.Exists()).To(BeTrue())
 
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, first.RemediationRequestName, 2))
+		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, incident, 2))
 
 		renewed := suite.Record(ctx, alert)
 		Expect(renewed.TTL).To(BeNumerically(">", waning.TTL))
@@ -116,3 +92,20 @@ var _ = Describe("The record of an incident in Redis", func() {
 		))
 	})
 })
+
+// expectRecord proves that Redis has the whole record of the incident, for a limited
+// time, and returns the record.
+func expectRecord(ctx SpecContext, alert suite.Alert, incident, count string) suite.DedupRecord {
+	GinkgoHelper()
+	record := suite.Record(ctx, alert)
+	Expect(record.TTL).To(And(BeNumerically(">", 0), BeNumerically("<=", suite.DeployedWindows().Record)))
+	Expect(record.Fields).To(SatisfyAll(
+		HaveKeyWithValue("fingerprint", alert.Fingerprint()),
+		HaveKeyWithValue("alertName", alert.Name),
+		HaveKeyWithValue("namespace", alert.Namespace),
+		HaveKeyWithValue("resource", alert.Pod),
+		HaveKeyWithValue("count", count),
+		HaveKeyWithValue("remediationRequestRef", alert.Namespace+"/"+incident),
+	))
+	return record
+}

@@ -10,39 +10,43 @@ import (
 	"stormgate.internal/e2e/suite"
 )
 
-// Scenario 03: many alerts at a time do not become as many writes to the
-// Kubernetes API, and an API that refuses them is asked again, but not for long.
-// What was accepted becomes an object all the same.
+// Scenario 03: the Kubernetes API limits the rate of requests. Many alerts of one
+// name become one write. If the API refuses a write, the gateway tries again, but
+// not for long. An alert that was accepted becomes an object in any case.
 
 var _ = Describe("Fifty alerts of one name", func() {
 	It("become one RemediationRequest with fifty resources", func(ctx SpecContext) {
 		tenant := suite.NewNamespace(ctx)
 		pods := tenant.NewAlert().OnPods(1, 50)
 
-		Expect(suite.Gateway().SendPrometheus(ctx, pods[0])).To(suite.BeBuffered(pods[0]))
-		opened := suite.Gateway().SendPrometheus(ctx, pods[1])
-		Expect(opened).To(suite.BeStormOpenedBy(pods[1]))
-		for _, pod := range pods[2:] {
-			Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeAddedTo(opened.WindowID, pod))
-		}
+		opened := suite.OpenStorm(ctx, pods[:2]...)
+		suite.JoinStorm(ctx, opened.WindowID, pods[2:]...)
 
 		Expect(suite.Gateway().Health(ctx)).To(Equal(http.StatusOK))
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(suite.BeStorm(pods[1], opened.RemediationRequestName, pods...)))
 	})
 })
 
-// The counters of retries are those of all of the gateway's requests, so these
-// specs take turns. An API that refuses no more often than the gateway may ask for
-// one sender shows by the answer whether it asked again, since that would succeed;
-// and what the gateway does later on its own does not disturb the counts.
+// The gateway counts the retries of all requests together, so these specs take turns.
+// The API refuses a limited number of attempts, at most as many as the gateway may
+// make for one sender. One attempt more would succeed, so the answer shows whether
+// the gateway made it. What the gateway does later on its own is not refused, and
+// does not disturb the counts.
 var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 	const limited, forbidden = http.StatusTooManyRequests, http.StatusForbidden
 
-	It("the gateway tries again, and succeeds when the third attempt does", func(ctx SpecContext) {
+	var (
+		tenant *suite.Namespace
+		pods   []suite.Alert // the first is buffered, the second opens the storm's window
+	)
+	BeforeEach(func(ctx SpecContext) {
 		suite.Exclusively(ctx)
-		tenant := suite.NewNamespace(ctx)
-		pods := tenant.NewAlert().OnPods(1, 2)
-		Expect(suite.Gateway().SendPrometheus(ctx, pods[0])).To(suite.BeBuffered(pods[0]))
+		tenant = suite.NewNamespace(ctx)
+		pods = tenant.NewAlert().OnPods(1, 2)
+		suite.Buffer(ctx, pods[0])
+	})
+
+	It("the gateway tries again, and succeeds when the third attempt does", func(ctx SpecContext) {
 		fault := tenant.RefuseCreates(ctx, limited, 2)
 		before := suite.Gateway().Metrics(ctx)
 
@@ -60,10 +64,6 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 	})
 
 	It("the sender is told after three attempts, and what was accepted before is stored later", func(ctx SpecContext) {
-		suite.Exclusively(ctx)
-		tenant := suite.NewNamespace(ctx)
-		pods := tenant.NewAlert().OnPods(1, 2)
-		Expect(suite.Gateway().SendPrometheus(ctx, pods[0])).To(suite.BeBuffered(pods[0]))
 		fault := tenant.RefuseCreates(ctx, limited, 3)
 		before := suite.Gateway().Metrics(ctx)
 
@@ -73,7 +73,8 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 
 		Expect(refused).To(suite.BeProblem(http.StatusInternalServerError, "Internal Server Error"))
 		Expect(fault.Refused(ctx)).To(Equal(3))
-		// Two waits, of 100 ms and of 200 ms, and none of the longest that may be.
+		// Two waits, of 100 ms and of 200 ms. The longest wait that is allowed is not
+		// among them.
 		Expect(took).To(And(BeNumerically(">=", 300*time.Millisecond), BeNumerically("<", 5*time.Second)))
 		retries := suite.Gateway().Metrics(ctx).Since(before)
 		Expect(retries.Value("gateway_retry_attempts_total", "error_type", "rate_limited", "status_code", "429")).To(BeEquivalentTo(3))
@@ -84,10 +85,6 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 	})
 
 	It("the sender is told at once if the reason will not go away", func(ctx SpecContext) {
-		suite.Exclusively(ctx)
-		tenant := suite.NewNamespace(ctx)
-		pods := tenant.NewAlert().OnPods(1, 2)
-		Expect(suite.Gateway().SendPrometheus(ctx, pods[0])).To(suite.BeBuffered(pods[0]))
 		fault := tenant.RefuseCreates(ctx, forbidden, 1)
 		before := suite.Gateway().Metrics(ctx)
 
@@ -101,9 +98,9 @@ var _ = Describe("While the Kubernetes API refuses to create objects", func() {
 	})
 })
 
-// expectBothOnce is for when the API works again: the alert that was accepted
-// before is not lost, and the one that was refused is sent again, as AlertManager
-// does. In the end each is in one object.
+// expectBothOnce is called when the API works again. It sends the alert that was
+// refused again, as AlertManager does. The alert that was accepted before is not
+// lost. In the end each is in one object.
 func expectBothOnce(ctx SpecContext, tenant *suite.Namespace, pods []suite.Alert) {
 	GinkgoHelper()
 	Expect(suite.Gateway().SendPrometheus(ctx, pods[1]).Code).To(Equal(http.StatusAccepted))

@@ -7,18 +7,17 @@ import (
 	"stormgate.internal/e2e/suite"
 )
 
-// Scenario 04: the phase of the remediation decides. As long as it is in
-// progress, every repeat of the alert is a further occurrence of the same
-// incident; once it is Completed, Failed or Cancelled, the next alert is news.
+// Scenario 04: the phase of the remediation decides what a repeat is. While the
+// remediation is in progress, every repeat of the alert is one more occurrence of the
+// same incident. Once it is Completed, Failed or Cancelled, the next alert begins a
+// new incident.
 
 var _ = Describe("The life of an incident", func() {
 	It("counts repeats until its remediation is completed, and then another begins", func(ctx SpecContext) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
 
-		opened := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(opened).To(suite.BeCreatedFor(alert))
-		incident := opened.RemediationRequestName
+		incident := suite.BeginIncident(ctx, alert)
 		object := tenant.Remediation(ctx, incident)
 		Expect(object.Spec.Deduplication.OccurrenceCount).To(Equal(1))
 		Expect(object.Spec.Deduplication.IsDuplicate).To(BeFalse())
@@ -36,10 +35,7 @@ var _ = Describe("The life of an incident", func() {
 		Expect(tenant.Remediation(ctx, incident).Spec.Deduplication.OccurrenceCount).To(Equal(3))
 
 		tenant.SetPhase(ctx, incident, "Completed")
-		reopened := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(reopened).To(suite.BeCreatedFor(alert))
-		next := reopened.RemediationRequestName
-		Expect(next).NotTo(Equal(incident))
+		next := suite.BeginNextIncident(ctx, alert, incident)
 
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(
 			suite.BeRemediation(alert, incident, "Completed", 3),
@@ -50,17 +46,15 @@ var _ = Describe("The life of an incident", func() {
 	It("is not mixed up with the one before it", func(ctx SpecContext) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		first := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(first).To(suite.BeCreatedFor(alert))
-		tenant.SetPhase(ctx, first.RemediationRequestName, "Completed")
-		second := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(second).To(suite.BeCreatedFor(alert))
+		first := suite.BeginIncident(ctx, alert)
+		tenant.SetPhase(ctx, first, "Completed")
+		second := suite.BeginNextIncident(ctx, alert, first)
 
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, second.RemediationRequestName, 2))
+		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, second, 2))
 
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(
-			suite.BeRemediation(alert, first.RemediationRequestName, "Completed", 1),
-			suite.BeRemediation(alert, second.RemediationRequestName, "", 2),
+			suite.BeRemediation(alert, first, "Completed", 1),
+			suite.BeRemediation(alert, second, "", 2),
 		))
 	})
 })
@@ -69,18 +63,15 @@ var _ = DescribeTable("A phase that ends the remediation makes the next alert a 
 	func(ctx SpecContext, phase string) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		first := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(first).To(suite.BeCreatedFor(alert))
+		first := suite.BeginIncident(ctx, alert)
 
-		tenant.SetPhase(ctx, first.RemediationRequestName, phase)
+		tenant.SetPhase(ctx, first, phase)
 
-		// At once: the new object needs a new name even within the same second.
-		second := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(second).To(suite.BeCreatedFor(alert))
-		Expect(second.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))
+		// At once: the new object needs a new name, even within the same second.
+		second := suite.BeginNextIncident(ctx, alert, first)
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(
-			suite.BeRemediation(alert, first.RemediationRequestName, phase, 1),
-			suite.BeRemediation(alert, second.RemediationRequestName, "", 1),
+			suite.BeRemediation(alert, first, phase, 1),
+			suite.BeRemediation(alert, second, "", 1),
 		))
 	},
 	Entry("Completed", "Completed"),
@@ -92,14 +83,13 @@ var _ = DescribeTable("Any other phase leaves the incident open for repeats",
 	func(ctx SpecContext, phase string) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		first := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(first).To(suite.BeCreatedFor(alert))
+		first := suite.BeginIncident(ctx, alert)
 
-		tenant.SetPhase(ctx, first.RemediationRequestName, phase)
+		tenant.SetPhase(ctx, first, phase)
 
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, first.RemediationRequestName, 2))
+		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, first, 2))
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(
-			suite.BeRemediation(alert, first.RemediationRequestName, phase, 2),
+			suite.BeRemediation(alert, first, phase, 2),
 		))
 	},
 	Entry("when no controller has taken it up", ""),
@@ -119,9 +109,7 @@ var _ = Describe("Incidents of different resources", func() {
 
 		incidents := map[string]string{}
 		for _, a := range []suite.Alert{alert, otherPod, otherTenant} {
-			reply := suite.Gateway().SendPrometheus(ctx, a)
-			Expect(reply).To(suite.BeCreatedFor(a))
-			incidents[a.ResourceID()] = reply.RemediationRequestName
+			incidents[a.ResourceID()] = suite.BeginIncident(ctx, a)
 		}
 
 		// The end of one does not touch the others.

@@ -9,8 +9,9 @@ import (
 	"stormgate.internal/e2e/suite"
 )
 
-// Scenario 04b: deduplication when things happen at once, to one gateway or to
-// two that share nothing but Redis and the cluster.
+// Scenario 04b: the edge cases of scenario 04. Identical alerts arrive at the same
+// time, a repeat arrives in the second in which the remediation ends, and repeats
+// arrive at two gateways that share Redis and the cluster and nothing else.
 
 var _ = Describe("Ten identical alerts at once, sent to one gateway", Label("weight:4"), func() {
 	It("begin one incident", func(ctx SpecContext) {
@@ -36,7 +37,7 @@ func sendIdentical(ctx SpecContext, gateways []*suite.GatewayClient) {
 		opened := suite.OnlyReply(replies, http.StatusCreated)
 		Expect(opened).To(suite.BeCreatedFor(alert))
 		incident := opened.RemediationRequestName
-		// Each of the others is told another number of occurrences.
+		// Each of the others gets another number of occurrences.
 		var duplicates []any
 		for count := 2; count <= senders; count++ {
 			duplicates = append(duplicates, suite.BeDuplicateOf(alert, incident, count))
@@ -90,19 +91,14 @@ var _ = Describe("An alert that repeats while its remediation goes on", func() {
 	It("sees each phase at once, and begins anew in the very second of the end", func(ctx SpecContext) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		opened := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(opened).To(suite.BeCreatedFor(alert))
-		incident := opened.RemediationRequestName
+		incident := suite.BeginIncident(ctx, alert)
 
-		tenant.SetPhase(ctx, incident, "Pending")
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, incident, 2))
-		tenant.SetPhase(ctx, incident, "Processing")
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, incident, 3))
+		for i, phase := range []string{"Pending", "Processing"} {
+			tenant.SetPhase(ctx, incident, phase)
+			Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, incident, i+2))
+		}
 		tenant.SetPhase(ctx, incident, "Completed")
-		reopened := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(reopened).To(suite.BeCreatedFor(alert))
-		next := reopened.RemediationRequestName
-		Expect(next).NotTo(Equal(incident))
+		next := suite.BeginNextIncident(ctx, alert, incident)
 
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(
 			suite.BeRemediation(alert, incident, "Completed", 3),
@@ -115,21 +111,18 @@ var _ = DescribeTable("After a remediation that did not succeed, the alert is ne
 	func(ctx SpecContext, end string) {
 		tenant := suite.NewNamespace(ctx)
 		alert := tenant.NewAlert()
-		failed := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(failed).To(suite.BeCreatedFor(alert))
-		tenant.SetPhase(ctx, failed.RemediationRequestName, "Processing")
-		tenant.SetPhase(ctx, failed.RemediationRequestName, end)
+		failed := suite.BeginIncident(ctx, alert)
+		tenant.SetPhase(ctx, failed, "Processing")
+		tenant.SetPhase(ctx, failed, end)
 
-		retried := suite.Gateway().SendPrometheus(ctx, alert)
-		Expect(retried).To(suite.BeCreatedFor(alert))
-		Expect(retried.RemediationRequestName).NotTo(Equal(failed.RemediationRequestName))
+		retried := suite.BeginNextIncident(ctx, alert, failed)
 
-		// The second try has a life of its own.
-		tenant.SetPhase(ctx, retried.RemediationRequestName, "Processing")
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, retried.RemediationRequestName, 2))
+		// The second remediation goes its own way.
+		tenant.SetPhase(ctx, retried, "Processing")
+		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeDuplicateOf(alert, retried, 2))
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(
-			suite.BeRemediation(alert, failed.RemediationRequestName, end, 1),
-			suite.BeRemediation(alert, retried.RemediationRequestName, "Processing", 2),
+			suite.BeRemediation(alert, failed, end, 1),
+			suite.BeRemediation(alert, retried, "Processing", 2),
 		))
 	},
 	Entry("if it Failed", "Failed"),

@@ -11,30 +11,13 @@ import (
 	"stormgate.internal/e2e/suite"
 )
 
-// Scenario 05: alerts of a storm wait until there are five, and are then one
-// RemediationRequest with everyone's resource in it. Those that wait in vain are
-// not lost, and tenants neither share storms nor suffer from each other's.
+// Scenario 05: the buffer of a storm. Alerts wait until there are five of them. The
+// five become one RemediationRequest with the resource of each. Alerts that wait in
+// vain are not lost. Tenants share no storm, and a storm of one does not delay
+// another's.
 
+// threshold is how many alerts open a storm's window here.
 const threshold = 5
-
-// bufferUp sends alerts that are too few to open a window.
-func bufferUp(ctx SpecContext, alerts []suite.Alert) {
-	GinkgoHelper()
-	for _, alert := range alerts {
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeBuffered(alert))
-	}
-}
-
-// openStorm sends as many alerts as open a window, and returns the last answer.
-func openStorm(ctx SpecContext, alerts []suite.Alert) suite.Reply {
-	GinkgoHelper()
-	Expect(alerts).To(HaveLen(threshold))
-	bufferUp(ctx, alerts[:threshold-1])
-	filler := alerts[threshold-1]
-	opened := suite.Gateway().SendPrometheus(ctx, filler)
-	Expect(opened).To(suite.BeStormOpenedBy(filler))
-	return opened
-}
 
 var _ = Describe("Alerts of a storm", func() {
 	It("wait for the fifth, and become one RemediationRequest with its answer", func(ctx SpecContext) {
@@ -45,10 +28,10 @@ var _ = Describe("Alerts of a storm", func() {
 		pods := alert.OnPods(1, threshold)
 		pods[0].Annotations = map[string]string{"summary": "The first of many"}
 
-		bufferUp(ctx, pods[:4])
+		suite.Buffer(ctx, pods[:threshold-1]...)
 		Expect(tenant.Remediations(ctx)).To(BeEmpty())
 
-		filler := pods[4]
+		filler := pods[threshold-1]
 		opened := suite.Gateway().SendPrometheus(ctx, filler)
 		Expect(opened).To(suite.BeStormOpenedBy(filler))
 		Expect(opened.Environment).To(Equal("production"))
@@ -66,7 +49,7 @@ var _ = Describe("Alerts of a storm", func() {
 			HaveKeyWithValue("kubernaut.io/priority", "P0"),
 			HaveKeyWithValue("kubernaut.io/severity", "critical"),
 		))
-		// It tells what the storm is about by its first alert.
+		// The first alert describes the storm.
 		Expect(storm.Spec.SignalLabels).To(HaveKeyWithValue("pod", pods[0].Pod))
 		Expect(storm.Spec.SignalAnnotations).To(HaveKeyWithValue("summary", "The first of many"))
 		Expect(string(storm.Spec.OriginalPayload)).To(ContainSubstring("The first of many"))
@@ -77,7 +60,7 @@ var _ = Describe("Alerts of a storm", func() {
 		pods := tenant.NewAlert().OnPods(1, 3)
 		sent := []suite.Alert{pods[0], pods[1], pods[0], pods[2], pods[1]}
 
-		opened := openStorm(ctx, sent)
+		opened := suite.OpenStorm(ctx, sent...)
 
 		Expect(tenant.Remediations(ctx)).To(ConsistOf(suite.BeStorm(pods[1], opened.RemediationRequestName, pods...)))
 	})
@@ -92,7 +75,7 @@ var _ = Describe("A storm whose alerts come with short pauses", Label("weight:5"
 		pace := suite.NewPace(windows.Inactivity * 3 / 5)
 
 		for _, pod := range pods[:4] {
-			Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeBuffered(pod))
+			suite.Buffer(ctx, pod)
 			pace.Wait(ctx)
 		}
 		opened := suite.Gateway().SendPrometheus(ctx, pods[4])
@@ -100,7 +83,7 @@ var _ = Describe("A storm whose alerts come with short pauses", Label("weight:5"
 		Expect(opened).To(suite.BeStormOpenedBy(pods[4]))
 		for _, pod := range pods[5:] {
 			pace.Wait(ctx)
-			Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeAddedTo(opened.WindowID, pod))
+			suite.JoinStorm(ctx, opened.WindowID, pod)
 		}
 
 		Expect(time.Since(isOpen)).To(BeNumerically(">", windows.Inactivity), "the pauses do not outlast a window that does not slide")
@@ -113,10 +96,10 @@ var _ = Describe("Storms with a long pause between them", Label("weight:3"), fun
 		tenant := suite.NewNamespace(ctx)
 		pods := tenant.NewAlert().OnPods(1, 2*threshold)
 
-		first := openStorm(ctx, pods[:threshold])
+		first := suite.OpenStorm(ctx, pods[:threshold]...)
 		// 8 s of 5 in the contract.
 		suite.Silence(ctx, suite.DeployedWindows().Inactivity*8/5)
-		second := openStorm(ctx, pods[threshold:])
+		second := suite.OpenStorm(ctx, pods[threshold:]...)
 
 		Expect(second.RemediationRequestName).NotTo(Equal(first.RemediationRequestName))
 		Expect(second.WindowID).NotTo(Equal(first.WindowID))
@@ -132,7 +115,7 @@ var _ = Describe("Alerts that wait for others in vain", Label("weight:2"), func(
 		tenant := suite.NewNamespace(ctx)
 		pods := tenant.NewAlert().OnPods(1, 3)
 
-		bufferUp(ctx, pods)
+		suite.Buffer(ctx, pods...)
 		Expect(tenant.Remediations(ctx)).To(BeEmpty())
 
 		each := ConsistOf(suite.BeFlushed(pods[0]), suite.BeFlushed(pods[1]), suite.BeFlushed(pods[2]))
@@ -176,8 +159,9 @@ var _ = DescribeTable("Storms of one name in two namespaces are two",
 	}),
 )
 
-// expectOneStorm is for alerts which are as many as open a storm's window: one of
-// them does, whichever, and the namespace has its object and no other.
+// expectOneStorm proves what alerts make that are exactly as many as open a storm's
+// window. One of them opens it, whichever that is. The namespace has the storm's
+// object and no other.
 func expectOneStorm(ctx SpecContext, owner *suite.Namespace, alerts []suite.Alert, replies []suite.Reply) {
 	GinkgoHelper()
 	opened := suite.OnlyReply(replies, http.StatusCreated)
@@ -204,7 +188,7 @@ var _ = Describe("A namespace with as many waiting alerts as it may have", Label
 			Expect(reply).To(suite.BeBuffered(waiting[i]))
 		}
 
-		// One more can't wait, so it is stored at once.
+		// There is no room for one more to wait, so it is stored at once.
 		over := tenant.NewAlert()
 		stored := suite.Gateway().SendPrometheus(ctx, over)
 		Expect(stored.Code).To(Equal(http.StatusCreated))
@@ -212,7 +196,7 @@ var _ = Describe("A namespace with as many waiting alerts as it may have", Label
 		Expect(tenant.Remediation(ctx, stored.RemediationRequestName).Spec.SignalFingerprint).To(Equal(over.Fingerprint()))
 
 		theirs := neighbour.NewAlert().OnPods(1, threshold)
-		opened := openStorm(ctx, theirs)
+		opened := suite.OpenStorm(ctx, theirs...)
 		Expect(neighbour.Remediations(ctx)).To(ConsistOf(suite.BeStorm(theirs[threshold-1], opened.RemediationRequestName, theirs...)))
 
 		var all []string

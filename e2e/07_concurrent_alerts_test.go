@@ -9,8 +9,8 @@ import (
 	"stormgate.internal/e2e/suite"
 )
 
-// Scenario 07: a storm that breaks at once, as they do, is still one: one
-// window, opened by one alert, and one RemediationRequest with every member.
+// Scenario 07: all alerts of a storm arrive at the same time. It is one storm all the
+// same: one alert opens its one window, and one RemediationRequest has every member.
 
 var _ = Describe("Fifteen alerts at once, sent to one gateway", Label("weight:4"), func() {
 	It("are one storm", func(ctx SpecContext) {
@@ -24,8 +24,8 @@ var _ = Describe("Fifteen alerts at once, sent to two gateways", Label("weight:4
 	})
 })
 
-// sendStorms proves that one alert opens the window of each storm, four are
-// buffered before it, and all others join it.
+// sendStorms sends storm after storm. It proves that four alerts of each are buffered,
+// one opens the window, and all others join it.
 func sendStorms(ctx SpecContext, gateways []*suite.GatewayClient) {
 	GinkgoHelper()
 	const rounds, size, buffered = 20, 15, 4

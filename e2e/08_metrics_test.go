@@ -10,8 +10,8 @@ import (
 	"stormgate.internal/e2e/suite"
 )
 
-// Scenario 08: the gateway's metrics tell the truth. They are those of all of
-// its requests, so these specs have a gateway of their own and take turns.
+// Scenario 08: the gateway's metrics are true. A gateway counts all of its requests
+// together, so these specs have a gateway of their own and take turns.
 
 const (
 	durationMetric  = "gateway_http_request_duration_seconds_count"
@@ -26,7 +26,7 @@ const (
 	poolActive      = "gateway_redis_pool_connections_active"
 )
 
-// signals are the labels of requests to the route of AlertManager.
+// signals returns the labels that a metric has for requests to AlertManager's route.
 func signals(of string, status string) []string {
 	switch of {
 	case durationMetric:
@@ -37,12 +37,11 @@ func signals(of string, status string) []string {
 	return []string{"path", suite.PrometheusRoute, "method", "POST", "status_code", status}
 }
 
-// sendNews sends that many new incidents.
+// sendNews sends alerts that begin that many incidents.
 func sendNews(ctx SpecContext, tenant *suite.Namespace, count int) {
 	GinkgoHelper()
 	for range count {
-		alert := tenant.NewAlert()
-		Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeCreatedFor(alert))
+		suite.BeginIncident(ctx, tenant.NewAlert())
 	}
 }
 
@@ -103,7 +102,7 @@ var _ = Describe("The metrics of Redis' connection pool", func() {
 		Expect(metrics.Value(poolTotal)).To(BeNumerically(">", 0))
 		Expect(metrics.Value(poolTotal)).To(Equal(metrics.Value(poolIdle) + metrics.Value(poolActive)))
 		Expect(metrics.Value(poolTimeouts)).To(BeZero())
-		// The same, under their other names.
+		// Each has another name besides, with the same value.
 		Expect(metrics.Value("gateway_redis_pool_total_connections")).To(Equal(metrics.Value(poolTotal)))
 		Expect(metrics.Value("gateway_redis_pool_idle_connections")).To(Equal(metrics.Value(poolIdle)))
 		Expect(metrics.Value("gateway_redis_pool_hits")).To(Equal(metrics.Value(poolHits)))
@@ -120,7 +119,8 @@ var _ = Describe("The metrics of Redis' connection pool", func() {
 		sendNews(ctx, tenant, news)
 
 		uses := suite.Gateway().Metrics(ctx).Since(before)
-		// A new incident asks Redis before its object is created and tells it after.
+		// For a new incident the gateway reads Redis before it creates the object, and
+		// writes to Redis afterwards.
 		Expect(uses.Value(poolHits) + uses.Value(poolMisses)).To(BeNumerically(">=", 2*news))
 		// Each use is for one command or more.
 		Expect(uses.Value(poolHits) + uses.Value(poolMisses)).To(BeNumerically("<=", suite.RedisCommands(ctx)-commandsBefore))
@@ -177,7 +177,7 @@ var _ = Describe("The metrics of requests", func() {
 
 		request := suite.Gateway().BeginPrometheus(ctx, alert)
 		Eventually(ctx, inFlight).Should(BeNumerically(">=", 1))
-		// For longer than the probes' period, so that it is not one of them that is seen.
+		// For longer than the period of the probes: a probe would end within it.
 		Consistently(ctx, inFlight, "1500ms").Should(BeNumerically(">=", 1))
 		Expect(request.Finish()).To(suite.BeCreatedFor(alert))
 
@@ -187,31 +187,27 @@ var _ = Describe("The metrics of requests", func() {
 
 var _ = Describe("The metrics of a storm", func() {
 	It("tell what it saved, and count its alerts once", func(ctx SpecContext) {
-		const before, members = 10, 5 // more than ten of a name are a storm, five open its window
+		const before, members = 10, 5 // more than ten of a name are a storm, and five of those open its window
 		suite.Exclusively(ctx)
 		pods := suite.NewNamespace(ctx).NewAlert().OnPods(1, before+members)
 		for _, pod := range pods[:before] {
-			Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeCreatedFor(pod))
+			suite.BeginIncident(ctx, pod)
 		}
 		calm := suite.Gateway().Metrics(ctx)
 
-		for _, pod := range pods[before : before+members-1] {
-			Expect(suite.Gateway().SendPrometheus(ctx, pod)).To(suite.BeBuffered(pod))
-		}
-		filler := pods[before+members-1]
-		Expect(suite.Gateway().SendPrometheus(ctx, filler)).To(suite.BeStormOpenedBy(filler))
+		suite.OpenStorm(ctx, pods[before:]...)
 
 		after := suite.Gateway().Metrics(ctx)
 		// One object instead of five.
 		Expect(after.Value("gateway_storm_cost_savings_percent")).To(BeEquivalentTo(80))
-		Expect(after.Value("gateway_signal_storms_detected_total", "storm_type", "rate", "signal_name", filler.Name)).To(BeEquivalentTo(members))
+		Expect(after.Value("gateway_signal_storms_detected_total", "storm_type", "rate", "signal_name", pods[0].Name)).To(BeEquivalentTo(members))
 		Expect(after.Since(calm).Value("gateway_crds_created_by_type_total", "type", "storm_aggregated")).To(BeEquivalentTo(1))
 		Expect(after.Since(calm).Value("gateway_crds_created_total")).To(BeEquivalentTo(1))
 	})
 })
 
-// haveCounted matches the changes that one webhook answered with that status
-// makes: one for it, none for others.
+// haveCounted matches the changes of the counters after one webhook that was answered
+// with that status: one for that status, none for any other.
 func haveCounted(status string) types.GomegaMatcher {
 	var all []types.GomegaMatcher
 	for _, metric := range []string{durationMetric, requestsMetric, responsesMetric} {

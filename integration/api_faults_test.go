@@ -89,7 +89,7 @@ func TestLostAnswerOfCreate(t *testing.T) {
 	}
 }
 
-// While the API server takes its time, or says nothing for a while, identical
+// While the API server is slow, or does not answer for a while, identical
 // alerts wait for the one that creates.
 func TestSlowAPIServer(t *testing.T) {
 	for _, c := range []struct {

@@ -20,7 +20,7 @@ type trouble struct {
 	name    string
 	options func(*system.Options) // may be nil
 	begin   func(t *testing.T, s *system.System) (end func())
-	// uncounted tells that repeats may be counted in Redis alone meanwhile.
+	// uncounted is whether repeats may be counted in Redis alone meanwhile.
 	uncounted bool
 }
 
@@ -101,7 +101,7 @@ func stop(t *testing.T, process *testbed.Process) func() {
 	}
 }
 
-// short makes clients of Redis notice sooner that it says nothing.
+// short makes clients of Redis notice sooner that it does not answer.
 func short(cfg *config.Config) {
 	redis := &cfg.Infrastructure.Redis
 	redis.DialTimeout, redis.ReadTimeout, redis.WriteTimeout = config.Duration(time.Second), config.Duration(time.Second), config.Duration(time.Second)

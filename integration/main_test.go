@@ -1,13 +1,17 @@
-// Package integration_test holds the tests of the gateway as processes, with a
-// real Redis and a real API server, which are killed, stopped and refused in the
-// middle of things. What they promise is one sentence: an alert that was answered
-// 2xx is in an object, and no incident has two.
+// Package integration_test holds the tests of the gateway as processes, with a real
+// Redis and a real API server. In the middle of the work, processes are killed or
+// stopped, and requests are refused. All tests prove one promise: an alert that was
+// answered 2xx is in an object, and no incident has two objects.
+//
+// The parts are in folders of their own: testbed starts gateways and Redis and keeps
+// account of alerts, system puts them together with an API server that breaks on
+// demand, and bench measures what testbed starts.
 //
 //	tools/bazel test //integration/...
 //	KUBECONFIG=... STORMGATE_GATEWAY=... go test ./integration/...
 //
-// The tests are long or short by STORMGATE_ROUNDS: "full" makes them as long as
-// the promises of the project say (200 rounds, 10,000 alerts).
+// STORMGATE_ROUNDS=full makes the tests as long as the promises of the project require
+// (200 rounds, 10,000 alerts). Without it they are short.
 package integration_test
 
 import (

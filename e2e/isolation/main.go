@@ -8,8 +8,8 @@
 // It runs the scenarios' test programs itself, as Bazel would but without its
 // sandbox, so that nothing is built or analysed between two runs.
 //
-// It ends with 0 if every spec passed in every run, with 1 if one did not (and
-// says which differ), and takes about fifteen minutes for everything.
+// It ends with 0 if every spec passed in every run. Otherwise it ends with 1 and prints
+// the verdicts that differ. All runs together take about fifteen minutes.
 package main
 
 import (
@@ -21,6 +21,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"stormgate.internal/tools/runfiles"
 )
 
 func main() {
@@ -67,13 +69,17 @@ func prove(ctx context.Context, cmd *cobra.Command, f flags) error {
 	if err != nil {
 		return err
 	}
+	root, err := runfiles.Root()
+	if err != nil {
+		return err
+	}
 	keep := f.logs != ""
 	if !keep {
 		if f.logs, err = os.MkdirTemp("", "isolation-"); err != nil {
 			return err
 		}
 	}
-	r := runner{scenarios: scenarios, logs: f.logs, progress: cmd.ErrOrStderr()}
+	r := runner{scenarios: scenarios, runfiles: root, logs: f.logs, progress: cmd.ErrOrStderr()}
 	specs, err := r.list(ctx)
 	if err != nil {
 		return err
@@ -86,7 +92,7 @@ func prove(ctx context.Context, cmd *cobra.Command, f flags) error {
 	for _, run := range plan {
 		outcome, err := r.run(ctx, run)
 		if err != nil {
-			// What was found until then is worth knowing.
+			// The runs that have ended are worth printing.
 			compare(specs, results).print(cmd.OutOrStdout())
 			return fmt.Errorf("%s: %w", run.name(), err)
 		}

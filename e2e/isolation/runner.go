@@ -49,15 +49,16 @@ func loadScenarios(file, only string) ([]scenario, error) {
 	if err := json.Unmarshal(content, &list); err != nil {
 		return nil, fmt.Errorf("parse %s: %w", file, err)
 	}
-	root, err := runfiles.Root()
-	if err != nil {
-		return nil, err
-	}
 	var scenarios []scenario
 	for _, label := range slices.Sorted(maps.Keys(list)) {
-		if wanted.MatchString(label) {
-			scenarios = append(scenarios, scenario{label: label, program: filepath.Join(root, list[label].Program), env: list[label].Env})
+		if !wanted.MatchString(label) {
+			continue
 		}
+		program, err := runfiles.File(list[label].Program)
+		if err != nil {
+			return nil, fmt.Errorf("find the program of %s: %w", label, err)
+		}
+		scenarios = append(scenarios, scenario{label: label, program: program, env: list[label].Env})
 	}
 	if len(scenarios) == 0 {
 		return nil, fmt.Errorf("none of the scenarios matches --only=%s", only)
@@ -68,6 +69,7 @@ func loadScenarios(file, only string) ([]scenario, error) {
 // runner executes scenarios as Bazel does, by the same protocol.
 type runner struct {
 	scenarios []scenario
+	runfiles  string // the directory that all programs share
 	logs      string
 	progress  io.Writer
 }
@@ -173,9 +175,8 @@ func (r *runner) command(ctx context.Context, s scenario, env map[string]string,
 	cmd := exec.CommandContext(ctx, s.program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
-	root, _ := runfiles.Root() // found before
-	cmd.Dir = filepath.Join(root, "_main")
-	cmd.Env = append(os.Environ(), "TEST_TARGET="+s.label, "TEST_SRCDIR="+root, "RUNFILES_DIR="+root, "TEST_WORKSPACE=_main")
+	cmd.Dir = filepath.Join(r.runfiles, "_main")
+	cmd.Env = append(os.Environ(), "TEST_TARGET="+s.label, "TEST_SRCDIR="+r.runfiles, "RUNFILES_DIR="+r.runfiles, "TEST_WORKSPACE=_main")
 	for _, more := range []map[string]string{s.env, env} {
 		for name, value := range more {
 			cmd.Env = append(cmd.Env, name+"="+value)

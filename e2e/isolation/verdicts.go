@@ -11,8 +11,8 @@ import (
 	"stormgate.internal/e2e/testxml"
 )
 
-// verdict is what a run says of a spec: what its test.xml says, or that it is not
-// there as it should be.
+// verdict is what a run found about a spec: the verdict in test.xml, or that test.xml
+// does not have the spec exactly once.
 type verdict = testxml.Verdict
 
 const (

@@ -31,7 +31,7 @@ const (
 type testRun struct {
 	exit  int
 	cases []testxml.Case
-	// output is the last of what Bazel said.
+	// output is the end of what Bazel printed.
 	output string
 }
 
@@ -48,7 +48,7 @@ func (b *bazel) test(ctx context.Context, targets []string, flags ...string) (te
 	args := []string{
 		"test", "--build_event_json_file=" + events, "--color=no", "--curses=no", "--noshow_progress",
 		"--experimental_convenience_symlinks=ignore",
-		// Static analysis has no opinion to give on code that is wrong on purpose.
+		// Static analysis is left out, since the code is wrong on purpose.
 		"--norun_validations",
 	}
 	args = append(append(append(args, flags...), "--"), targets...)
@@ -86,14 +86,14 @@ func (b *bazel) run(ctx context.Context, args ...string) ([]byte, error) {
 	args = append([]string{"--output_base=" + b.scratch.outputBase()}, args...)
 	cmd := exec.CommandContext(ctx, filepath.Join(b.scratch.root(), "tools", "bazel"), args...)
 	cmd.Dir = b.scratch.root()
-	// What Bazel starts is told to end, not only the script that started Bazel.
+	// The signal goes to all that Bazel starts, not only to the script that started it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 30 * time.Second
 	return cmd.CombinedOutput()
 }
 
-// readEvents reads the test.xml of each test action that Bazel's build events tell of.
+// readEvents reads the test.xml of each test action in Bazel's build events.
 func readEvents(events io.Reader) ([]testxml.Case, error) {
 	var cases []testxml.Case
 	decoder := json.NewDecoder(events)

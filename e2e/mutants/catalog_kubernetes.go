@@ -48,8 +48,8 @@ var kubernetesMutants = []mutant{
 		scenario: "03_k8s_api_rate_limit", specs: "when the third attempt does",
 		edits: []edit{{
 			file:        "gateway/remediation/errors.go",
-			text:        `return "rate_limited", code`,
-			replacement: `return "service_unavailable", code`,
+			text:        `http.StatusTooManyRequests:     "rate_limited",`,
+			replacement: `http.StatusTooManyRequests:     "service_unavailable",`,
 		}},
 	},
 	{
@@ -58,8 +58,8 @@ var kubernetesMutants = []mutant{
 		scenario: "03_k8s_api_rate_limit", specs: "when the third attempt does",
 		edits: []edit{{
 			file:        "gateway/remediation/retry.go",
-			text:        "r.Observer.RetrySucceeded(n)",
-			replacement: "r.Observer.RetrySucceeded(n - 1)",
+			text:        "r.Metrics.RetrySucceeded(n)",
+			replacement: "r.Metrics.RetrySucceeded(n - 1)",
 		}},
 	},
 	{
@@ -68,7 +68,7 @@ var kubernetesMutants = []mutant{
 		scenario: "03_k8s_api_rate_limit", specs: "told after three attempts",
 		edits: []edit{{
 			file:        "gateway/remediation/retry.go",
-			text:        "\t\t\tr.Observer.RetryExhausted(class, code)\n",
+			text:        "\t\t\tr.Metrics.RetryExhausted(class, code)\n",
 			replacement: "",
 		}},
 	},

@@ -82,8 +82,8 @@ var metricsMutants = []mutant{
 		edits: []edit{
 			{
 				file:        "gateway/server/middleware.go",
-				text:        "\t\ts.Observer.RequestStarted()\n",
-				replacement: "\t\tif r.Method != http.MethodPost {\n\t\t\ts.Observer.RequestStarted()\n\t\t}\n",
+				text:        "\t\ts.options.Metrics.RequestStarted()\n",
+				replacement: "\t\tif r.Method != http.MethodPost {\n\t\t\ts.options.Metrics.RequestStarted()\n\t\t}\n",
 			},
 			{
 				file:        "gateway/metrics/metrics.go",

@@ -27,7 +27,7 @@ var stormMutants = []mutant{
 		promise:  "any member that fires again is one more occurrence (D21)",
 		scenario: "01_storm_window_ttl", specs: "is one more occurrence of the storm",
 		edits: []edit{{
-			file:        "gateway/dedup/claim.go",
+			file:        "gateway/dedup/register.go",
 			text:        "range slices.Chunk(object.Fingerprints(), registerBatch)",
 			replacement: "range slices.Chunk(object.Fingerprints()[:1], registerBatch)",
 		}},
@@ -37,7 +37,7 @@ var stormMutants = []mutant{
 		promise:  "after the storm's remediation another storm begins (3.2, D21)",
 		scenario: "01_storm_window_ttl", specs: "begins another storm",
 		edits: []edit{{
-			file:        "gateway/dedup/dedup.go",
+			file:        "gateway/dedup/check.go",
 			text:        "if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {",
 			replacement: "if !object.InProgress() && !object.Spec.IsStorm || !object.StandsFor(sig.Fingerprint) {",
 		}},
@@ -203,7 +203,7 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "wait for the fifth",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "environment := s.Environments.Environment(ctx, sig.Namespace)\n\treturn remediation.Draft{",
+			text:        "environment := s.environments.Environment(ctx, sig.Namespace)\n\treturn remediation.Draft{",
 			replacement: "environment := \"unknown\"\n\treturn remediation.Draft{",
 		}},
 	},
@@ -240,8 +240,8 @@ var stormMutants = []mutant{
 			},
 			{
 				file:        "gateway/storm/window.go",
-				text:        "\terr := s.Incidents.Register(ctx, object)\n",
-				replacement: "\tvar err error\n\tif object.Spec.IsStorm {\n\t\terr = s.Incidents.Register(ctx, object)\n\t}\n",
+				text:        "\terr := s.deduplicator.Register(ctx, object)\n",
+				replacement: "\tvar err error\n\tif object.Spec.IsStorm {\n\t\terr = s.deduplicator.Register(ctx, object)\n\t}\n",
 			},
 		},
 	},

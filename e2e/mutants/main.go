@@ -1,20 +1,20 @@
-// Command mutants proves that the scenarios keep watch over what they promise to:
-// it breaks the gateway in one way after the other, each of which breaks a promise
-// of a scenario, and shows that a spec of that scenario fails.
+// Command mutants proves that the scenarios notice a broken gateway. It breaks the
+// gateway in one way after the other. Each way breaks a promise of one scenario, and a
+// spec of that scenario must fail.
 //
 //	go run ./e2e/mutants
 //	tools/bazel run //e2e/mutants -- --only='^storm-'
 //	go run ./e2e/mutants --list
 //
-// The mutants are data (catalog_*.go). They are made in a copy of the repository,
-// with a Bazel server and so a cluster of its own, which are stopped at the end;
-// the copy and what was built stay for the next time. First the scenarios run on
-// the gateway as it is. All mutants take about half an hour on two cores.
+// The mutants are data (catalog_*.go). They are made in a copy of the repository. The
+// copy has a Bazel server of its own, and with it a cluster of its own, which are
+// stopped at the end. The copy and what was built stay for the next time. First the
+// scenarios run on the gateway as it is. All mutants take about half an hour on two
+// cores.
 //
-// It ends with 0 if every mutant was caught, and with 1 if one survived (the
-// scenario must be made stricter) or could not be judged: a mutant that no longer
-// fits the sources or does not compile is an error, and so is a failure of the
-// infrastructure.
+// It ends with 0 if every mutant was caught. It ends with 1 if a mutant survived, which
+// means that the scenario must be made stricter, or if there is no verdict on one: it
+// no longer fits the sources, it does not compile, or the infrastructure failed.
 package main
 
 import (
@@ -181,8 +181,8 @@ func try(ctx context.Context, b *bazel, m mutant) (o outcome) {
 	defer func() { o.err = errors.Join(o.err, restore()) }()
 	run, err := b.test(ctx, []string{m.target()},
 		"--test_filter="+m.specs,
-		// Few specs are left: more shards would only have more to set up. A survivor is
-		// tried again each time.
+		// Few specs are left, so more shards would only take more time to set up. A mutant
+		// that survived is tried again each time.
 		"--test_sharding_strategy=disabled", "--nocache_test_results",
 	)
 	if err != nil {

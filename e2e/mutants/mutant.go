@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// mutant is a way to break the gateway, and who is to notice.
+// mutant is a way to break the gateway, and the specs that have to notice it.
 type mutant struct {
 	// name is unique: lower-case words with dashes between them.
 	name string
@@ -19,7 +19,7 @@ type mutant struct {
 	// scenario is the file in e2e that makes the promise, without _test.go, and specs
 	// a regular expression over the texts of those of its specs that are run.
 	scenario, specs string
-	// edits are made together: some promises are kept by more than one means.
+	// edits are made together, since some promises are kept in more than one place.
 	edits []edit
 }
 

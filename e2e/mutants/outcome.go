@@ -20,15 +20,15 @@ type outcome struct {
 	// caught are the specs that failed. Without any, and without an error, the mutant
 	// survived.
 	caught []string
-	// err says why it can't be told: the mutant does not fit or compile, or something
-	// else than the gateway failed.
+	// err is why there is no verdict: the mutant does not fit the sources, does not
+	// compile, or something else than the gateway failed.
 	err error
 }
 
 func (o outcome) survived() bool { return o.err == nil && len(o.caught) == 0 }
 
-// judge says which specs have caught a mutant. Only an assertion that failed does,
-// and only if nothing says that the environment may be the reason.
+// judge returns the specs that have caught a mutant. A spec has caught it if one of its
+// assertions failed. There is no verdict if the environment may be the reason.
 func judge(run testRun) (caught []string, err error) {
 	if run.exit != exitPassed && run.exit != exitFailed {
 		return nil, fmt.Errorf("it was not built: bazel ended with %d\n%s", run.exit, run.output)
@@ -70,7 +70,7 @@ func checkBaseline(run testRun, mutants []mutant) error {
 		return fmt.Errorf("run the scenarios on the gateway as it is: %w", err)
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("the gateway as it is fails, so nothing can be said about mutants:\n%s", strings.Join(failed, "\n"))
+		return fmt.Errorf("the gateway as it is fails, so there is no verdict on mutants:\n%s", strings.Join(failed, "\n"))
 	}
 	var problems []error
 	for _, m := range mutants {

@@ -24,7 +24,7 @@ var (
 	setUp   = testxml.Case{Name: "acquire the environment", Verdict: testxml.Passed}
 )
 
-// What is not the gateway's failure must not pass for a catch, nor for a survivor.
+// A failure of something else than the gateway is neither a catch nor a survivor.
 func TestJudge(t *testing.T) {
 	for _, c := range []struct {
 		name   string

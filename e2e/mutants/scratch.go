@@ -27,9 +27,9 @@ func (s *scratch) root() string { return filepath.Join(s.dir, "workspace") }
 // outputBase is Bazel's.
 func (s *scratch) outputBase() string { return filepath.Join(s.dir, "output_base") }
 
-// newScratch brings the copy in dir up to date with the repository: with the files
-// that git tracks, and new ones that it does not ignore, as they are now. It
-// keeps others from using the directory until close.
+// newScratch brings the copy in dir up to date with the repository. It copies the files
+// that git tracks and the new ones that git does not ignore, as they are now. No other
+// process can use the directory until close.
 func newScratch(ctx context.Context, repository, dir string) (*scratch, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (s *scratch) sync(ctx context.Context, repository string) error {
 	wanted := map[string]bool{}
 	for file := range strings.SplitSeq(strings.TrimRight(string(list), "\x00"), "\x00") {
 		switch err := copyFile(filepath.Join(repository, file), filepath.Join(s.root(), file)); {
-		case errors.Is(err, fs.ErrNotExist): // deleted, and git not told yet
+		case errors.Is(err, fs.ErrNotExist): // deleted, and the deletion is not staged yet
 		case err != nil:
 			return err
 		default:
@@ -78,7 +78,7 @@ func (s *scratch) sync(ctx context.Context, repository string) error {
 	})
 }
 
-// copyFile leaves a copy alone that is right, so that Bazel need not read it again.
+// copyFile does not touch a copy that is right, so that Bazel need not read it again.
 func copyFile(from, to string) error {
 	info, err := os.Lstat(from)
 	if err != nil {

@@ -59,7 +59,7 @@ func (a Alert) OnPods(from, last int) []Alert {
 	return alerts
 }
 
-// Repeat returns the same alert so many times.
+// Repeat returns a list that has the alert that many times.
 func Repeat(alert Alert, times int) []Alert {
 	return slices.Repeat([]Alert{alert}, times)
 }

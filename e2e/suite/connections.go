@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// GatewayConnections is how many connections Redis has that are neither a
-// suite's nor a probe's. Where one gateway uses the Redis, they are its.
+// GatewayConnections returns how many connections Redis has, without those of suites
+// and of probes. If only one gateway uses the Redis, they are that gateway's.
 func GatewayConnections(ctx context.Context) int {
 	ginkgo.GinkgoHelper()
 	list, err := redisClient().ClientList(ctx).Result()
@@ -44,7 +44,7 @@ func parseClients(list string) (int, error) {
 	return count, lines.Err()
 }
 
-// RedisCommands is how many commands Redis has processed, of anybody.
+// RedisCommands returns how many commands Redis has processed, from all of its clients.
 func RedisCommands(ctx context.Context) float64 {
 	ginkgo.GinkgoHelper()
 	info, err := redisClient().Info(ctx, "stats").Result()
@@ -60,7 +60,7 @@ func parseInfo(info, field string) (float64, error) {
 			return strconv.ParseFloat(value, 64)
 		}
 	}
-	return 0, fmt.Errorf("read %s: Redis does not tell it", field)
+	return 0, fmt.Errorf("read %s: Redis does not report it", field)
 }
 
 func redisClient() *redis.Client {

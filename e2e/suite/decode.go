@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// decodeExactly decodes a JSON object into the struct that value points to. In
-// contrast to encoding/json, member names must match letter by letter; unknown
-// members, and required ones that are missing, are errors.
+// decodeExactly decodes a JSON object into the struct that value points to. In contrast
+// to encoding/json, member names must match letter by letter. Unknown members are
+// errors, and so are required ones that are missing.
 func decodeExactly(data []byte, value any, required ...string) error {
 	members := map[string]json.RawMessage{}
 	if err := json.Unmarshal(data, &members); err != nil {
@@ -42,7 +42,7 @@ func checkNames(data json.RawMessage, t reflect.Type, path string) error {
 	case reflect.Slice:
 		var elements []json.RawMessage
 		if json.Unmarshal(data, &elements) != nil {
-			return nil // the wrong kind of value: decoding says so better
+			return nil // the wrong kind of value: decoding has the better error
 		}
 		for i, element := range elements {
 			if err := checkNames(element, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {

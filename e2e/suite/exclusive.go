@@ -13,10 +13,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Exclusively waits until no other spec of any process holds the environment,
-// and holds it until this spec has ended. Those that wait get it in the order in
-// which they came. It is for specs that count what the gateway counts of everybody;
-// they exclude only each other.
+// Exclusively waits until no other spec of any process holds the environment, and
+// holds it until this spec has ended. Specs that wait get it in the order in which they
+// came. It is for specs that read the gateway's counters, which count the requests of
+// all clients. It excludes only other specs that call it.
 func Exclusively(ctx context.Context) {
 	ginkgo.GinkgoHelper()
 	h, err := takeHold(ctx, redisClient(), exclusiveKey)
@@ -26,17 +26,17 @@ func Exclusively(ctx context.Context) {
 	})
 }
 
-// exclusiveKey lies beside the gateway's keys and is none of them.
+// exclusiveKey is not one of the gateway's keys, which have another prefix.
 const exclusiveKey = "e2e:exclusive"
 
 const (
-	// holdLife is how long the hold of a process that was killed stays.
-	holdLife = 10 * time.Second
-	// holdRenewal leaves room for four that fail.
+	// holdTTL is how long the hold of a process that was killed stays.
+	holdTTL = 10 * time.Second
+	// holdRenewal is short enough that four renewals in a row may fail.
 	holdRenewal = 2 * time.Second
-	// waitLife is how long a process that was killed while it waited keeps others
+	// waitTTL is how long a process that was killed while it waited keeps others
 	// waiting behind it.
-	waitLife = 2 * time.Second
+	waitTTL = 2 * time.Second
 )
 
 // hold is a key in Redis that only one process at a time has.
@@ -54,7 +54,7 @@ var errHoldLost = errors.New("the hold of the environment was lost before its en
 func takeHold(ctx context.Context, client *redis.Client, key string) (*hold, error) {
 	h := &hold{client: client, key: key, token: rand.Text()}
 	for {
-		taken, err := queueForHold.Run(ctx, client, []string{key}, h.token, holdLife.Milliseconds(), waitLife.Milliseconds()).Bool()
+		taken, err := queueForHold.Run(ctx, client, []string{key}, h.token, holdTTL.Milliseconds(), waitTTL.Milliseconds()).Bool()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("take %s: %w", key, err)
 		}
@@ -75,8 +75,8 @@ func takeHold(ctx context.Context, client *redis.Client, key string) (*hold, err
 		for {
 			select {
 			case <-tick.C:
-				// What went wrong shows at the end, if it lasted.
-				_ = renewHold.Run(keep, client, []string{key}, h.token, holdLife.Milliseconds()).Err()
+				// An error that lasts shows at the end, as a hold that was lost.
+				_ = renewHold.Run(keep, client, []string{key}, h.token, holdTTL.Milliseconds()).Err()
 			case <-keep.Done():
 				return
 			}
@@ -99,8 +99,8 @@ func (h *hold) release(ctx context.Context) error {
 }
 
 var (
-	// A process that holds it for one spec after the other would win against those
-	// that look from time to time, hence the queue.
+	// There is a queue, since otherwise a process that takes the hold again and again
+	// would win against processes that only look from time to time.
 	queueForHold = redis.NewScript(`
 local queue, waits = KEYS[1] .. ':queue', KEYS[1] .. ':waits:'
 local time = redis.call('TIME')

@@ -38,8 +38,8 @@ func TestHoldIsExclusive(t *testing.T) {
 	}
 }
 
-// Whoever waits comes before one that comes later, even if that is the one that has
-// just had it; and one that has died waiting keeps nobody from it for long.
+// A process that waits comes before one that arrives later, even if the later one has
+// just had the hold. A process that died while it waited delays the others only briefly.
 func TestHoldIsFair(t *testing.T) {
 	client := newRedisClient(redistest.Start(t).Addr)
 	defer client.Close()
@@ -102,8 +102,8 @@ func TestHoldOfAnother(t *testing.T) {
 	if _, err := takeHold(ctx, client, "hold"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a second hold: %v", err)
 	}
-	if life := client.PTTL(t.Context(), "hold").Val(); life <= 0 || life > holdLife {
-		t.Errorf("the hold of a process that is killed lasts %s", life)
+	if ttl := client.PTTL(t.Context(), "hold").Val(); ttl <= 0 || ttl > holdTTL {
+		t.Errorf("the hold of a process that is killed lasts %s", ttl)
 	}
 	// Whoever lost it does not end the next one's.
 	if err := client.Set(t.Context(), "hold", "another", time.Minute).Err(); err != nil {

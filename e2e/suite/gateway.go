@@ -36,15 +36,15 @@ func Gateway() *GatewayClient { return here.gateways[0] }
 
 func newGatewayClient(base string) *GatewayClient {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	// As many as are ever sent at once: a connection through a forward costs more
-	// than what is sent over it.
+	// As many as are ever sent at once, since a connection through a forward costs more
+	// than the requests that are sent over it.
 	transport.MaxIdleConnsPerHost = 64
 	return &GatewayClient{base: base, http: &http.Client{Timeout: requestTimeout, Transport: transport}}
 }
 
-// SendPrometheus posts one AlertManager notification with these alerts and
-// returns the gateway's answer, whatever its code. The spec fails if there is
-// none, or if it is not of the form that the contract gives to its code.
+// SendPrometheus posts one AlertManager notification with these alerts and returns the
+// gateway's answer, of any code. The spec fails if there is no answer, or if the answer
+// does not have the form that the contract requires for its code.
 func (g *GatewayClient) SendPrometheus(ctx context.Context, alerts ...Alert) Reply {
 	ginkgo.GinkgoHelper()
 	reply, err := g.send(ctx, alerts...)

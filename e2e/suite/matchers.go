@@ -18,12 +18,11 @@ import (
 // BeCreatedFor matches the answer to the first signal of an incident: 201, with
 // the name of a new RemediationRequest in the alert's namespace.
 func BeCreatedFor(alert Alert) types.GomegaMatcher {
-	name := regexp.MustCompile(fmt.Sprintf("^rr-%s-[0-9]+$", alert.Fingerprint()[:12]))
 	return &matcher[Reply]{
 		wanted: "201 created for " + alert.Name,
 		check: func(r Reply) differences {
-			d := answer(r, http.StatusCreated, "created", alert, false)
-			d.match("remediationRequestName", r.RemediationRequestName, name)
+			d := answer(r, Reply{Code: http.StatusCreated, Status: "created"}, alert)
+			d.match("remediationRequestName", r.RemediationRequestName, nameFor(alert))
 			d.compare("has metadata", r.Metadata != nil, false)
 			return d
 		},
@@ -37,7 +36,7 @@ func BeDuplicateOf(alert Alert, remediationRequest string, count int) types.Gome
 	return &matcher[Reply]{
 		wanted: fmt.Sprintf("202 duplicate of %s, seen %d times", remediationRequest, count),
 		check: func(r Reply) differences {
-			d := answer(r, http.StatusAccepted, "duplicate", alert, true)
+			d := answer(r, Reply{Code: http.StatusAccepted, Status: "duplicate", Duplicate: true}, alert)
 			d.compare("remediationRequestName", r.RemediationRequestName, remediationRequest)
 			d.compare("has metadata", r.Metadata != nil, true)
 			if m := r.Metadata; m != nil {
@@ -50,20 +49,31 @@ func BeDuplicateOf(alert Alert, remediationRequest string, count int) types.Gome
 	}
 }
 
-// answer compares what all answers about one incident have.
-func answer(r Reply, code int, status string, alert Alert, duplicate bool) differences {
+// answer compares what all answers about one alert have, with the code, the status
+// and the flags that are wanted.
+func answer(got, want Reply, alert Alert) differences {
 	var d differences
-	d.compare("code", r.Code, code)
-	if r.Problem != nil {
-		d.add("problem", fmt.Sprintf("%s: %s", r.Problem.Title, r.Problem.Detail), "none")
+	d.compare("code", got.Code, want.Code)
+	if got.Problem != nil {
+		d.add("problem", fmt.Sprintf("%s: %s", got.Problem.Title, got.Problem.Detail), "none")
 		return d
 	}
-	d.compare("status", r.Status, status)
-	d.compare("fingerprint", r.Fingerprint, alert.Fingerprint())
-	d.compare("duplicate", r.Duplicate, duplicate)
-	d.compare("remediationRequestNamespace", r.RemediationRequestNamespace, alert.Namespace)
-	d.compare("isStorm", r.IsStorm, false)
+	d.compare("status", got.Status, want.Status)
+	d.compare("fingerprint", got.Fingerprint, alert.Fingerprint())
+	d.compare("duplicate", got.Duplicate, want.Duplicate)
+	d.compare("isStorm", got.IsStorm, want.IsStorm)
+	if want.IsStorm {
+		d.compare("stormType", got.StormType, stormType)
+		d.compare("has metadata", got.Metadata != nil, false)
+	} else {
+		d.compare("remediationRequestNamespace", got.RemediationRequestNamespace, alert.Namespace)
+	}
 	return d
+}
+
+// nameFor matches the name of a RemediationRequest that the alert has made.
+func nameFor(alert Alert) *regexp.Regexp {
+	return regexp.MustCompile(fmt.Sprintf("^rr-%s-[0-9]+$", alert.Fingerprint()[:12]))
 }
 
 // BeRemediation matches the RemediationRequest of that name for the alert's
@@ -110,8 +120,8 @@ func (d *differences) match(what, got string, want *regexp.Regexp) {
 	}
 }
 
-// matcher says in a few lines what is wrong, where Gomega's own would print two
-// large values: the digest of a failing log has room for few.
+// matcher prints what is wrong in a few lines, since the digest of a failing log has
+// room for few. Gomega's own matchers would print two large values.
 type matcher[T any] struct {
 	wanted string
 	check  func(T) differences

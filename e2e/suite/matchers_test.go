@@ -68,7 +68,7 @@ func TestReplyMatchers(t *testing.T) {
 	}
 }
 
-// The digest shows the first lines of a failure; they must say what is wrong.
+// The digest shows the first lines of a failure. They must show what is wrong.
 func TestFailuresAreBrief(t *testing.T) {
 	reply := changed(repeated(), func(r *Reply) { r.Code = 200; r.Metadata.Count = 5 })
 	message := BeDuplicateOf(sample, "rr-1", 2).FailureMessage(reply)

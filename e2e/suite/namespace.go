@@ -31,8 +31,8 @@ func NewNamespace(ctx context.Context) *Namespace {
 	return &Namespace{Name: name}
 }
 
-// SetEnvironment says what the namespace is for, such as production. It comes
-// before the first alert, since the gateway remembers for a while.
+// SetEnvironment labels the namespace with what it is for, such as "production". Call
+// it before the first alert, since the gateway caches the label for a while.
 func (n *Namespace) SetEnvironment(ctx context.Context, environment string) {
 	ginkgo.GinkgoHelper()
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
@@ -76,9 +76,9 @@ func (n *Namespace) Remediation(ctx context.Context, name string) remediationv1a
 	return object
 }
 
-// AffectedResources returns the resources that the namespace's
-// RemediationRequests stand for, as many times as they do: of a storm all of its
-// members.
+// AffectedResources returns the resources of all RemediationRequests of the namespace,
+// one for each incident and all members of each storm. A resource that more than one of
+// them has is there more than once.
 func (n *Namespace) AffectedResources(ctx context.Context) []string {
 	ginkgo.GinkgoHelper()
 	var resources []string

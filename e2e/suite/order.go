@@ -10,7 +10,8 @@ import (
 
 // OrderVariable set to "reverse" makes every process run its top-level
 // containers in the opposite of the order in which the file has them, and with
-// -ginkgo.randomize-all its specs. The verdicts of isolated specs do not change.
+// -ginkgo.randomize-all its specs. That changes no verdict, unless a spec depends on
+// another.
 const OrderVariable = "STORMGATE_ORDER"
 
 // The tree's top level is built when the package variables of a scenario are,

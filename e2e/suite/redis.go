@@ -20,7 +20,7 @@ const redisTimeout = 10 * time.Second
 type DedupRecord struct {
 	// Fields are those of the hash, empty if there is no record.
 	Fields map[string]string
-	// TTL is the rest of its life. 0 without a record, negative for one that
+	// TTL is the time until it expires: 0 without a record, negative for one that
 	// never expires.
 	TTL time.Duration
 }
@@ -66,8 +66,8 @@ func readRecord(ctx context.Context, client *redis.Client, fingerprint string) (
 	return record, nil
 }
 
-// AwaitExpiry waits until Redis has forgotten the alert's incident. It fails the
-// spec if there is no record to begin with, or one without an end.
+// AwaitExpiry waits until Redis has forgotten the alert's incident. It fails the spec
+// if there is no record at the beginning, or one that never expires.
 func AwaitExpiry(ctx context.Context, alert Alert) {
 	ginkgo.GinkgoHelper()
 	record := Record(ctx, alert)

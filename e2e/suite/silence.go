@@ -7,8 +7,8 @@ import (
 	"github.com/onsi/ginkgo/v2"
 )
 
-// Silence lets that much time pass without a signal. It is for specs that are
-// about what silence does; whoever waits for something asks for it (Eventually).
+// Silence lets that much time pass without a signal. It is for specs about the effect
+// of silence. A spec that waits for something uses Eventually.
 func Silence(ctx context.Context, length time.Duration) {
 	ginkgo.GinkgoHelper()
 	if !sleepUntil(ctx, time.Now().Add(length)) {
@@ -16,14 +16,15 @@ func Silence(ctx context.Context, length time.Duration) {
 	}
 }
 
-// Pace spaces the beginnings of what a spec does, such as to send an alert,
-// however long each takes. The zero value is not ready: see NewPace.
+// Pace keeps an interval between the beginnings of a spec's actions, such as sending an
+// alert. How long an action takes does not matter. The zero value is not ready: see
+// NewPace.
 type Pace struct {
 	interval time.Duration
 	last     time.Time
 }
 
-// NewPace begins with the first thing that is done, now.
+// NewPace returns a Pace whose first action begins now.
 func NewPace(interval time.Duration) *Pace { return &Pace{interval: interval, last: time.Now()} }
 
 // Wait returns one interval after the return of the last Wait, or at once if that

@@ -22,8 +22,8 @@ type slowOutcome struct {
 	err   error
 }
 
-// BeginPrometheus begins to send a notification with this alert, and returns
-// when half of it is on its way. It is given up when ctx ends.
+// BeginPrometheus begins to send a notification with this alert, and returns when half
+// of it is on its way. The request is cancelled when ctx ends.
 func (g *GatewayClient) BeginPrometheus(ctx context.Context, alert Alert) *SlowRequest {
 	ginkgo.GinkgoHelper()
 	request, err := g.begin(ctx, alert)
@@ -49,7 +49,7 @@ func (g *GatewayClient) begin(ctx context.Context, alert Alert) (*SlowRequest, e
 	s := &SlowRequest{body: writer, rest: payload[len(payload)/2:], outcome: make(chan slowOutcome, 1)}
 	go func() {
 		reply, err := g.post(ctx, PrometheusRoute, reader)
-		reader.CloseWithError(io.ErrClosedPipe) // nobody reads any more
+		reader.CloseWithError(io.ErrClosedPipe) // no one reads any more
 		s.outcome <- slowOutcome{reply, err}
 	}()
 	if _, err := io.Copy(writer, bytes.NewReader(payload[:len(payload)/2])); err != nil {

@@ -11,8 +11,8 @@ import (
 	remediationv1alpha1 "stormgate.internal/gateway/api/v1alpha1"
 )
 
-// What the contract says of every storm in these environments: rate is the first
-// of the two kinds that the gateway looks for, and its window is a minute.
+// The type and window of every storm in these environments, by the contract: rate is
+// the first of the two types that the gateway looks for, and its window is a minute.
 const (
 	stormType   = "rate"
 	stormWindow = "1m"
@@ -31,7 +31,7 @@ func BeBuffered(alert Alert) types.GomegaMatcher {
 	return &matcher[Reply]{
 		wanted: "202 accepted and buffered for " + alert.OnWhat(),
 		check: func(r Reply) differences {
-			d := stormAnswer(r, http.StatusAccepted, "accepted", alert)
+			d := answer(r, Reply{Code: http.StatusAccepted, Status: "accepted", IsStorm: true}, alert)
 			d.compare("windowID", r.WindowID, "")
 			d.compare("remediationRequestName", r.RemediationRequestName, "")
 			return d
@@ -42,13 +42,12 @@ func BeBuffered(alert Alert) types.GomegaMatcher {
 // BeStormOpenedBy matches the answer to the alert that opens a storm's window:
 // 201, with the name of a new RemediationRequest and the window.
 func BeStormOpenedBy(alert Alert) types.GomegaMatcher {
-	name := regexp.MustCompile(fmt.Sprintf("^rr-%s-[0-9]+$", alert.Fingerprint()[:12]))
 	window := regexp.MustCompile("^" + regexp.QuoteMeta(alert.Name) + "-[0-9]+$")
 	return &matcher[Reply]{
 		wanted: "201 created for the storm that " + alert.OnWhat() + " opens",
 		check: func(r Reply) differences {
-			d := stormAnswer(r, http.StatusCreated, "created", alert)
-			d.match("remediationRequestName", r.RemediationRequestName, name)
+			d := answer(r, Reply{Code: http.StatusCreated, Status: "created", IsStorm: true}, alert)
+			d.match("remediationRequestName", r.RemediationRequestName, nameFor(alert))
 			d.match("windowID", r.WindowID, window)
 			d.compare("remediationRequestNamespace", r.RemediationRequestNamespace, alert.Namespace)
 			d.compare("has environment", r.Environment != "", true)
@@ -63,27 +62,11 @@ func BeAddedTo(windowID string, alert Alert) types.GomegaMatcher {
 	return &matcher[Reply]{
 		wanted: fmt.Sprintf("202 accepted of %s into window %s", alert.OnWhat(), windowID),
 		check: func(r Reply) differences {
-			d := stormAnswer(r, http.StatusAccepted, "accepted", alert)
+			d := answer(r, Reply{Code: http.StatusAccepted, Status: "accepted", IsStorm: true}, alert)
 			d.compare("windowID", r.WindowID, windowID)
 			return d
 		},
 	}
-}
-
-func stormAnswer(r Reply, code int, status string, alert Alert) differences {
-	var d differences
-	d.compare("code", r.Code, code)
-	if r.Problem != nil {
-		d.add("problem", fmt.Sprintf("%s: %s", r.Problem.Title, r.Problem.Detail), "none")
-		return d
-	}
-	d.compare("status", r.Status, status)
-	d.compare("fingerprint", r.Fingerprint, alert.Fingerprint())
-	d.compare("duplicate", r.Duplicate, false)
-	d.compare("isStorm", r.IsStorm, true)
-	d.compare("stormType", r.StormType, stormType)
-	d.compare("has metadata", r.Metadata != nil, false)
-	return d
 }
 
 // BeStorm matches the RemediationRequest of that name for a storm that this
@@ -116,7 +99,7 @@ func BeFlushed(alert Alert) types.GomegaMatcher {
 		wanted: "individual object of " + alert.OnWhat() + ", which was buffered",
 		check: func(r remediationv1alpha1.RemediationRequest) differences {
 			d := incident(r, alert, r.Name)
-			d.match("name", r.Name, regexp.MustCompile(fmt.Sprintf("^rr-%s-[0-9]+$", alert.Fingerprint()[:12])))
+			d.match("name", r.Name, nameFor(alert))
 			d.compare("label "+bufferedLabel, r.Labels[bufferedLabel], "true")
 			d.compare("label "+stormLabel, r.Labels[stormLabel], "")
 			d.compare("isStorm", r.Spec.IsStorm, false)

@@ -2,17 +2,17 @@
 // and the gateway, objects and Redis records as a user or an operator sees them.
 //
 // Main acquires the environment once for all specs of a process. In a spec,
-// NewNamespace gives a namespace that nobody else has, its alerts have names that
-// nobody else has, and everything else is asserted through them:
+// NewNamespace returns a namespace that no other spec has. Its alerts have names that no
+// other alert has. All assertions go by those names:
 //
 //	tenant := suite.NewNamespace(ctx)
 //	alert := tenant.NewAlert()
 //	Expect(suite.Gateway().SendPrometheus(ctx, alert)).To(suite.BeCreatedFor(alert))
 //	Expect(tenant.Remediations(ctx)).To(HaveLen(1))
 //
-// Where a function of this package can't do its work it fails the running spec.
-// Nothing here names a port, an address or a fixed namespace, and nothing is
-// cleaned that others can see: namespaces end with the lease.
+// A function of this package that can't do its work fails the running spec. Nothing
+// here names a port, an address or a fixed namespace. Nothing that other specs can see
+// is cleaned up: namespaces end with the lease.
 package suite
 
 import (
@@ -38,7 +38,7 @@ import (
 	remediationv1alpha1 "stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/tools/faultproxy"
 	"stormgate.internal/tools/fixture/client"
-	bridge "stormgate.internal/tools/ginkgo"
+	bazelginkgo "stormgate.internal/tools/ginkgo"
 )
 
 // Names of what the environments forward.
@@ -49,8 +49,8 @@ const (
 	faultsForward        = "faults"
 )
 
-// Defaults of Eventually and Consistently. A deadline only has to be longer than
-// the slowest machine; it costs nothing while specs pass.
+// Defaults of Eventually and Consistently. The deadline is longer than the slowest
+// machine needs. It costs nothing while specs pass.
 const (
 	// Deadline is how long Eventually waits.
 	Deadline = 30 * time.Second
@@ -80,7 +80,7 @@ type environment interface {
 const (
 	// outputsVariable names the directory of a test's undeclared outputs (Bazel).
 	outputsVariable = "TEST_UNDECLARED_OUTPUTS_DIR"
-	// abandonTimeout is for giving back what can't be used.
+	// abandonTimeout bounds the release of an environment that can't be used.
 	abandonTimeout = 5 * time.Second
 )
 
@@ -106,7 +106,7 @@ func Main(m *testing.M) {
 	gomega.SetDefaultEventuallyPollingInterval(Interval)
 	gomega.SetDefaultConsistentlyPollingInterval(Interval)
 	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
-	bridge.Main(bridge.Options{
+	bazelginkgo.Main(bazelginkgo.Options{
 		M:         m,
 		Bazel:     "tools/bazel",
 		SetupName: "acquire the environment",
@@ -128,9 +128,9 @@ func Main(m *testing.M) {
 	})
 }
 
-// abandon gives back an environment that the specs can't use. Its artifacts are saved
-// as those of specs would be: the logs say why. If the cluster was lost, that is the
-// reason, and no verdict on the gateway.
+// abandon releases an environment that the specs can't use. Its artifacts are saved
+// first, since the logs show why. If the cluster was lost, then that is the error, and
+// the run is no verdict on the gateway.
 func abandon(ctx context.Context, environment environment, reason error) error {
 	ctx, parted := client.Parting(ctx)
 	defer parted()

@@ -28,9 +28,9 @@ func (u *unusable) Release(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// A gateway that doesn't answer when the specs are to begin is the gateway's fault,
-// and its log is saved; but not if the cluster was lost. Both hold although the
-// test has been told to end.
+// A gateway that doesn't answer when the specs are about to begin is the gateway's
+// fault, and its log is saved. If the cluster was lost, it is not. Both hold even if the
+// test's context has ended.
 func TestUnusableEnvironmentIsReported(t *testing.T) {
 	t.Setenv(outputsVariable, "outputs")
 	reason := errors.New("read metrics before the specs: refused")

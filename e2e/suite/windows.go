@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Windows are the times that the environment gives to its gateway. Scenarios
-// pause for multiples of them: overlays scale all of an environment's evenly.
+// Windows are the times of the environment's gateway. Scenarios pause for multiples of
+// them, since an overlay scales all of an environment's times evenly.
 type Windows struct {
 	// Inactivity without an alert ends a storm's window, and the wait of alerts
 	// for enough others to open one.
@@ -56,8 +56,8 @@ func readWindows(ctx context.Context, objects ctrl.Reader, namespace string) (Wi
 	return fail(fmt.Errorf("the gateway of namespace %s mounts no ConfigMap with %s", namespace, settingsFile))
 }
 
-// parseWindows wants all of them to be said: a default of minutes would make
-// scenarios of seconds wait for it.
+// parseWindows requires all of them: a default of minutes would make scenarios of
+// seconds wait for it.
 func parseWindows(settings []byte) (Windows, error) {
 	var file struct {
 		Processing struct {

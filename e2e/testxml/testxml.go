@@ -8,18 +8,18 @@ import (
 	"os"
 )
 
-// Verdict is what test.xml says of a case.
+// Verdict is the result of a case.
 type Verdict string
 
 // The verdicts.
 const (
 	Passed  Verdict = "passed"
-	Failed  Verdict = "failed"  // an assertion says so
+	Failed  Verdict = "failed"  // an assertion failed
 	Errored Verdict = "errored" // it did not come to an assertion
 	Skipped Verdict = "skipped"
 )
 
-// Infrastructure is the Kind of a failure that says nothing about the product.
+// Infrastructure is the Kind of a failure that is no verdict on the product.
 const Infrastructure = "infrastructure"
 
 // Case is a test case: a spec, or something else that went wrong or was prepared.
@@ -29,11 +29,12 @@ type Case struct {
 	// File is where it is in the source tree; only a spec has one.
 	File    string
 	Verdict Verdict
-	// Kind and Message say more about what did not pass.
+	// Kind and Message describe what did not pass.
 	Kind, Message string
 }
 
-// IsSpec tells specs from set-up and from failures of the run as a whole.
+// IsSpec reports whether the case is a spec. Others are the set-up, and failures of the
+// run as a whole.
 func (c Case) IsSpec() bool { return c.File != "" }
 
 type problem struct {

@@ -1,7 +1,7 @@
 // Package amend changes existing objects. All changes of a process go through one
-// Amender: those that concern an object which is being updated just now are stored
-// together by the next update, so that a hot object costs no more updates than the
-// API server can take, and the process never conflicts with itself.
+// Amender. While an object is being updated, further changes of it wait, and the next
+// update stores them together. So a hot object costs no more updates than the API
+// server can take, and the process never conflicts with itself.
 package amend
 
 import (
@@ -29,7 +29,9 @@ const (
 	maxGather = 10 * time.Millisecond
 )
 
-// Objects is what an Amender needs of the cluster.
+// Objects is what an Amender needs of the cluster. It is an interface, since tests
+// need a cluster in which somebody else changes an object at a given moment.
+// remediation.Store implements it.
 type Objects interface {
 	// Get returns an object, or an error that satisfies apierrors.IsNotFound.
 	Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.RemediationRequest, error)
@@ -38,9 +40,9 @@ type Objects interface {
 	Update(ctx context.Context, object *v1alpha1.RemediationRequest) error
 }
 
-// Change alters an object, or returns why it does not apply. It runs in another
-// goroutine than its caller's, more than once if need be, each time on a version
-// of the object that has none of its effects, and should be quick.
+// Change alters an object, or returns why it does not apply. It should be quick. It
+// runs in another goroutine than its caller's, and may run more than once, each time
+// on a version of the object that has none of its effects.
 type Change func(object *v1alpha1.RemediationRequest) error
 
 // Amender changes objects. Close it at the end.
@@ -86,10 +88,10 @@ func (a *Amender) Close() { a.running.Wait() }
 // returned is as stored, with the changes of others, and is shared: it must not be
 // modified.
 //
-// The error is the change's own, which then has no effect; or one of Objects, or
-// the context's. After either of the latter the change may be stored all the same,
-// and after the context's it may still be running; but if it had not begun when
-// the context ended, it never will.
+// The error may be the change's own, which then has no effect. It may be one of
+// Objects; the change may then be stored all the same. Or it is the context's. A
+// change that had not begun by then never will. One that had may still be running,
+// and may be stored.
 func (a *Amender) Amend(ctx context.Context, ref types.NamespacedName, change Change) (*v1alpha1.RemediationRequest, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -185,7 +187,8 @@ func (a *Amender) gather(ref types.NamespacedName, more int, limit time.Duration
 	}
 }
 
-// begin takes the next batch, or nil, and ends the object's turn, if there is none.
+// begin takes the next batch. If there is none it returns nil, and the next change of
+// the object starts anew.
 func (a *Amender) begin(ref types.NamespacedName) (*batch, context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

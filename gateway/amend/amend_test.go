@@ -15,41 +15,31 @@ import (
 	"go.uber.org/goleak"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/objectstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var (
-	hot      = types.NamespacedName{Namespace: "shop", Name: "hot"}
-	resource = schema.GroupResource{Resource: "remediationrequests"}
-)
+var hot = types.NamespacedName{Namespace: "shop", Name: "hot"}
 
 // cluster holds objects, with the API server's conflicts.
 type cluster struct {
 	mu            sync.Mutex
-	objects       map[types.NamespacedName]*v1alpha1.RemediationRequest
-	version       int
+	objects       objectstest.Objects
 	gets, updates int // that succeeded
 	// before, if set, is called before each request, outside of the lock.
 	before func(ctx context.Context, verb string) error
 }
 
 func newCluster(refs ...types.NamespacedName) *cluster {
-	c := &cluster{objects: make(map[types.NamespacedName]*v1alpha1.RemediationRequest)}
+	c := &cluster{objects: make(objectstest.Objects)}
 	for _, ref := range refs {
-		c.put(&v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name}})
+		c.objects.Put(&v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name}})
 	}
 	return c
-}
-
-func (c *cluster) put(object *v1alpha1.RemediationRequest) {
-	c.version++
-	object.ResourceVersion = fmt.Sprint(c.version)
-	c.objects[types.NamespacedName{Namespace: object.Namespace, Name: object.Name}] = object.DeepCopy()
 }
 
 // edit is what somebody else does to an object.
@@ -58,7 +48,7 @@ func (c *cluster) edit(ref types.NamespacedName, change func(*v1alpha1.Remediati
 	defer c.mu.Unlock()
 	object := c.objects[ref].DeepCopy()
 	change(object)
-	c.put(object)
+	c.objects.Put(object)
 }
 
 func (c *cluster) Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
@@ -69,12 +59,11 @@ func (c *cluster) Get(ctx context.Context, name types.NamespacedName) (*v1alpha1
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	object := c.objects[name]
-	if object == nil {
-		return nil, apierrors.NewNotFound(resource, name.Name)
+	object, err := c.objects.Get(name)
+	if err == nil {
+		c.gets++
 	}
-	c.gets++
-	return object.DeepCopy(), nil
+	return object, err
 }
 
 func (c *cluster) Update(ctx context.Context, object *v1alpha1.RemediationRequest) error {
@@ -85,17 +74,11 @@ func (c *cluster) Update(ctx context.Context, object *v1alpha1.RemediationReques
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	name := types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
-	current := c.objects[name]
-	if current == nil {
-		return apierrors.NewNotFound(resource, name.Name)
+	err := c.objects.Update(object)
+	if err == nil {
+		c.updates++
 	}
-	if current.ResourceVersion != object.ResourceVersion {
-		return apierrors.NewConflict(resource, name.Name, errors.New("changed"))
-	}
-	c.updates++
-	c.put(object)
-	return nil
+	return err
 }
 
 func (c *cluster) count(ref types.NamespacedName) int {
@@ -307,7 +290,7 @@ func TestConflictRetryIsBounded(t *testing.T) {
 	c.before = func(_ context.Context, verb string) error {
 		if verb == "update" {
 			tries++
-			return apierrors.NewConflict(resource, hot.Name, errors.New("always"))
+			return apierrors.NewConflict(objectstest.Resource, hot.Name, errors.New("always"))
 		}
 		return nil
 	}

@@ -55,8 +55,8 @@ type App struct {
 	storms  *storm.Storms
 }
 
-// New puts a gateway together. It connects to nothing; the only failure is a
-// policy that can't be loaded. End it with Run or Serve, which close it.
+// New puts a gateway together. It connects to nothing. The only failure is a policy
+// that can't be loaded. Run and Serve close the gateway when they return.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	processing := cfg.Processing
 	priorities, err := policy.LoadPriorities(ctx, processing.Priority.PolicyPath, o.Logger)
@@ -72,19 +72,19 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		MaxAttempts:    processing.Retry.MaxAttempts,
 		InitialBackoff: processing.Retry.InitialBackoff.Std(),
 		MaxBackoff:     processing.Retry.MaxBackoff.Std(),
-		Observer:       m,
+		Metrics:        m,
 	}
 	store := remediation.NewStore(o.Kubernetes, placement)
 	amender := amend.New(store)
 	deduplicator := dedup.New(dedup.Options{
-		Redis:    redisClient,
-		Objects:  store,
-		Amender:  amender,
-		Retry:    retry,
-		Observer: m,
-		Logger:   o.Logger,
-		TTL:      processing.Deduplication.TTL.Std(),
-		Name:     remediation.Name,
+		Redis:   redisClient,
+		Objects: store,
+		Amender: amender,
+		Retry:   retry,
+		Metrics: m,
+		Logger:  o.Logger,
+		TTL:     processing.Deduplication.TTL.Std(),
+		Name:    remediation.Name,
 	})
 	creator := remediation.NewCreator(o.Kubernetes, placement, retry, m)
 	overrides := types.NamespacedName{Namespace: processing.Environment.ConfigMapNamespace, Name: processing.Environment.ConfigMapName}
@@ -92,23 +92,23 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	storms := storm.New(storm.Options{
 		Redis:        redisClient,
 		Settings:     processing.Storm,
-		Incidents:    deduplicator,
+		Deduplicator: deduplicator,
 		Amender:      amender,
 		Creator:      creator,
 		Environments: environments,
 		Priorities:   priorities,
-		Observer:     m,
+		Metrics:      m,
 		Logger:       o.Logger,
 	})
-	steps := &pipeline.Pipeline{
+	steps := pipeline.New(pipeline.Steps{
 		Deduplicator: deduplicator,
 		Storms:       storms,
 		Environments: environments,
 		Priorities:   priorities,
 		Path:         policy.Path,
 		Creator:      creator,
-		Observer:     m,
-	}
+		Metrics:      m,
+	})
 	return &App{
 		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator, storms: storms,
 		server: server.New(server.Options{
@@ -120,8 +120,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 			Burst:             cfg.Middleware.RateLimit.Burst,
 			Adapters:          []server.Adapter{signal.Prometheus{}, signal.Event{}},
 			Processor:         steps,
-			Observer:          m,
-			Metrics:           m.Handler(),
+			Metrics:           m,
 			Checks:            []server.Check{{Name: "Redis", Run: monitor.Check}, {Name: "Kubernetes API", Run: o.CheckKubernetes}},
 			Logger:            o.Logger,
 			ShutdownPause:     o.ShutdownPause,

@@ -23,7 +23,6 @@ import (
 	"stormgate.internal/gateway/app"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/redistest"
-	"stormgate.internal/integration/testbed"
 )
 
 // memory is an API that answers at once and costs nearly nothing, so that what is
@@ -74,25 +73,25 @@ func (m *memory) put(object client.Object) error {
 func BenchmarkSignal(b *testing.B) {
 	for _, c := range []struct {
 		name  string
-		alert func(i int) testbed.Alert
+		body  func(i int) string
 		storm func(*config.Storm)
 	}{
 		{
 			"new",
-			func(i int) testbed.Alert {
-				return testbed.Alert{Name: fmt.Sprint("New", i), Namespace: "shop", Pod: "pod"}
+			func(i int) string {
+				return alert(fmt.Sprint("New", i), "shop", "pod")
 			},
 			func(*config.Storm) {},
 		},
 		{
 			"duplicate",
-			func(int) testbed.Alert { return testbed.Alert{Name: "Repeated", Namespace: "shop", Pod: "pod"} },
+			func(int) string { return alert("Repeated", "shop", "pod") },
 			func(*config.Storm) {},
 		},
 		{
 			"storm",
-			func(i int) testbed.Alert {
-				return testbed.Alert{Name: fmt.Sprint("Storm", i/900), Namespace: "shop", Pod: fmt.Sprint("pod-", i)}
+			func(i int) string {
+				return alert(fmt.Sprint("Storm", i/900), "shop", fmt.Sprint("pod-", i))
 			},
 			func(s *config.Storm) { s.RateThreshold, s.PatternThreshold = 0, 0 },
 		},
@@ -101,12 +100,12 @@ func BenchmarkSignal(b *testing.B) {
 			handler := benchmarked(b, c.storm)
 			bodies := make([]string, b.N)
 			for i := range bodies {
-				bodies[i] = string(testbed.Notification(c.alert(i)))
+				bodies[i] = c.body(i)
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i, body := range bodies {
-				request := httptest.NewRequest(http.MethodPost, testbed.Route, strings.NewReader(body))
+				request := httptest.NewRequest(http.MethodPost, prometheusRoute, strings.NewReader(body))
 				recorder := httptest.NewRecorder()
 				handler.ServeHTTP(recorder, request)
 				if recorder.Code >= 300 {

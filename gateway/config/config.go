@@ -222,7 +222,7 @@ func Parse(content []byte) (Config, error) {
 	return cfg, nil
 }
 
-// replaceZeros gives the settings their defaults for which zero makes no sense.
+// replaceZeros sets the defaults of settings for which zero makes no sense.
 func (c *Config) replaceZeros() {
 	d, p := Default().Processing, &c.Processing
 	replaceZero(&p.Deduplication.TTL, d.Deduplication.TTL)
@@ -268,7 +268,7 @@ func (c *Config) Validate() error {
 		address("infrastructure.redis.addr", r.Addr)
 	}
 	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")
-	for key, value := range map[string]int{
+	requireNotNegative(require, map[string]int{
 		"middleware.rate_limit.requests_per_minute": c.Middleware.RateLimit.RequestsPerMinute,
 		"middleware.rate_limit.burst":               c.Middleware.RateLimit.Burst,
 		"infrastructure.redis.db":                   r.DB,
@@ -279,10 +279,8 @@ func (c *Config) Validate() error {
 		"processing.storm.buffer_threshold":         p.Storm.BufferThreshold,
 		"processing.storm.default_max_size":         p.Storm.DefaultMaxSize,
 		"processing.storm.global_max_size":          p.Storm.GlobalMaxSize,
-	} {
-		require(value >= 0, "%s must not be negative, is %d", key, value)
-	}
-	for key, value := range map[string]Duration{
+	})
+	requireNotNegative(require, map[string]Duration{
 		"server.read_timeout":                  c.Server.ReadTimeout,
 		"server.write_timeout":                 c.Server.WriteTimeout,
 		"server.idle_timeout":                  c.Server.IdleTimeout,
@@ -295,9 +293,7 @@ func (c *Config) Validate() error {
 		"processing.storm.max_window_duration": p.Storm.MaxWindowDuration,
 		"processing.environment.cache_ttl":     p.Environment.CacheTTL,
 		"processing.retry.initial_backoff":     p.Retry.InitialBackoff,
-	} {
-		require(value >= 0, "%s must not be negative, is %s", key, value)
-	}
+	})
 	for key, namespace := range map[string]string{
 		"processing.environment.configmap_namespace": p.Environment.ConfigMapNamespace,
 		"processing.crd.fallback_namespace":          p.CRD.FallbackNamespace,
@@ -315,4 +311,10 @@ func (c *Config) Validate() error {
 	require(p.Retry.MaxBackoff >= p.Retry.InitialBackoff, "processing.retry.max_backoff (%s) must not be below initial_backoff (%s)", p.Retry.MaxBackoff, p.Retry.InitialBackoff)
 	sortErrors(problems)
 	return errors.Join(problems...)
+}
+
+func requireNotNegative[T int | Duration](require func(ok bool, format string, args ...any), values map[string]T) {
+	for key, value := range values {
+		require(value >= 0, "%s must not be negative, is %v", key, value)
+	}
 }

@@ -5,34 +5,38 @@
 // as an object in progress stands for it, every further signal of a fingerprint is
 // a duplicate. What a signal costs does not depend on how many objects exist,
 // since Redis has an index of those in progress, by fingerprint. An incident that
-// is not in it is reserved there for exactly one replica, which makes the object
-// under a name that all who may ever try share, so that the API server refuses a
+// is not in it is reserved there for exactly one replica. That one makes the object.
+// All that may ever try use the same name for it, so that the API server refuses a
 // second one even if the reservation was lost.
 //
-// The index can be lost, too. It says of itself that it is complete, in a way that
-// no loss of data survives; until one of the replicas has rebuilt it, see
+// The index can be lost, too. A marker in it says that it is complete, and no loss
+// of data leaves a valid one. Until one of the replicas has rebuilt the index, see
 // [Deduplicator.Run], incidents that are not in it are looked up in the cluster.
+//
+// A signal goes from Check (check.go) to the end of its Claim (claim.go). The index
+// is kept by keeper.go. Both decide; what Redis holds is in layout.go, and how it is
+// read and written in index.go.
 package dedup
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
-	"stormgate.internal/gateway/redisclient"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
-// Objects is what deduplication needs of the cluster.
+// Objects is what deduplication needs of the cluster. It is an interface, since tests
+// need a cluster that fails, or changes, between two given requests.
+// remediation.Store implements it.
 type Objects interface {
 	// Get returns an object, or an error that satisfies apierrors.IsNotFound.
 	Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.RemediationRequest, error)
@@ -42,44 +46,28 @@ type Objects interface {
 	// Page returns some of all objects that exist, and the token of the next page.
 	// The empty token begins and ends. All pages show one moment.
 	Page(ctx context.Context, token string) (objects []v1alpha1.RemediationRequest, next string, err error)
-	// Place returns a short printable text that is the same for two namespaces of
-	// signals if objects do not tell them apart.
+	// Place returns a short printable text for a namespace of signals. Two namespaces
+	// have the same text if their objects can't be told apart.
 	Place(namespace string) string
 	// PlaceOf returns the place of the signals that the object stands for, or false
 	// if it can stand for none.
 	PlaceOf(object *v1alpha1.RemediationRequest) (place string, ok bool)
 }
 
-// Amender changes objects, see [amend.Amender].
-type Amender interface {
-	Amend(ctx context.Context, ref types.NamespacedName, change amend.Change) (*v1alpha1.RemediationRequest, error)
-}
-
-// Retrier repeats what failed for reasons that pass.
-type Retrier interface {
-	Do(ctx context.Context, attempt func(context.Context) error) error
-}
-
-// Observer is told of operations on Redis, for metrics. The operations are
-// deduplication_check and deduplication_store.
-type Observer interface {
-	RedisOperation(operation string, duration time.Duration)
-	RedisOperationFailed(operation string)
-}
-
 // Options are the parts of a Deduplicator. All are required but the last two.
 type Options struct {
 	Redis   redis.UniversalClient
 	Objects Objects
-	Amender Amender
+	Amender *amend.Amender
 	// Retry is for looking up objects on the way to creating one.
-	Retry    Retrier
-	Observer Observer
-	Logger   *slog.Logger
+	Retry remediation.Retry
+	// Metrics get the operations deduplication_check and deduplication_store.
+	Metrics *metrics.Metrics
+	Logger  *slog.Logger
 	// TTL is how long a record outlives the latest signal.
 	TTL time.Duration
 	// Name returns the name of an object of the incident. It must end in a dash and
-	// the time in seconds since 1970; the time is not exactly that of the creation.
+	// the time in seconds since 1970. The time is not exactly that of the creation.
 	Name func(fingerprint string, at time.Time) string
 	// Wait is how long a signal waits for another that holds the lock. Default 15 s.
 	Wait time.Duration
@@ -88,12 +76,19 @@ type Options struct {
 	ClearInterval time.Duration
 }
 
-// Deduplicator decides. Run it, so that decisions are cheap.
+// Deduplicator decides. The caller runs Run, so that decisions are cheap.
 type Deduplicator struct {
-	Options
-	index   index
+	index         index
+	objects       Objects
+	amender       *amend.Amender
+	retry         remediation.Retry
+	logger        *slog.Logger
+	name          func(fingerprint string, at time.Time) string
+	wait          time.Duration
+	clearInterval time.Duration
+
 	flights flights
-	wake    chan struct{} // tells Run that the index is incomplete
+	wake    chan struct{} // has Run look at the index now
 	now     func() time.Time
 }
 
@@ -106,16 +101,16 @@ func New(o Options) *Deduplicator {
 		o.ClearInterval = 10 * time.Minute
 	}
 	return &Deduplicator{
-		Options: o,
-		index:   index{client: o.Redis, ttl: o.TTL, observer: o.Observer},
-		wake:    make(chan struct{}, 1),
-		now:     time.Now,
+		index:   index{client: o.Redis, ttl: o.TTL, metrics: o.Metrics},
+		objects: o.Objects, amender: o.Amender, retry: o.Retry, logger: o.Logger,
+		name: o.Name, wait: o.Wait, clearInterval: o.ClearInterval,
+		wake: make(chan struct{}, 1), now: time.Now,
 	}
 }
 
 // Verdict is the answer of Check: exactly one of its fields is set.
 type Verdict struct {
-	// Duplicate is set when the signal repeats an incident; it has been counted.
+	// Duplicate is set when the signal repeats an incident. It has been counted.
 	Duplicate *Occurrence
 	// Claim is set when the signal begins an incident. The caller must end it.
 	Claim *Claim
@@ -125,7 +120,7 @@ type Verdict struct {
 type Occurrence struct {
 	// Object is the incident's.
 	Object types.NamespacedName
-	// Environment is the object's; empty if the object could not be read.
+	// Environment is the object's. It is empty if the object could not be read.
 	Environment string
 	// Count is the number of this occurrence, 2 for the first repeat. A storm counts
 	// the occurrences of all its members together.
@@ -134,143 +129,17 @@ type Occurrence struct {
 	FirstSeen, LastSeen time.Time
 }
 
-// Check decides about a signal and counts it if it is a duplicate: the count is
-// stored when Check returns. While the Kubernetes API fails, the record alone
-// answers, and counts, for incidents that have one.
-//
-// Errors of Redis, and a wait that was too long, are *redisclient.UnavailableError; those of
-// the Kubernetes API are as Objects returned them.
-func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, error) {
-	i := d.incidentOf(sig)
-	token := rand.Text()
-	deadline := time.Now().Add(d.Wait)
-	var finished []string // objects that are known not to stand for it any more
-	for poll := 0; ; poll++ {
-		if poll > 0 && time.Now().After(deadline) {
-			return Verdict{}, &redisclient.UnavailableError{Op: opCheck, Err: errors.New("others have been busy with the same incident for too long")}
-		}
-		name := d.Name(sig.Fingerprint, after(proposal(sig.Fingerprint, d.now()), finished...))
-		start, err := d.index.begin(ctx, i, token, name)
-		switch {
-		case err != nil:
-			return Verdict{}, err
-		case start.object.Name != "":
-			occurrence, err := d.join(ctx, i, sig, start.object)
-			if !errors.Is(err, errNotInProgress) {
-				return Verdict{Duplicate: occurrence}, err
-			}
-			if err := d.index.forget(ctx, i, start.object, types.NamespacedName{}); err != nil {
-				return Verdict{}, err
-			}
-			finished = append(finished, start.object.Name)
-		case start.name != "":
-			claim := d.claim(i, sig, token, start)
-			if start.certainty == certain {
-				return Verdict{Claim: claim}, nil
-			}
-			verdict, err := d.search(ctx, i, sig, claim)
-			if !errors.Is(err, errNotInProgress) {
-				return verdict, err
-			}
-		default:
-			if err := d.flights.wait(ctx, i.lock(), poll); err != nil {
-				return Verdict{}, err
-			}
-		}
-	}
+// BusyError says that a signal could not be handled in time, since other signals of
+// its incident were being handled. The sender should try again.
+type BusyError struct {
+	// Err is what was in the way. Required.
+	Err error
 }
 
-// search looks in the cluster for the object of an incident, which the claim keeps
-// others from doing meanwhile.
-func (d *Deduplicator) search(ctx context.Context, i incident, sig *signal.Signal, claim *Claim) (Verdict, error) {
-	if claim.certainty == unsure {
-		d.wakeUp()
-	}
-	var found []v1alpha1.RemediationRequest
-	err := d.Retry.Do(ctx, func(ctx context.Context) (err error) {
-		found, err = d.Objects.Find(ctx, sig)
-		return err
-	})
-	if err != nil {
-		claim.Release(ctx)
-		occurrence, err := d.countOffline(ctx, i, sig, types.NamespacedName{}, err)
-		return Verdict{Duplicate: occurrence}, err
-	}
-	if len(found) == 0 || !found[0].InProgress() {
-		claim.avoid(found)
-		return Verdict{Claim: claim}, nil
-	}
-	claim.Created(ctx, &found[0])
-	occurrence, err := d.join(ctx, i, sig, refOf(&found[0]))
-	return Verdict{Duplicate: occurrence}, err
-}
+var _ error = (*BusyError)(nil)
 
-// join counts the signal on an object. The error is errNotInProgress if the
-// object is finished, gone or does not stand for the incident.
-func (d *Deduplicator) join(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName) (*Occurrence, error) {
-	var count int
-	object, err := d.Amender.Amend(ctx, ref, func(object *v1alpha1.RemediationRequest) error {
-		if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {
-			return errNotInProgress
-		}
-		info := &object.Spec.Deduplication
-		info.OccurrenceCount++
-		count = info.OccurrenceCount
-		if sig.ReceivedTime.After(info.LastSeen.Time) {
-			info.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()
-		}
-		return nil
-	})
-	switch {
-	case err == nil:
-		// The object holds the count, so a record that can't be written is no
-		// reason to have the sender repeat, and be counted twice.
-		if err := d.index.count(detach(ctx), i, recordOf(sig, object, count)); err != nil {
-			d.Logger.Warn("duplicate is stored, its record is not", "object", ref.String(), "error", err)
-		}
-		return &Occurrence{
-			Object: ref, Environment: object.Spec.Environment, Count: count,
-			FirstSeen: object.Spec.Deduplication.FirstSeen.Time, LastSeen: object.Spec.Deduplication.LastSeen.Time,
-		}, nil
-	case errors.Is(err, errNotInProgress), apierrors.IsNotFound(err):
-		return nil, errNotInProgress
-	}
-	return d.countOffline(ctx, i, sig, ref, err)
-}
+// Error says what was in the way.
+func (e *BusyError) Error() string { return fmt.Sprintf("incident is busy: %v", e.Err) }
 
-// countOffline counts the signal in the incident's record since the Kubernetes API
-// failed, and returns that failure if there is no record of the object, or of any
-// object if ref is zero.
-func (d *Deduplicator) countOffline(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName, failure error) (*Occurrence, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	record, err := d.index.touch(ctx, i, sig, ref)
-	if err != nil {
-		return nil, err
-	}
-	if record == nil {
-		return nil, failure
-	}
-	d.Logger.Error("duplicate is counted in its record only", "object", record.ref.String(), "count", record.count, "error", failure)
-	return &Occurrence{Object: record.ref, Count: record.count, FirstSeen: record.firstSeen, LastSeen: record.lastSeen}, nil
-}
-
-func (d *Deduplicator) incidentOf(sig *signal.Signal) incident {
-	return incident{fingerprint: sig.Fingerprint, place: d.Objects.Place(sig.Namespace)}
-}
-
-// wakeUp has Run look at the index now.
-func (d *Deduplicator) wakeUp() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
-}
-
-// detach returns a context for what must be done even if the sender has gone.
-// The Redis client's own timeouts limit it.
-func detach(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
-
-// errNotInProgress says that an object does not stand for the incident any more.
-var errNotInProgress = errors.New("object is not in progress")
+// Unwrap returns what was in the way.
+func (e *BusyError) Unwrap() error { return e.Err }

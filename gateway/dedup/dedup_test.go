@@ -17,13 +17,15 @@ import (
 	"go.uber.org/goleak"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/objectstest"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -32,8 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // store is a cluster's objects, with the API server's conflicts.
 type store struct {
 	mu      sync.Mutex
-	objects map[types.NamespacedName]*v1alpha1.RemediationRequest
-	version int
+	objects objectstest.Objects
 	updates int
 	finds   int
 	pages   int
@@ -42,10 +43,8 @@ type store struct {
 }
 
 func newStore() *store {
-	return &store{objects: make(map[types.NamespacedName]*v1alpha1.RemediationRequest)}
+	return &store{objects: make(objectstest.Objects)}
 }
-
-var resource = schema.GroupResource{Resource: "remediationrequests"}
 
 func (s *store) enter(verb string) (unlock func(), err error) {
 	if s.before != nil {
@@ -63,10 +62,7 @@ func (s *store) Get(_ context.Context, name types.NamespacedName) (*v1alpha1.Rem
 	if err != nil {
 		return nil, err
 	}
-	if object := s.objects[name]; object != nil {
-		return object.DeepCopy(), nil
-	}
-	return nil, apierrors.NewNotFound(resource, name.Name)
+	return s.objects.Get(name)
 }
 
 func (s *store) Find(_ context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
@@ -130,24 +126,15 @@ func (s *store) Update(_ context.Context, object *v1alpha1.RemediationRequest) e
 	if err != nil {
 		return err
 	}
-	name := types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
-	current := s.objects[name]
-	if current == nil {
-		return apierrors.NewNotFound(resource, name.Name)
+	if err = s.objects.Update(object); err == nil {
+		s.updates++
 	}
-	if current.ResourceVersion != object.ResourceVersion {
-		return apierrors.NewConflict(resource, name.Name, errors.New("changed"))
-	}
-	s.updates++
-	s.put(object)
-	return nil
+	return err
 }
 
 // put stores an object; the caller holds the lock or is alone.
 func (s *store) put(object *v1alpha1.RemediationRequest) {
-	s.version++
-	object.ResourceVersion = fmt.Sprint(s.version)
-	s.objects[types.NamespacedName{Namespace: object.Namespace, Name: object.Name}] = object.DeepCopy()
+	s.objects.Put(object)
 }
 
 func (s *store) setPhase(phase string) {
@@ -182,20 +169,12 @@ func testSignal(name string) *signal.Signal {
 		Fingerprint: signal.Fingerprint(name, "shop", "Pod", "web"), ReceivedTime: time.Now()}
 }
 
-type once struct{}
-
-func (once) Do(ctx context.Context, attempt func(context.Context) error) error { return attempt(ctx) }
-
-type unobserved struct{}
-
-func (unobserved) RedisOperation(string, time.Duration) {}
-func (unobserved) RedisOperationFailed(string)          {}
-
 func newDeduplicator(t testing.TB, objects *store, client *redis.Client) *Deduplicator {
 	t.Helper()
-	amender := amend.New(objects)
+	amender, m := amend.New(objects), metrics.New()
 	d := New(Options{
-		Redis: client, Objects: objects, Amender: amender, Retry: once{}, Observer: unobserved{}, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
+		Redis: client, Objects: objects, Amender: amender, Retry: remediation.Retry{MaxAttempts: 1, Metrics: m}, Metrics: m,
+		Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
 		Name: func(fingerprint string, at time.Time) string {
 			return fmt.Sprintf("rr-%.12s-%d", fingerprint, at.Unix())
 		},
@@ -207,15 +186,15 @@ func newDeduplicator(t testing.TB, objects *store, client *redis.Client) *Dedupl
 // mustCare has the index completed and cleared.
 func mustCare(t testing.TB, d *Deduplicator) {
 	t.Helper()
-	if state, err := d.care(t.Context()); err != nil || state != "incomplete" && state != "due" {
-		t.Fatalf("index is %s, %v", state, err)
+	if found, err := d.care(t.Context()); err != nil || found != incomplete && found != due {
+		t.Fatalf("index is %s, %v", found, err)
 	}
 }
 
 // has returns what Redis holds for the signal's incident.
 func has(t testing.TB, d *Deduplicator, sig *signal.Signal) string {
 	t.Helper()
-	value, err := d.Redis.Get(t.Context(), d.incidentOf(sig).key()).Result()
+	value, err := d.index.client.Get(t.Context(), d.incidentOf(sig).key()).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		t.Fatal(err)
 	}
@@ -238,6 +217,15 @@ func mustClaim(t testing.TB, d *Deduplicator, sig *signal.Signal) *Claim {
 	return verdict.Claim
 }
 
+// mustCreate takes the signal of a new incident through deduplication and creation.
+func mustCreate(t testing.TB, d *Deduplicator, s *store, sig *signal.Signal) *v1alpha1.RemediationRequest {
+	t.Helper()
+	claim := mustClaim(t, d, sig)
+	object := s.create(sig, claim.Name)
+	claim.Created(t.Context(), object)
+	return object
+}
+
 func mustRepeat(t testing.TB, d *Deduplicator, sig *signal.Signal, count int) *Occurrence {
 	t.Helper()
 	verdict, err := d.Check(t.Context(), sig)
@@ -252,12 +240,10 @@ func TestClaimThenRepeat(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	object := s.create(sig, claim.Name)
-	claim.Created(t.Context(), object)
+	object := mustCreate(t, d, s, sig)
 	finds := s.finds
 	occurrence := mustRepeat(t, d, sig, 2)
-	if occurrence.Object.Name != claim.Name || occurrence.Environment != "staging" {
+	if occurrence.Object.Name != object.Name || occurrence.Environment != "staging" {
 		t.Errorf("occurrence %+v", occurrence)
 	}
 	// What a repeat costs must not depend on how many objects there are.
@@ -266,7 +252,7 @@ func TestClaimThenRepeat(t *testing.T) {
 	}
 	s.setPhase(v1alpha1.PhaseCompleted)
 	next := mustClaim(t, d, sig)
-	if next.Name == claim.Name {
+	if next.Name == object.Name {
 		t.Error("the name was not given up")
 	}
 	next.Release(t.Context())
@@ -349,10 +335,10 @@ func TestClaimOfADeadHolderExpires(t *testing.T) {
 	sig := testSignal("A")
 	i := d.incidentOf(sig)
 	start, err := d.index.begin(t.Context(), i, "dead", "reserved-100")
-	if err != nil || start.name != "reserved-100" || start.certainty != certain {
+	if err != nil || start.name != "reserved-100" || start.standing != certain {
 		t.Fatalf("%+v, %v", start, err)
 	}
-	if ttl := client.PTTL(t.Context(), i.lock()).Val(); ttl <= 0 || ttl > lockLease {
+	if ttl := client.PTTL(t.Context(), i.lock()).Val(); ttl <= 0 || ttl > lockTime {
 		t.Errorf("lock lives for %s", ttl)
 	}
 	if ttl := client.TTL(t.Context(), i.key()).Val(); ttl != -1 {
@@ -375,14 +361,14 @@ func TestClaimOfADeadHolderExpires(t *testing.T) {
 func TestWaitingIsBounded(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, newStore(), client)
-	d.Wait = 20 * time.Millisecond
+	d.wait = 20 * time.Millisecond
 	sig := testSignal("A")
 	if _, err := d.index.begin(t.Context(), d.incidentOf(sig), "another replica", "n"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := d.Check(t.Context(), sig)
-	var unavailable *redisclient.UnavailableError
-	if !errors.As(err, &unavailable) {
+	var busy *BusyError
+	if !errors.As(err, &busy) {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -439,8 +425,7 @@ func TestRecordAnswersWhileTheAPIIsDown(t *testing.T) {
 			s := newStore()
 			d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 			sig := testSignal("A")
-			claim := mustClaim(t, d, sig)
-			claim.Created(t.Context(), s.create(sig, claim.Name))
+			object := mustCreate(t, d, s, sig)
 			s.before = func(v string) error {
 				if v == verb {
 					return apierrors.NewServiceUnavailable("down")
@@ -448,7 +433,7 @@ func TestRecordAnswersWhileTheAPIIsDown(t *testing.T) {
 				return nil
 			}
 			for count := 2; count < 4; count++ {
-				if o := mustRepeat(t, d, sig, count); o.Object.Name != claim.Name || o.FirstSeen.IsZero() || o.LastSeen.IsZero() {
+				if o := mustRepeat(t, d, sig, count); o.Object.Name != object.Name || o.FirstSeen.IsZero() || o.LastSeen.IsZero() {
 					t.Errorf("occurrence %+v", o)
 				}
 			}
@@ -462,12 +447,11 @@ func TestRecordAnswersWhileTheSearchFails(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	claim.Created(t.Context(), s.create(sig, claim.Name))
+	object := mustCreate(t, d, s, sig)
 	client.Del(t.Context(), d.incidentOf(sig).key())
 	down := apierrors.NewServiceUnavailable("down")
 	s.before = func(string) error { return down }
-	if o := mustRepeat(t, d, sig, 2); o.Object.Name != claim.Name {
+	if o := mustRepeat(t, d, sig, 2); o.Object.Name != object.Name {
 		t.Errorf("occurrence %+v", o)
 	}
 	// The record is of another namespace's incident, which has the same fingerprint.
@@ -496,12 +480,10 @@ func TestMisleadingPointers(t *testing.T) {
 			s := newStore()
 			d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 			sig := testSignal("A")
-			claim := mustClaim(t, d, sig)
-			object := s.create(sig, claim.Name)
-			claim.Created(t.Context(), object)
+			object := mustCreate(t, d, s, sig)
 			mislead(s, object)
 			next := mustClaim(t, d, sig)
-			if next.Name == claim.Name {
+			if next.Name == object.Name {
 				t.Errorf("the name %s, which is known to be taken, was proposed again", next.Name)
 			}
 			next.Release(t.Context())
@@ -515,8 +497,7 @@ func TestMisleadingPointers(t *testing.T) {
 		s := newStore()
 		d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 		sig := testSignal("A")
-		claim := mustClaim(t, d, sig)
-		claim.Created(t.Context(), s.create(sig, claim.Name))
+		mustCreate(t, d, s, sig)
 		twin := *sig
 		twin.Namespace = "other"
 		mustClaim(t, d, &twin).Release(t.Context())
@@ -527,8 +508,7 @@ func TestLastSeenNeverGoesBack(t *testing.T) {
 	s := newStore()
 	d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	claim.Created(t.Context(), s.create(sig, claim.Name))
+	mustCreate(t, d, s, sig)
 	latest := sig.ReceivedTime.Add(time.Hour)
 	for n, at := range []time.Time{latest, sig.ReceivedTime.Add(-time.Hour)} {
 		repeat := *sig
@@ -545,13 +525,12 @@ func TestRecord(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
-	claim := mustClaim(t, d, sig)
-	claim.Created(t.Context(), s.create(sig, claim.Name))
+	object := mustCreate(t, d, s, sig)
 	record := d.incidentOf(sig).record()
 	want := map[string]string{
 		"fingerprint": sig.Fingerprint, "alertName": "A", "namespace": "shop", "resource": "web", "count": "1",
 		"firstSeen": sig.ReceivedTime.UTC().Format(time.RFC3339), "lastSeen": sig.ReceivedTime.UTC().Format(time.RFC3339),
-		"remediationRequestRef": "shop/" + claim.Name,
+		"remediationRequestRef": "shop/" + object.Name,
 	}
 	if diff := cmp.Diff(want, client.HGetAll(t.Context(), record).Val()); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
@@ -575,9 +554,7 @@ func TestCountOfARecordNeverFalls(t *testing.T) {
 	d := newDeduplicator(t, s, client)
 	sig := testSignal("A")
 	i := d.incidentOf(sig)
-	claim := mustClaim(t, d, sig)
-	object := s.create(sig, claim.Name)
-	claim.Created(t.Context(), object)
+	object := mustCreate(t, d, s, sig)
 	for _, count := range []int{5, 3} {
 		if err := d.index.count(t.Context(), i, recordOf(sig, object, count)); err != nil {
 			t.Fatal(err)

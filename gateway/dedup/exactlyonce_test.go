@@ -69,7 +69,7 @@ func (s sender) create(ctx context.Context, sig *signal.Signal, claim *Claim) bo
 	case 4: // slow
 		time.Sleep(time.Duration(rand.N(5)) * time.Millisecond)
 	}
-	for name := claim.Name; ; name = s.Name(sig.Fingerprint, timeOf(name).Add(time.Second)) {
+	for name := claim.Name; ; name = s.name(sig.Fingerprint, timeOf(name).Add(time.Second)) {
 		object, made := s.cluster.tryCreate(sig, name)
 		if made || object.InProgress() {
 			claim.Created(ctx, object)
@@ -80,12 +80,12 @@ func (s sender) create(ctx context.Context, sig *signal.Signal, claim *Claim) bo
 
 // disturb does to Redis what should not matter, until the context ends.
 func disturb(ctx context.Context, replicas []*Deduplicator, sigs []*signal.Signal) {
-	redis := replicas[0].Redis
+	redis := replicas[0].index.client
 	for ctx.Err() == nil {
 		switch rand.N(6) {
 		case 0:
 			redis.FlushAll(ctx)
-		case 1, 2: // may lose its lease
+		case 1, 2: // may lose its turn
 			redis.Del(ctx, restKey)
 			_, _ = replicas[rand.N(len(replicas))].care(ctx)
 		default: // locks of the dead expire, as do those of the slow

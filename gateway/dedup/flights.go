@@ -12,8 +12,8 @@ const (
 	lastPoll  = 50 * time.Millisecond
 )
 
-// flights are the claims that this process holds. Those who wait for one of them
-// learn of its end at once; those who wait for another replica's have to poll.
+// flights are the claims that this process holds. A signal that waits for one of them
+// learns of its end at once. One that waits for another replica's claim has to poll.
 type flights struct {
 	mu      sync.Mutex
 	current map[string]*flight
@@ -38,15 +38,15 @@ func (f *flights) start(key string) *flight {
 func (f *flights) end(done *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// A claim whose lease has run out may have a successor.
+	// A claim whose lock has expired may have a successor.
 	if f.current[done.key] == done {
 		delete(f.current, done.key)
 	}
 	close(done.over)
 }
 
-// wait returns when it is worth asking for the claim again: for the poll-th time,
-// counted from 0. The error is the context's.
+// wait returns when it is worth asking for the claim again. Polls are counted from 0.
+// The error is the context's.
 func (f *flights) wait(ctx context.Context, key string, poll int) error {
 	f.mu.Lock()
 	flight := f.current[key]
@@ -56,7 +56,7 @@ func (f *flights) wait(ctx context.Context, key string, poll int) error {
 	interval += rand.N(interval)
 	if flight != nil {
 		over = flight.over
-		interval = lockLease
+		interval = lockTime
 	}
 	timer := time.NewTimer(interval)
 	defer timer.Stop()

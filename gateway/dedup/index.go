@@ -2,109 +2,103 @@ package dedup
 
 import (
 	"context"
+	_ "embed"
+	"errors"
+	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"k8s.io/apimachinery/pkg/types"
 
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/signal"
 )
 
-// lockLease is how long a lock holds without being given back. Its end makes no
-// second object, since the reservation outlives it.
-const lockLease = 5 * time.Second
-
-// The operations that an Observer is told of.
+// The operations as metrics name them.
 const (
 	opCheck = "deduplication_check"
 	opStore = "deduplication_store"
 )
 
-const (
-	recordPrefix   = "gateway:dedup:fingerprint:"
-	incidentPrefix = "gateway:dedup:incident:"
-	lockPrefix     = "gateway:dedup:lock:"
-	// markerKey exists while every object in progress is in the index.
-	markerKey = "gateway:dedup:complete"
-	// restKey exists while the index needs no clearing.
-	restKey  = "gateway:dedup:rest"
-	leaseKey = "gateway:dedup:lease"
-)
-
-// incident is what signals of one fingerprint and place share: the fingerprint
-// alone may be that of signals from several namespaces, since its parts are not
-// escaped.
-type incident struct {
-	// fingerprint has a fixed length, so what follows it in keys is unambiguous.
-	fingerprint string
-	// place is as in Objects.Place.
-	place string
-}
-
-func (i incident) record() string { return recordPrefix + i.fingerprint }
-func (i incident) key() string    { return incidentPrefix + i.fingerprint + ":" + i.place }
-func (i incident) lock() string   { return lockPrefix + i.fingerprint + ":" + i.place }
-func parseIncident(key string) (i incident) {
-	i.fingerprint, i.place, _ = strings.Cut(strings.TrimPrefix(key, incidentPrefix), ":")
-	return i
-}
-
-// index is what Redis holds for deduplication. For each incident, under key, that
-// is either "=namespace/name" of the object that stands for it, or, while one is
-// being made, "?time:name" with the name that is reserved for it; the record; and
-// the lock of whoever is deciding. Neither objects nor reservations expire: while
-// the marker exists, an incident without either has no object in progress.
+// index reads and writes what Redis holds for signals. Errors are
+// *redisclient.UnavailableError; so is a reply that the scripts do not make.
 type index struct {
-	client   redis.UniversalClient
-	ttl      time.Duration
-	observer Observer
+	client  redis.UniversalClient
+	ttl     time.Duration
+	metrics *metrics.Metrics
 }
 
-// certainty is how a claim came about, see begin.lua.
-type certainty string
+// standing is what begin.lua found to stand for an incident.
+type standing int
 
 const (
-	certain certainty = "new"
-	unsure  certainty = "unsure"
-	left    certainty = "left"
+	// held means that somebody else holds the lock.
+	held standing = iota + 1
+	// known means that an object stands for it.
+	known
+	// certain means that there is no object. In this case and in those below, the
+	// caller holds the lock and a reservation.
+	certain
+	// unsure means that there may be an object, since the index is not complete.
+	unsure
+	// left means that an earlier holder may have made an object, or may yet.
+	left
 )
 
-// begun is the answer of begin: an object, or the name reserved for the caller, or
-// neither while somebody else holds the lock.
+// begun is the reply of begin.lua.
 type begun struct {
-	object    types.NamespacedName
-	name      string
-	certainty certainty
+	standing standing
+	object   types.NamespacedName // if known
+	name     string               // if reserved
 }
 
+func parseBegun(reply []string) (begun, error) {
+	if len(reply) == 1 && reply[0] == "held" {
+		return begun{standing: held}, nil
+	}
+	if len(reply) == 2 {
+		switch reply[0] {
+		case "object":
+			return begun{standing: known, object: parseRef(reply[1])}, nil
+		case "new":
+			return begun{standing: certain, name: reply[1]}, nil
+		case "unsure":
+			return begun{standing: unsure, name: reply[1]}, nil
+		case "left":
+			return begun{standing: left, name: reply[1]}, nil
+		}
+	}
+	return begun{}, fmt.Errorf("read reply of begin.lua: %q is none", reply)
+}
+
+// begin starts the handling of a signal. The token is the caller's own.
 func (x *index) begin(ctx context.Context, i incident, token, proposedName string) (begun, error) {
-	defer x.observe(opCheck, time.Now())
-	answer, err := beginScript.Run(ctx, x.client, []string{i.key(), i.lock(), markerKey}, token, proposedName, lockLease.Milliseconds()).StringSlice()
-	if err != nil {
-		return begun{}, x.unavailable(opCheck, err)
-	}
-	switch answer[0] {
-	case "object":
-		return begun{object: parseRef(answer[1])}, nil
-	case "held":
-		return begun{}, nil
-	}
-	return begun{name: answer[1], certainty: certainty(answer[0])}, nil
+	return run(ctx, x, opCheck, beginScript, func(reply *redis.Cmd) (begun, error) {
+		words, err := reply.StringSlice()
+		if err != nil {
+			return begun{}, err
+		}
+		return parseBegun(words)
+	}, []string{i.key(), i.lock(), markerKey}, token, proposedName, lockTime.Milliseconds())
 }
 
-// settle ends the reservation with the token. If that was lost and the incident is
-// another object's, that one is returned.
-func (x *index) settle(ctx context.Context, i incident, token string, rec record) (other string, err error) {
-	defer x.observe(opStore, time.Now())
+// settle ends the reservation with the token. The reservation may have been lost, and
+// the incident may be another object's by now. That object is then returned.
+func (x *index) settle(ctx context.Context, i incident, token string, rec record) (other types.NamespacedName, err error) {
 	args := append([]any{token, pointer(rec.ref), x.ttl.Milliseconds()}, rec.args()...)
-	other, err = settleScript.Run(ctx, x.client, []string{i.record(), i.key(), i.lock()}, args...).Text()
-	if err != nil {
-		return "", x.unavailable(opStore, err)
-	}
-	return strings.TrimPrefix(other, "="), nil
+	return run(ctx, x, opStore, settleScript, func(reply *redis.Cmd) (types.NamespacedName, error) {
+		value, err := reply.Text()
+		if err != nil || value == "" {
+			return types.NamespacedName{}, err
+		}
+		ref, ok := pointee(value)
+		if !ok {
+			return types.NamespacedName{}, fmt.Errorf("read reply of settle.lua: %q names no object", value)
+		}
+		return ref, nil
+	}, []string{i.record(), i.key(), i.lock()}, args...)
 }
 
 // count writes the record of an incident that is the object's.
@@ -116,21 +110,18 @@ func (x *index) count(ctx context.Context, i incident, rec record) error {
 // touch counts an occurrence in the record of the object or, if ref is zero, of the
 // signal's namespace. It returns nil if there is none.
 func (x *index) touch(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName) (*record, error) {
-	defer x.observe(opStore, time.Now())
 	field, value := "remediationRequestRef", ref.String()
 	if ref.Name == "" {
 		field, value = "namespace", sig.Namespace
 	}
-	values, err := touchScript.Run(ctx, x.client, []string{i.record()},
-		sig.ReceivedTime.UTC().Format(time.RFC3339), x.ttl.Milliseconds(), field, value).Slice()
-	if err != nil {
-		return nil, x.unavailable(opStore, err)
-	}
-	if len(values) == 0 {
-		return nil, nil
-	}
-	rec := parseRecord(values)
-	return &rec, nil
+	return run(ctx, x, opStore, touchScript, func(reply *redis.Cmd) (*record, error) {
+		values, err := reply.Slice()
+		if err != nil || len(values) == 0 {
+			return nil, err
+		}
+		rec := parseRecord(values)
+		return &rec, nil
+	}, []string{i.record()}, sig.ReceivedTime.UTC().Format(time.RFC3339), x.ttl.Milliseconds(), field, value)
 }
 
 // forget takes the incident from one object, and gives it to another unless that
@@ -143,6 +134,8 @@ func (x *index) forget(ctx context.Context, i incident, ref, instead types.Names
 	return x.store(ctx, forgetScript, []string{i.record(), i.key()}, ref.String(), to)
 }
 
+// release gives the lock back if it is the token's, and the reservation with it if
+// discard is set.
 func (x *index) release(ctx context.Context, i incident, token string, discard bool) error {
 	what := ""
 	if discard {
@@ -157,7 +150,7 @@ type entry struct {
 	object   types.NamespacedName
 }
 
-// conflict is an entry that was not made as the incident is another object's.
+// conflict is an entry that was not made, since the incident is another object's.
 type conflict struct {
 	position int // of the entry, counted from 0
 	object   types.NamespacedName
@@ -165,7 +158,6 @@ type conflict struct {
 
 // register makes entries, which are of one object, and their records.
 func (x *index) register(ctx context.Context, entries []entry, records []record) ([]conflict, error) {
-	defer x.observe(opStore, time.Now())
 	keys := make([]string, 0, 2*len(entries))
 	args := make([]any, 0, 3+recordArgs*len(entries))
 	args = append(args, pointer(entries[0].object), x.ttl.Milliseconds(), recordArgs)
@@ -173,51 +165,215 @@ func (x *index) register(ctx context.Context, entries []entry, records []record)
 		keys = append(keys, e.incident.record(), e.incident.key())
 		args = append(args, records[n].args()...)
 	}
-	others, err := registerScript.Run(ctx, x.client, keys, args...).Slice()
-	if err != nil {
-		return nil, x.unavailable(opStore, err)
-	}
-	return parseConflicts(others), nil
+	return run(ctx, x, opStore, registerScript, conflictsAmong(entries), keys, args...)
 }
 
-func parseConflicts(values []any) []conflict {
-	var conflicts []conflict
-	for n := 0; n+1 < len(values); n += 2 {
-		position, _ := values[n].(int64)
-		object, _ := values[n+1].(string)
-		conflicts = append(conflicts, conflict{int(position) - 1, parseRef(strings.TrimPrefix(object, "="))})
+// conflictsAmong reads a reply of positions, which the scripts count from 1, and of
+// the values of those incidents.
+func conflictsAmong(entries []entry) func(*redis.Cmd) ([]conflict, error) {
+	return func(reply *redis.Cmd) ([]conflict, error) {
+		values, err := reply.Slice()
+		if err != nil {
+			return nil, err
+		}
+		var conflicts []conflict
+		for ; len(values) >= 2; values = values[2:] {
+			position, _ := values[0].(int64)
+			value, _ := values[1].(string)
+			object, ok := pointee(value)
+			if !ok || position < 1 || position > int64(len(entries)) {
+				break
+			}
+			conflicts = append(conflicts, conflict{int(position) - 1, object})
+		}
+		if len(values) > 0 {
+			return nil, fmt.Errorf("read reply of a script: %v are no position and object of %d entries", values, len(entries))
+		}
+		return conflicts, nil
 	}
-	return conflicts
-}
-
-// pointer is the value of an incident that is an object's.
-func pointer(ref types.NamespacedName) string { return "=" + ref.String() }
-
-// reservedAt returns when an incident's value became a reservation, by the server's
-// clock, in milliseconds; false if it is none.
-func reservedAt(value string) (int64, bool) {
-	text, ok := strings.CutPrefix(value, "?")
-	if !ok {
-		return 0, false
-	}
-	digits, _, _ := strings.Cut(text, ":")
-	at, err := strconv.ParseInt(digits, 10, 64)
-	return at, err == nil
 }
 
 func (x *index) store(ctx context.Context, script *redis.Script, keys []string, args ...any) error {
-	defer x.observe(opStore, time.Now())
-	if err := script.Run(ctx, x.client, keys, args...).Err(); err != nil {
-		return x.unavailable(opStore, err)
+	_, err := run(ctx, x, opStore, script, (*redis.Cmd).Result, keys, args...)
+	return err
+}
+
+// run runs a script, reads its reply, and counts both as one operation.
+func run[T any](ctx context.Context, x *index, operation string, script *redis.Script, read func(*redis.Cmd) (T, error), keys []string, args ...any) (T, error) {
+	start := time.Now()
+	result, err := read(script.Run(ctx, x.client, keys, args...))
+	x.metrics.RedisOperation(operation, time.Since(start))
+	if err != nil {
+		x.metrics.RedisOperationFailed(operation)
+		var none T
+		return none, &redisclient.UnavailableError{Op: operation, Err: err}
 	}
-	return nil
+	return result, nil
 }
 
-func (x *index) observe(operation string, start time.Time) {
-	x.observer.RedisOperation(operation, time.Since(start))
+// What follows is for the care of the index. It is no operation of metrics, and its
+// errors are the client's own.
+
+// scan returns some incidents with their values, and the cursor of the next ones. The
+// cursor 0 begins and ends. The value of an incident that is gone by now is "".
+func (x *index) scan(ctx context.Context, cursor uint64) (values map[incident]string, next uint64, err error) {
+	keys, next, err := x.client.Scan(ctx, cursor, incidentPrefix+"*", indexBatch).Result()
+	if err != nil || len(keys) == 0 {
+		return nil, next, err
+	}
+	found, err := x.client.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, 0, err
+	}
+	values = make(map[incident]string, len(keys))
+	for n, key := range keys {
+		values[parseIncident(key)], _ = found[n].(string)
+	}
+	return values, next, nil
 }
 
-func (x *index) unavailable(operation string, err error) error {
-	x.observer.RedisOperationFailed(operation)
-	return &redisclient.UnavailableError{Op: operation, Err: err}
+// abandon removes a reservation, given its value, that led to nothing.
+func (x *index) abandon(ctx context.Context, i incident, value string) error {
+	return abandonScript.Run(ctx, x.client, []string{i.key(), i.lock()}, value).Err()
 }
+
+// state is what turn.lua found the index to be in.
+type state string
+
+const (
+	resting    state = "rest"       // complete, and cleared not long ago
+	busy       state = "busy"       // cared for by another replica in its turn
+	evicting   state = "evicting"   // not to be relied on: Redis may drop any key
+	incomplete state = "incomplete" // to be built; it is the caller's turn
+	due        state = "due"        // to be cleared; it is the caller's turn
+)
+
+// errTurnLost says that it is another replica's turn by now, or that Redis lost its
+// data.
+var errTurnLost = errors.New("turn to care for the index is lost")
+
+// turn is the right of one replica to care for the index.
+type turn struct {
+	index *index
+	token string
+	// identity is that of the data which Redis held when the turn began.
+	identity string
+	// takenAt is when it began, by the server's clock, in milliseconds.
+	takenAt int64
+}
+
+// take returns the state of the index. The turn is the caller's if it is incomplete
+// or due.
+func (t *turn) take(ctx context.Context) (state, error) {
+	reply, err := turnScript.Run(ctx, t.index.client, []string{markerKey, restKey, turnKey}, t.token, turnTime.Milliseconds()).StringSlice()
+	if err != nil {
+		return "", err
+	}
+	return t.parse(reply)
+}
+
+func (t *turn) parse(reply []string) (state, error) {
+	if len(reply) > 0 {
+		switch found := state(reply[0]); found {
+		case resting, busy, evicting:
+			if len(reply) == 1 {
+				return found, nil
+			}
+		case incomplete, due:
+			if len(reply) != 3 {
+				break
+			}
+			at, err := strconv.ParseInt(reply[2], 10, 64)
+			if err != nil {
+				return found, fmt.Errorf("read the server's time: %w", err)
+			}
+			t.identity, t.takenAt = reply[1], at
+			return found, nil
+		}
+	}
+	return "", fmt.Errorf("read reply of turn.lua: %q is none", reply)
+}
+
+// renew prolongs the turn. The error is errTurnLost if it is another replica's.
+func (t *turn) renew(ctx context.Context) error {
+	_, err := t.add(ctx, nil)
+	return err
+}
+
+// add makes the entries whose incidents are no other object's, and prolongs the turn.
+// The error is errTurnLost if it is another replica's.
+func (t *turn) add(ctx context.Context, entries []entry) ([]conflict, error) {
+	keys := append(make([]string, 0, 1+2*len(entries)), turnKey)
+	args := append(make([]any, 0, 2+len(entries)), t.token, turnTime.Milliseconds())
+	for _, e := range entries {
+		keys = append(keys, e.incident.key(), e.incident.lock())
+		args = append(args, pointer(e.object))
+	}
+	conflicts, err := conflictsAmong(entries)(indexScript.Run(ctx, t.index.client, keys, args...))
+	if errors.Is(err, redis.Nil) {
+		return nil, errTurnLost
+	}
+	return conflicts, err
+}
+
+// complete marks the index as complete. The error is errTurnLost if it is another
+// replica's turn, or if the data are not those in which it began.
+func (t *turn) complete(ctx context.Context) error {
+	done, err := completeScript.Run(ctx, t.index.client, []string{markerKey, turnKey}, t.token, t.identity).Int()
+	if err == nil && done == 0 {
+		err = errTurnLost
+	}
+	return err
+}
+
+// giveBack ends the turn. Care is due again after next, at once if that is 0.
+func (t *turn) giveBack(ctx context.Context, next time.Duration) error {
+	return restScript.Run(ctx, t.index.client, []string{restKey, turnKey}, t.token, next.Milliseconds()).Err()
+}
+
+// A script is stored as a file, in which a comment says what it takes and returns.
+// Some are prefixed with functions that they share.
+var (
+	//go:embed scripts/server.lua
+	serverSource string
+	//go:embed scripts/record.lua
+	recordSource string
+
+	//go:embed scripts/begin.lua
+	beginSource string
+	//go:embed scripts/settle.lua
+	settleSource string
+	//go:embed scripts/count.lua
+	countSource string
+	//go:embed scripts/touch.lua
+	touchSource string
+	//go:embed scripts/forget.lua
+	forgetSource string
+	//go:embed scripts/release.lua
+	releaseSource string
+	//go:embed scripts/register.lua
+	registerSource string
+	//go:embed scripts/turn.lua
+	turnSource string
+	//go:embed scripts/index.lua
+	indexSource string
+	//go:embed scripts/complete.lua
+	completeSource string
+	//go:embed scripts/abandon.lua
+	abandonSource string
+	//go:embed scripts/rest.lua
+	restSource string
+
+	beginScript    = redis.NewScript(serverSource + beginSource)
+	settleScript   = redis.NewScript(recordSource + settleSource)
+	countScript    = redis.NewScript(recordSource + countSource)
+	touchScript    = redis.NewScript(touchSource)
+	forgetScript   = redis.NewScript(forgetSource)
+	releaseScript  = redis.NewScript(releaseSource)
+	registerScript = redis.NewScript(recordSource + registerSource)
+	turnScript     = redis.NewScript(serverSource + turnSource)
+	indexScript    = redis.NewScript(indexSource)
+	completeScript = redis.NewScript(serverSource + completeSource)
+	abandonScript  = redis.NewScript(abandonSource)
+	restScript     = redis.NewScript(restSource)
+)

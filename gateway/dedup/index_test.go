@@ -15,6 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/metricstest"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/signal"
 )
@@ -88,37 +90,40 @@ func TestCostOfSignals(t *testing.T) {
 	}
 }
 
-// observed counts what is reported for metrics.
-type observed map[string]int
-
-func (o observed) RedisOperation(operation string, _ time.Duration) { o[operation]++ }
-func (o observed) RedisOperationFailed(operation string)            { o[operation+" failed"]++ }
-
 func TestEachOperationIsObservedOnce(t *testing.T) {
 	s := newStore()
 	server := redistest.Start(t)
 	d := newDeduplicator(t, s, connect(t, server))
 	mustCare(t, d)
-	o := observed{}
-	d.index.observer = o
+	d.index.metrics = metrics.New()
+	type observed = map[string]float64
 	want := func(counts observed) {
 		t.Helper()
-		if diff := cmp.Diff(counts, o); diff != "" {
+		got := make(observed)
+		for key, value := range metricstest.Read(t, d.index.metrics, "gateway_redis_operation_") {
+			got[strings.TrimPrefix(key, "gateway_redis_operation_")] = value
+		}
+		if diff := cmp.Diff(counts, got); diff != "" {
 			t.Errorf("operations (-want +got):\n%s", diff)
 		}
-		clear(o)
+		d.index.metrics = metrics.New()
 	}
+	const (
+		checks       = `duration_seconds{operation="deduplication_check"}`
+		stores       = `duration_seconds{operation="deduplication_store"}`
+		failedChecks = `errors_total{operation="deduplication_check"}`
+	)
 	sig := testSignal("A")
 	claim := mustClaim(t, d, sig)
 	claim.Created(t.Context(), s.create(sig, claim.Name))
-	want(observed{opCheck: 1, opStore: 1})
+	want(observed{checks: 1, stores: 1})
 	mustRepeat(t, d, sig, 2)
-	want(observed{opCheck: 1, opStore: 1})
+	want(observed{checks: 1, stores: 1})
 	server.Stop()
 	if _, err := d.Check(t.Context(), sig); err == nil {
 		t.Error("no error without Redis")
 	}
-	want(observed{opCheck: 1, opCheck + " failed": 1})
+	want(observed{checks: 1, failedChecks: 1})
 }
 
 func TestCompleteIndexKnowsWhatExists(t *testing.T) {
@@ -248,7 +253,7 @@ func TestDiscard(t *testing.T) {
 	sig := testSignal("A")
 	claim := mustClaim(t, d, sig)
 	claim.Discard(t.Context())
-	if keys := d.Redis.Keys(t.Context(), "*").Val(); len(keys) != 0 {
+	if keys := d.index.client.Keys(t.Context(), "*").Val(); len(keys) != 0 {
 		t.Errorf("left behind: %v", keys)
 	}
 	mustClaim(t, d, sig).Release(t.Context())
@@ -270,7 +275,7 @@ func TestEndOfAClaimLeavesTheStormInPlace(t *testing.T) {
 		member := s.storm("A", 3)
 		sig := member(0)
 		start, err := d.index.begin(t.Context(), d.incidentOf(sig), "token", "name-1")
-		if err != nil || start.certainty != unsure && start.certainty != certain {
+		if err != nil || start.standing != unsure && start.standing != certain {
 			t.Fatalf("%+v, %v", start, err)
 		}
 		claim := d.claim(d.incidentOf(sig), sig, "token", start)
@@ -290,10 +295,10 @@ func TestLateCreationTakesNothingAway(t *testing.T) {
 	s := newStore()
 	d := newDeduplicator(t, s, connect(t, redistest.Start(t)))
 	var log strings.Builder
-	d.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	d.logger = slog.New(slog.NewTextHandler(&log, nil))
 	sig := testSignal("A")
 	late := mustClaim(t, d, sig)
-	d.Redis.FlushAll(t.Context())
+	d.index.client.FlushAll(t.Context())
 	other := mustClaim(t, d, sig)
 	other.Created(t.Context(), s.create(sig, "other-1"))
 	late.Created(t.Context(), newObject(sig, "late-1"))
@@ -554,6 +559,26 @@ func (s *store) only(t *testing.T) *v1alpha1.RemediationRequest {
 	return nil
 }
 
+// A reply that no script makes is an error, and never taken for another.
+func TestUnknownRepliesAreErrors(t *testing.T) {
+	for _, reply := range [][]string{{}, {""}, {"held", "x"}, {"object"}, {"New", "name"}, {"new"}, {"new", "name", "x"}, {"gone", "name"}} {
+		if start, err := parseBegun(reply); err == nil {
+			t.Errorf("begin.lua, %q: %+v", reply, start)
+		}
+	}
+	for _, reply := range [][]string{{}, {"Rest"}, {"rest", "x"}, {"due"}, {"due", "identity"}, {"due", "identity", "now"}, {"failed"}} {
+		if found, err := new(turn).parse(reply); err == nil {
+			t.Errorf("turn.lua, %q: %s", reply, found)
+		}
+	}
+	entries := make([]entry, 2)
+	for _, reply := range [][]any{{int64(1)}, {int64(0), "=n/o"}, {int64(3), "=n/o"}, {int64(1), "n/o"}, {"1", "=n/o"}, {int64(1), "=n/o", int64(2)}} {
+		if conflicts, err := conflictsAmong(entries)(redis.NewCmdResult(reply, nil)); err == nil {
+			t.Errorf("%v: %+v", reply, conflicts)
+		}
+	}
+}
+
 // A value that nobody here wrote is looked into, and mended by what follows.
 func TestNonsenseInTheIndex(t *testing.T) {
 	s := newStore()
@@ -561,7 +586,7 @@ func TestNonsenseInTheIndex(t *testing.T) {
 	mustCare(t, d)
 	for _, value := range []string{"", "nonsense", "?", "?:", "?1:", "=", "=x"} {
 		sig := testSignal("A" + value)
-		d.Redis.Set(t.Context(), d.incidentOf(sig).key(), value, 0)
+		d.index.client.Set(t.Context(), d.incidentOf(sig).key(), value, 0)
 		claim := mustClaim(t, d, sig)
 		if claim.Name == "" {
 			t.Errorf("%q: no name", value)

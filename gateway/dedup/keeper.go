@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -19,24 +17,18 @@ const (
 	careInterval = 5 * time.Second
 	// retryInterval is that while the index is incomplete.
 	retryInterval = 200 * time.Millisecond
-	// careLease is how long others wait for a replica that died while it cared. It
-	// must exceed the time to read a page of objects.
-	careLease = 15 * time.Second
 	// indexBatch bounds how many incidents one script call handles.
 	indexBatch = 500
-	// createTime must exceed the time that a create may take to happen after
-	// whoever asked for it has gone.
+	// createTime must exceed the time between the end of a request to create an object
+	// and the creation, if the API server goes on with it.
 	createTime = time.Minute
 )
 
-// errLeaseLost says that another replica cares for the index by now, or that Redis
-// lost its data.
-var errLeaseLost = errors.New("lease is lost")
-
 // Run keeps the index complete and free of finished objects until the context
-// ends. All replicas run it; each time one of them does the work.
+// ends. All replicas run it. They take turns: one of them does the work at a time.
 func (d *Deduplicator) Run(ctx context.Context) {
-	last := ""
+	const failed = state("failed")
+	last := state("")
 	for {
 		state, err := d.care(ctx)
 		if ctx.Err() != nil {
@@ -45,16 +37,16 @@ func (d *Deduplicator) Run(ctx context.Context) {
 		interval, wake := careInterval, d.wake
 		switch {
 		case err != nil:
-			interval, wake, state = retryInterval, nil, "failed"
+			interval, wake, state = retryInterval, nil, failed
 			if state != last {
-				d.Logger.Warn("index of incidents can't be cared for, new signals may have to be looked up in the cluster", "error", err)
+				d.logger.Warn("index of incidents can't be kept complete, new signals may have to be looked up in the cluster", "error", err)
 			}
-		case state == "busy":
+		case state == busy:
 			interval, wake = retryInterval, nil
-		case state == "evicting":
+		case state == evicting:
 			wake = nil
 			if state != last {
-				d.Logger.Error("Redis may evict any key, so new signals have to be looked up in the cluster: set its maxmemory-policy to noeviction")
+				d.logger.Error("Redis may evict any key, so new signals have to be looked up in the cluster; set its maxmemory-policy to noeviction")
 			}
 		}
 		last = state
@@ -68,38 +60,38 @@ func (d *Deduplicator) Run(ctx context.Context) {
 	}
 }
 
-// care does what the index needs, if no other replica does. The state is what
-// lease.lua found.
-func (d *Deduplicator) care(ctx context.Context) (state string, err error) {
-	l := &lease{index: &d.index, token: rand.Text()}
-	if state, err = l.take(ctx); err != nil || l.identity == "" {
-		return state, err
+// care does what the index needs, unless another replica does. It returns the state
+// in which it found the index.
+func (d *Deduplicator) care(ctx context.Context) (found state, err error) {
+	t := &turn{index: &d.index, token: rand.Text()}
+	if found, err = t.take(ctx); err != nil || found != incomplete && found != due {
+		return found, err
 	}
 	next := time.Duration(0)
 	defer func() {
-		err = errors.Join(err, l.giveBack(detach(ctx), next))
+		err = errors.Join(err, t.giveBack(detach(ctx), next))
 	}()
 	start := time.Now()
-	seen, err := d.build(ctx, l)
+	seen, err := d.build(ctx, t)
 	if err != nil {
-		return state, fmt.Errorf("build: %w", err)
+		return found, fmt.Errorf("build index of incidents: %w", err)
 	}
-	if state == "incomplete" {
-		d.Logger.Info("index of incidents is complete", "objects", len(seen), "after", time.Since(start).String())
+	if found == incomplete {
+		d.logger.Info("index of incidents is complete", "objects", len(seen), "after", time.Since(start).String())
 	}
-	if err := d.clear(ctx, l, seen); err != nil {
-		return state, fmt.Errorf("clear: %w", err)
+	if err := d.clear(ctx, t, seen); err != nil {
+		return found, fmt.Errorf("clear index of incidents: %w", err)
 	}
-	next = d.ClearInterval
-	return state, nil
+	next = d.clearInterval
+	return found, nil
 }
 
-// build adds all objects in progress to the index and declares it complete. It
+// build adds all objects in progress to the index and marks it as complete. It
 // returns the objects that it saw, and whether they are in progress.
-func (d *Deduplicator) build(ctx context.Context, l *lease) (map[types.NamespacedName]bool, error) {
+func (d *Deduplicator) build(ctx context.Context, t *turn) (map[types.NamespacedName]bool, error) {
 	seen := make(map[types.NamespacedName]bool)
 	for token := ""; ; {
-		objects, next, err := d.Objects.Page(ctx, token)
+		objects, next, err := d.objects.Page(ctx, token)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +99,7 @@ func (d *Deduplicator) build(ctx context.Context, l *lease) (map[types.Namespace
 		for n := range objects {
 			object := &objects[n]
 			seen[refOf(object)] = object.InProgress()
-			place, ok := d.Objects.PlaceOf(object)
+			place, ok := d.objects.PlaceOf(object)
 			if !ok || !object.InProgress() {
 				continue
 			}
@@ -115,11 +107,11 @@ func (d *Deduplicator) build(ctx context.Context, l *lease) (map[types.Namespace
 				entries = append(entries, entry{incident{fingerprint, place}, refOf(object)})
 			}
 		}
-		if err := l.renew(ctx); err != nil {
+		if err := t.renew(ctx); err != nil {
 			return nil, err
 		}
 		for batch := range slices.Chunk(entries, indexBatch) {
-			conflicts, err := l.add(ctx, batch)
+			conflicts, err := t.add(ctx, batch)
 			if err != nil {
 				return nil, err
 			}
@@ -128,32 +120,25 @@ func (d *Deduplicator) build(ctx context.Context, l *lease) (map[types.Namespace
 			}
 		}
 		if token = next; token == "" {
-			return seen, l.complete(ctx)
+			return seen, t.complete(ctx)
 		}
 	}
 }
 
-// clear removes from the index what is finished, gone, or was never made. What was
-// seen tells most of it; objects that are younger are asked for.
-func (d *Deduplicator) clear(ctx context.Context, l *lease, seen map[types.NamespacedName]bool) error {
+// clear removes from the index what is finished, gone, or was never made. It knows
+// most objects from seen, and asks the cluster for those that are younger.
+func (d *Deduplicator) clear(ctx context.Context, t *turn, seen map[types.NamespacedName]bool) error {
 	for cursor := uint64(0); ; {
-		keys, next, err := d.Redis.Scan(ctx, cursor, incidentPrefix+"*", indexBatch).Result()
+		values, next, err := d.index.scan(ctx, cursor)
 		if err != nil {
 			return err
 		}
-		values := make([]any, 0, len(keys))
-		if len(keys) > 0 {
-			if values, err = d.Redis.MGet(ctx, keys...).Result(); err != nil {
+		for i, value := range values {
+			if err := d.clearOne(ctx, t, i, value, seen); err != nil {
 				return err
 			}
 		}
-		for n, key := range keys {
-			value, _ := values[n].(string)
-			if err := d.clearOne(ctx, l, parseIncident(key), value, seen); err != nil {
-				return err
-			}
-		}
-		if err := l.renew(ctx); err != nil {
+		if err := t.renew(ctx); err != nil {
 			return err
 		}
 		if cursor = next; cursor == 0 {
@@ -162,23 +147,22 @@ func (d *Deduplicator) clear(ctx context.Context, l *lease, seen map[types.Names
 	}
 }
 
-func (d *Deduplicator) clearOne(ctx context.Context, l *lease, i incident, value string, seen map[types.NamespacedName]bool) error {
+func (d *Deduplicator) clearOne(ctx context.Context, t *turn, i incident, value string, seen map[types.NamespacedName]bool) error {
 	if at, reserved := reservedAt(value); reserved {
 		// Had it led to an object, that one would have taken its place when the
 		// index was built.
-		if at < l.takenAt-createTime.Milliseconds() {
+		if at < t.takenAt-createTime.Milliseconds() {
 			return d.index.abandon(ctx, i, value)
 		}
 		return nil
 	}
-	text, ok := strings.CutPrefix(value, "=")
+	ref, ok := pointee(value)
 	if !ok {
 		return nil // gone meanwhile
 	}
-	ref := parseRef(text)
 	inProgress, known := seen[ref]
 	if !known {
-		object, err := d.Objects.Get(ctx, ref)
+		object, err := d.objects.Get(ctx, ref)
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
@@ -188,73 +172,4 @@ func (d *Deduplicator) clearOne(ctx context.Context, l *lease, i incident, value
 		return nil
 	}
 	return d.index.forget(ctx, i, ref, types.NamespacedName{})
-}
-
-// lease is the right to care for the index.
-type lease struct {
-	index *index
-	token string
-	// identity is that of the data which Redis held when the lease was taken.
-	identity string
-	// takenAt is when, by the server's clock, in milliseconds.
-	takenAt int64
-}
-
-// take takes the lease if there is something to do. If so, identity is set.
-func (l *lease) take(ctx context.Context) (state string, err error) {
-	answer, err := leaseScript.Run(ctx, l.index.client, []string{markerKey, restKey, leaseKey}, l.token, careLease.Milliseconds()).StringSlice()
-	if err != nil {
-		return "", err
-	}
-	if len(answer) == 3 {
-		l.identity = answer[1]
-		if _, err := fmt.Sscan(answer[2], &l.takenAt); err != nil {
-			return answer[0], fmt.Errorf("parse the server's time: %w", err)
-		}
-	}
-	return answer[0], nil
-}
-
-// renew prolongs the lease. The error is errLeaseLost if it is another's.
-func (l *lease) renew(ctx context.Context) error {
-	_, err := l.add(ctx, nil)
-	return err
-}
-
-// add makes the entries whose incidents are no other object's, and prolongs the
-// lease. The error is errLeaseLost if it is another's.
-func (l *lease) add(ctx context.Context, entries []entry) ([]conflict, error) {
-	keys := append(make([]string, 0, 1+2*len(entries)), leaseKey)
-	args := append(make([]any, 0, 2+len(entries)), l.token, careLease.Milliseconds())
-	for _, e := range entries {
-		keys = append(keys, e.incident.key(), e.incident.lock())
-		args = append(args, pointer(e.object))
-	}
-	others, err := indexScript.Run(ctx, l.index.client, keys, args...).Slice()
-	if errors.Is(err, redis.Nil) {
-		return nil, errLeaseLost
-	}
-	if err != nil {
-		return nil, err
-	}
-	return parseConflicts(others), nil
-}
-
-// complete declares the index complete.
-func (l *lease) complete(ctx context.Context) error {
-	done, err := completeScript.Run(ctx, l.index.client, []string{markerKey, leaseKey}, l.token, l.identity).Int()
-	if err == nil && done == 0 {
-		err = errLeaseLost
-	}
-	return err
-}
-
-// giveBack ends the lease. Care is due again after next, at once if that is 0.
-func (l *lease) giveBack(ctx context.Context, next time.Duration) error {
-	return restScript.Run(ctx, l.index.client, []string{restKey, leaseKey}, l.token, next.Milliseconds()).Err()
-}
-
-// abandon removes a reservation, given its value, that led to nothing.
-func (x *index) abandon(ctx context.Context, i incident, value string) error {
-	return abandonScript.Run(ctx, x.client, []string{i.key(), i.lock()}, value).Err()
 }

@@ -17,13 +17,13 @@ import (
 )
 
 // care reports what a replica finds when it looks after the index.
-func care(t *testing.T, d *Deduplicator) string {
+func care(t *testing.T, d *Deduplicator) state {
 	t.Helper()
-	state, err := d.care(t.Context())
+	found, err := d.care(t.Context())
 	if err != nil {
-		t.Errorf("state %s: %v", state, err)
+		t.Errorf("state %s: %v", found, err)
 	}
-	return state
+	return found
 }
 
 func TestOneReplicaCares(t *testing.T) {
@@ -39,53 +39,53 @@ func TestOneReplicaCares(t *testing.T) {
 		}
 		return nil
 	}
-	done := make(chan string)
+	done := make(chan state)
 	go func() { done <- care(t, one) }()
 	<-entered
-	if state := care(t, other); state != "busy" {
-		t.Errorf("meanwhile the index is %s", state)
+	if found := care(t, other); found != "busy" {
+		t.Errorf("meanwhile the index is %s", found)
 	}
 	if client.Exists(t.Context(), markerKey).Val() == 1 {
 		t.Error("the index is complete before it was built")
 	}
 	close(proceed)
-	if state := <-done; state != "incomplete" {
-		t.Errorf("the index was %s", state)
+	if found := <-done; found != incomplete {
+		t.Errorf("the index was %s", found)
 	}
 	s.before = nil
-	if state := care(t, other); state != "rest" {
-		t.Errorf("afterwards it is %s", state)
+	if found := care(t, other); found != "rest" {
+		t.Errorf("afterwards it is %s", found)
 	}
 	client.Del(t.Context(), restKey)
-	if state := care(t, other); state != "due" {
-		t.Errorf("after a while it is %s", state)
+	if found := care(t, other); found != "due" {
+		t.Errorf("after a while it is %s", found)
 	}
 }
 
-// The lease of a replica that was killed passes on.
+// The turn of a replica that was killed passes on.
 func TestDeadKeeper(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, newStore(), client)
-	dead := &lease{index: &d.index, token: "dead"}
+	dead := &turn{index: &d.index, token: "dead"}
 	if _, err := dead.take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if state := care(t, d); state != "busy" {
-		t.Errorf("state %s", state)
+	if found := care(t, d); found != "busy" {
+		t.Errorf("state %s", found)
 	}
-	if ttl := client.PTTL(t.Context(), leaseKey).Val(); ttl <= 0 || ttl > careLease {
-		t.Errorf("lease lasts for %s", ttl)
+	if ttl := client.PTTL(t.Context(), turnKey).Val(); ttl <= 0 || ttl > turnTime {
+		t.Errorf("turn lasts for %s", ttl)
 	}
-	client.Del(t.Context(), leaseKey)
+	client.Del(t.Context(), turnKey)
 	mustCare(t, d)
 	// Should it live after all, it must not do harm.
-	if err := dead.renew(t.Context()); !errors.Is(err, errLeaseLost) {
+	if err := dead.renew(t.Context()); !errors.Is(err, errTurnLost) {
 		t.Errorf("renew: %v", err)
 	}
-	if _, err := dead.add(t.Context(), []entry{{incident{"f", "p"}, types.NamespacedName{Namespace: "n", Name: "o"}}}); !errors.Is(err, errLeaseLost) {
+	if _, err := dead.add(t.Context(), []entry{{incident{"f", "p"}, types.NamespacedName{Namespace: "n", Name: "o"}}}); !errors.Is(err, errTurnLost) {
 		t.Errorf("add: %v", err)
 	}
-	if err := dead.complete(t.Context()); !errors.Is(err, errLeaseLost) {
+	if err := dead.complete(t.Context()); !errors.Is(err, errTurnLost) {
 		t.Errorf("complete: %v", err)
 	}
 	if err := dead.giveBack(t.Context(), time.Hour); err != nil {
@@ -101,8 +101,8 @@ func TestDataLostWhileTheIndexIsBuilt(t *testing.T) {
 	client := connect(t, redistest.Start(t))
 	for name, lose := range map[string]func(){
 		"flushed": func() { client.FlushAll(t.Context()) },
-		"failed over, the lease having been replicated": func() {
-			// Another server has another identity; so has this one for a lease of old.
+		"failed over, the turn having been replicated": func() {
+			// Another server has another identity; so has this one for a turn that began there.
 			client.Set(t.Context(), markerKey, "of another server", 0)
 		},
 	} {
@@ -113,12 +113,12 @@ func TestDataLostWhileTheIndexIsBuilt(t *testing.T) {
 				s.create(testSignal(fmt.Sprint(n)), fmt.Sprint("o-", n))
 			}
 			d := newDeduplicator(t, s, client)
-			l := &lease{index: &d.index, token: "mine"}
-			if _, err := l.take(t.Context()); err != nil {
+			own := &turn{index: &d.index, token: "mine"}
+			if _, err := own.take(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if name != "flushed" {
-				l.identity = "of another server"
+				own.identity = "of another server"
 			}
 			s.before = func(verb string) error {
 				if verb == "page" && s.pages == 1 {
@@ -126,7 +126,7 @@ func TestDataLostWhileTheIndexIsBuilt(t *testing.T) {
 				}
 				return nil
 			}
-			if _, err := d.build(t.Context(), l); !errors.Is(err, errLeaseLost) {
+			if _, err := d.build(t.Context(), own); !errors.Is(err, errTurnLost) {
 				t.Errorf("built: %v", err)
 			}
 			s.before = nil
@@ -155,8 +155,8 @@ func TestFailuresOfTheClusterLeaveTheIndexIncomplete(t *testing.T) {
 	if _, err := d.care(t.Context()); !errors.Is(err, expired) {
 		t.Errorf("error %v", err)
 	}
-	if client.Exists(t.Context(), markerKey, leaseKey).Val() != 0 {
-		t.Error("the index is complete, or the lease is kept")
+	if client.Exists(t.Context(), markerKey, turnKey).Val() != 0 {
+		t.Error("the index is complete, or the turn is kept")
 	}
 	s.before = nil
 	mustCare(t, d)
@@ -257,8 +257,8 @@ func TestClearing(t *testing.T) {
 	if client.Exists(t.Context(), d.incidentOf(finished).record()).Val() != 0 {
 		t.Error("the record of a finished incident is kept")
 	}
-	if client.TTL(t.Context(), restKey).Val() > d.ClearInterval || client.Exists(t.Context(), leaseKey).Val() != 0 {
-		t.Error("clearing is not due again, or the lease is kept")
+	if client.TTL(t.Context(), restKey).Val() > d.clearInterval || client.Exists(t.Context(), turnKey).Val() != 0 {
+		t.Error("clearing is not due again, or the turn is kept")
 	}
 }
 
@@ -267,7 +267,10 @@ func TestEvictionIsNotTrusted(t *testing.T) {
 	s := newStore()
 	client := connect(t, redistest.Start(t))
 	d := newDeduplicator(t, s, client)
-	for _, test := range []struct{ memory, policy, want string }{
+	for _, test := range []struct {
+		memory, policy string
+		want           state
+	}{
 		{"0", "noeviction", "incomplete"},
 		{"100mb", "noeviction", "rest"},
 		{"100mb", "volatile-lru", "rest"},
@@ -278,8 +281,8 @@ func TestEvictionIsNotTrusted(t *testing.T) {
 	} {
 		client.ConfigSet(t.Context(), "maxmemory", test.memory)
 		client.ConfigSet(t.Context(), "maxmemory-policy", test.policy)
-		if state := care(t, d); state != test.want {
-			t.Errorf("%s %s: %s, want %s", test.memory, test.policy, state, test.want)
+		if found := care(t, d); found != test.want {
+			t.Errorf("%s %s: %s, want %s", test.memory, test.policy, found, test.want)
 		}
 		finds := s.finds
 		mustClaim(t, d, testSignal("A")).Discard(t.Context())

@@ -45,5 +45,5 @@ func (e *brokenError) Error() string {
 	return "connection broken: " + strings.ReplaceAll(text, "use of closed network connection", "connection closed")
 }
 
-// Is tells what broke the connection.
+// Is reports whether the target broke the connection.
 func (e *brokenError) Is(target error) bool { return errors.Is(e.cause, target) }

@@ -1,16 +1,12 @@
 package metrics
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
-
-	"stormgate.internal/gateway/redisclient"
-	"stormgate.internal/gateway/remediation"
 )
 
 // family is a row of the wire contract's list of metrics.
@@ -99,8 +95,8 @@ func everything(m *Metrics) {
 	m.SignalDuplicated(sig, "staging", "shop")
 	m.SignalGathered(sig, "staging")
 	m.SignalIgnored(sig)
-	m.SignalFailed(sig, &redisclient.UnavailableError{Err: context.Canceled})
-	m.SignalFailed(sig, &remediation.APIError{Err: context.Canceled})
+	m.SignalFailed(sig, DeduplicationUnavailable)
+	m.SignalFailed(sig, KubernetesAPI)
 	m.StormAlert("rate", "A")
 	m.BufferUtilization("shop", 0.5)
 	m.BufferOverflowed("shop")

@@ -1,10 +1,12 @@
 // Package metrics holds the gateway's Prometheus metrics. Their names and labels
-// are part of the wire contract. Each event is counted once, and no label takes
-// an unlimited number of values.
+// are part of the wire contract. Each event is counted once. No label takes an
+// unlimited number of values.
+//
+// All parts of the gateway import this package, so it imports none of them but
+// signal.
 package metrics
 
 import (
-	"errors"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,16 +18,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"stormgate.internal/gateway/redisclient"
-	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
 // unknownEnvironment labels what failed before its environment was found.
 const unknownEnvironment = "unknown"
 
-// Metrics are all metrics of one gateway. Its methods are called by the parts of
-// the gateway, each of which declares those that it calls as an interface.
+// Metrics are all metrics of one gateway. The parts of the gateway call its methods,
+// which may run at the same time. Make one with New: the zero value is of no use.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -74,7 +74,7 @@ type Metrics struct {
 
 	deduplication deduplicationRate
 
-	// What senders and namespaces' owners choose.
+	// Labels whose values are chosen by senders and by the owners of namespaces.
 	clients, names, namespaces, environments, failing boundedLabel
 }
 
@@ -93,9 +93,9 @@ func New() *Metrics {
 	m.crdsCreated = m.counters("gateway_crds_created_total", "RemediationRequests created.", "environment", "priority")
 	m.crdsCreatedByType = m.counters("gateway_crds_created_by_type_total", "RemediationRequests created, by what they stand for.", "type")
 	m.crdCreationErrors = m.counters("gateway_crd_creation_errors_total", "RemediationRequests that could not be created.", "error_type")
-	m.duplicatesPrevented = m.counter("gateway_duplicate_crds_prevented_total", "RemediationRequests not created because the incident had one.")
+	m.duplicatesPrevented = m.counter("gateway_duplicate_crds_prevented_total", "RemediationRequests not created, since the incident had one already.")
 	m.cacheHits = m.counter("gateway_deduplication_cache_hits_total", "Signals found to be duplicates.")
-	m.cacheMisses = m.counter("gateway_deduplication_cache_misses_total", "Signals found to be new, or not found out about.")
+	m.cacheMisses = m.counter("gateway_deduplication_cache_misses_total", "Signals found to be new, and signals that failed.")
 
 	m.retryAttempts = m.counters("gateway_retry_attempts_total", "Failures of the Kubernetes API that may be retried.", "error_type", "status_code")
 	m.retryExhausted = m.counters("gateway_retry_exhausted_total", "Requests to the Kubernetes API given up after the last retry.", "error_type", "status_code")
@@ -115,7 +115,7 @@ func New() *Metrics {
 	m.redisAvailable = m.gauge("gateway_redis_available", "1 if Redis can be reached, else 0.")
 	m.redisOutages = m.counter("gateway_redis_outage_count_total", "Times that Redis was lost.")
 	m.redisOutageDuration = m.counter("gateway_redis_outage_duration_seconds_total", "Length of the outages of Redis that are over.")
-	m.preventionActive = m.gauge("gateway_duplicate_prevention_active", "1 if duplicates are being found, that is, Redis can be reached; else 0.")
+	m.preventionActive = m.gauge("gateway_duplicate_prevention_active", "1 if Redis can be reached, so that duplicates are found; else 0.")
 
 	m.registerStorms()
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -124,8 +124,9 @@ func New() *Metrics {
 	return m
 }
 
-// Handler serves the metrics in Prometheus' text format. The requests in flight
-// that it tells of are without its own, which would never let them be none.
+// Handler serves the metrics in Prometheus' text format. It leaves the request that
+// it answers out of the requests in flight. With it, their number could never be
+// seen to be 0.
 func (m *Metrics) Handler() http.Handler {
 	scrape := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: nil})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -137,8 +138,8 @@ func (m *Metrics) Handler() http.Handler {
 
 var descPattern = regexp.MustCompile(`^Desc\{fqName: "(gateway_[a-z0-9_]+)".*variableLabels: \{([^}]*)\}\}$`)
 
-// Families returns the names of all of the gateway's own metrics, with their
-// labels, sorted: also of those that have no samples yet, which a scrape leaves out.
+// Families returns the names of all of the gateway's own metrics, each with its
+// labels, sorted. A scrape leaves out those that have no samples yet; they are here.
 func (m *Metrics) Families() map[string][]string {
 	descs := make(chan *prometheus.Desc)
 	go func() {
@@ -194,20 +195,27 @@ func (m *Metrics) SignalDuplicated(sig *signal.Signal, environment, objectNamesp
 // SignalIgnored counts a signal that said that its condition is over.
 func (m *Metrics) SignalIgnored(sig *signal.Signal) { m.received(sig, unknownEnvironment) }
 
+// FailureReason says why a signal could not be stored. It is the value of the label
+// reason.
+type FailureReason string
+
+const (
+	// DeduplicationUnavailable means that it is not known whether the signal is new:
+	// Redis failed, or other signals of the incident were in the way for too long.
+	DeduplicationUnavailable FailureReason = "deduplication_unavailable"
+	// KubernetesAPI means that the Kubernetes API failed.
+	KubernetesAPI FailureReason = "kubernetes_api"
+	// Cancelled means that the sender did not wait for the answer.
+	Cancelled FailureReason = "cancelled"
+)
+
 // SignalFailed counts a signal that could not be stored.
-func (m *Metrics) SignalFailed(sig *signal.Signal, err error) {
+func (m *Metrics) SignalFailed(sig *signal.Signal, reason FailureReason) {
 	m.received(sig, unknownEnvironment)
 	m.cacheMisses.Inc()
-	var redis *redisclient.UnavailableError
-	var kubernetes *remediation.APIError
-	switch {
-	case errors.As(err, &redis):
-		m.signalsFailed.WithLabelValues("deduplication_unavailable").Inc()
+	m.signalsFailed.WithLabelValues(string(reason)).Inc()
+	if reason == DeduplicationUnavailable {
 		m.consecutive503.WithLabelValues(m.failing.admit(sig.Namespace)).Inc()
-	case errors.As(err, &kubernetes):
-		m.signalsFailed.WithLabelValues("kubernetes_api").Inc()
-	default:
-		m.signalsFailed.WithLabelValues("cancelled").Inc()
 	}
 }
 
@@ -221,8 +229,8 @@ func (m *Metrics) recovered(namespace string) {
 	}
 }
 
-// received counts a signal in. It returns the value for labels of the environment,
-// which is empty if it is not known.
+// received counts a signal in. The environment is empty if it is not known. The
+// result is the value of the label environment.
 func (m *Metrics) received(sig *signal.Signal, environment string) string {
 	if environment == "" {
 		environment = unknownEnvironment
@@ -233,25 +241,29 @@ func (m *Metrics) received(sig *signal.Signal, environment string) string {
 	return environment
 }
 
-// CreateFailed counts an object that could not be created.
+// CreateFailed counts an object that could not be created. The class is
+// k8s_api_error, fallback_failed or fetch_existing_failed.
 func (m *Metrics) CreateFailed(class string) { m.crdCreationErrors.WithLabelValues(class).Inc() }
 
-// RetryAttempt counts a failure that may be retried.
+// RetryAttempt counts a failure that may be retried. Here and below, class and code
+// are the values of the labels error_type and status_code.
 func (m *Metrics) RetryAttempt(class, code string) {
 	m.retryAttempts.WithLabelValues(class, code).Inc()
 }
 
-// RetryExhausted counts a request given up.
+// RetryExhausted counts a request that failed at the last attempt.
 func (m *Metrics) RetryExhausted(class, code string) {
 	m.retryExhausted.WithLabelValues(class, code).Inc()
 }
 
-// RetrySucceeded counts a request that succeeded at an attempt after the first.
+// RetrySucceeded counts a request that succeeded at an attempt after the first,
+// which has number 1.
 func (m *Metrics) RetrySucceeded(attempt int) {
 	m.retrySuccess.WithLabelValues("success", strconv.Itoa(attempt)).Inc()
 }
 
-// RetryDuration observes how long a request was tried.
+// RetryDuration observes how long a request was tried that was retried at least
+// once. The class is that of the latest failure.
 func (m *Metrics) RetryDuration(class string, duration time.Duration) {
 	m.retryDuration.WithLabelValues(class).Observe(duration.Seconds())
 }
@@ -276,7 +288,7 @@ func (m *Metrics) RateLimited(client string) {
 	m.rateLimitExceeded.WithLabelValues(m.clients.admit(client)).Inc()
 }
 
-// RedisOperation observes an operation on Redis.
+// RedisOperation observes an operation on Redis, such as deduplication_check.
 func (m *Metrics) RedisOperation(operation string, duration time.Duration) {
 	m.redisDuration.WithLabelValues(operation).Observe(duration.Seconds())
 }
@@ -286,7 +298,7 @@ func (m *Metrics) RedisOperationFailed(operation string) {
 	m.redisErrors.WithLabelValues(operation).Inc()
 }
 
-// RedisAvailable sets whether Redis can be reached.
+// RedisAvailable sets whether Redis could be reached at the latest look.
 func (m *Metrics) RedisAvailable(available bool) {
 	value := 0.0
 	if available {
@@ -297,7 +309,7 @@ func (m *Metrics) RedisAvailable(available bool) {
 	m.protectionActive.Set(value)
 }
 
-// RedisOutageStarted counts an outage of Redis.
+// RedisOutageStarted counts an outage of Redis: it was reachable, and is not now.
 func (m *Metrics) RedisOutageStarted() { m.redisOutages.Inc() }
 
 // RedisOutageEnded adds the length of an outage that is over.

@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -13,8 +11,6 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/redis/go-redis/v9"
 
-	"stormgate.internal/gateway/redisclient"
-	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -49,9 +45,9 @@ func TestSignals(t *testing.T) {
 	m.SignalDuplicated(sig, "staging", "shop")
 	m.SignalDuplicated(sig, "", "shop")
 	m.SignalIgnored(sig)
-	m.SignalFailed(sig, fmt.Errorf("wrapped: %w", &redisclient.UnavailableError{Err: errors.New("x")}))
-	m.SignalFailed(sig, &remediation.APIError{Err: errors.New("x")})
-	m.SignalFailed(sig, context.Canceled)
+	m.SignalFailed(sig, DeduplicationUnavailable)
+	m.SignalFailed(sig, KubernetesAPI)
+	m.SignalFailed(sig, Cancelled)
 	wantSamples(t, scrape(t, m),
 		`gateway_signals_received_total{environment="staging",severity="critical",source="prometheus-alert"} 2`,
 		`gateway_signals_received_total{environment="unknown",severity="critical",source="prometheus-alert"} 5`,
@@ -164,9 +160,9 @@ func TestLabelsChosenBySendersAreBounded(t *testing.T) {
 		m.RateLimited(text)
 		s := *sig
 		s.Name, s.Namespace = text, text
-		m.SignalFailed(&s, &redisclient.UnavailableError{Err: errors.New("x")})
+		m.SignalFailed(&s, DeduplicationUnavailable)
 		m.SignalDuplicated(&s, "staging", text)
-		m.SignalFailed(&s, &redisclient.UnavailableError{Err: errors.New("x")})
+		m.SignalFailed(&s, DeduplicationUnavailable)
 		m.SignalCreated(&s, text, "P1")
 	}
 	text := scrape(t, m)
@@ -204,7 +200,7 @@ func TestRunsOfFailuresEnd(t *testing.T) {
 			do(&s)
 		}
 	}
-	each(func(s *signal.Signal) { m.SignalFailed(s, &redisclient.UnavailableError{Err: errors.New("x")}) })
+	each(func(s *signal.Signal) { m.SignalFailed(s, DeduplicationUnavailable) })
 	wantSamples(t, scrape(t, m), `gateway_consecutive_503_responses{namespace="x-0"} 1`, `gateway_consecutive_503_responses{namespace="other"} 1`)
 	each(func(s *signal.Signal) { m.SignalCreated(s, "staging", "P1") })
 	if strings.Contains(scrape(t, m), "gateway_consecutive_503_responses{") {

@@ -39,7 +39,7 @@ func (m *Metrics) WatchPool(stats func() *redis.PoolStats, size int) {
 	add(gauge, "gateway_redis_pool_timeouts", "Times that waiting for a Redis connection took too long.", timeouts)
 	add(gauge, "gateway_redis_pool_total_connections", "Redis connections.", total)
 	add(gauge, "gateway_redis_pool_idle_connections", "Redis connections not in use.", idle)
-	add(gauge, "gateway_redis_pool_stale_connections", "Redis connections removed because they were stale.", stale)
+	add(gauge, "gateway_redis_pool_stale_connections", "Redis connections removed since they were stale.", stale)
 	add(gauge, "gateway_redis_pool_connections_total", "Redis connections.", total)
 	add(gauge, "gateway_redis_pool_connections_idle", "Redis connections not in use.", idle)
 	add(gauge, "gateway_redis_pool_connections_active", "Redis connections in use.", active)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// otherValue labels what came after the first maxLabelValues.
+// A label has at most maxLabelValues values that senders choose. All later ones are
+// counted as otherValue.
 const (
 	maxLabelValues = 1000
 	otherValue     = "other"

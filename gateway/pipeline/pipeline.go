@@ -3,29 +3,28 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
 )
 
-// Deduplicator tells new incidents from repeated ones.
-type Deduplicator interface {
-	Check(ctx context.Context, sig *signal.Signal) (dedup.Verdict, error)
-}
-
-// Storms gathers the alerts of storms.
+// Storms gathers the alerts of storms. It is an interface, since a test of the steps
+// can play a storm in one call; the real one takes minutes and many alerts.
 type Storms interface {
 	Handle(ctx context.Context, sig *signal.Signal, name string) (storm.Verdict, error)
 }
 
-// Environments classifies namespaces.
+// Environments classifies namespaces. It is an interface, as Priorities is, so that a
+// test of the steps sees what each of them is asked.
 type Environments interface {
 	Environment(ctx context.Context, namespace string) string
 }
@@ -35,37 +34,26 @@ type Priorities interface {
 	Priority(ctx context.Context, severity, environment string, labels map[string]string) string
 }
 
-// Creator makes objects.
-type Creator interface {
-	Create(ctx context.Context, draft remediation.Draft) (remediation.Created, error)
-}
-
-// Observer is told what became of signals, for metrics: each signal once.
-type Observer interface {
-	SignalCreated(sig *signal.Signal, environment, priority string)
-	// SignalGathered is about a signal that is part of a storm. Its object, if it has
-	// one by now, is not to be counted: the storm's step does that.
-	SignalGathered(sig *signal.Signal, environment string)
-	// SignalDuplicated has an empty environment when it is not known.
-	SignalDuplicated(sig *signal.Signal, environment, objectNamespace string)
-	SignalIgnored(sig *signal.Signal)
-	SignalFailed(sig *signal.Signal, err error)
-}
-
-// Pipeline holds the steps. All fields are required.
-type Pipeline struct {
-	Deduplicator Deduplicator
+// Steps are the parts of a Pipeline. All are required.
+type Steps struct {
+	Deduplicator *dedup.Deduplicator
 	Storms       Storms
 	Environments Environments
 	Priorities   Priorities
 	// Path returns the remediation path.
-	Path     func(environment, priority string) string
-	Creator  Creator
-	Observer Observer
+	Path    func(environment, priority string) string
+	Creator *remediation.Creator
+	Metrics *metrics.Metrics
 }
 
-// Outcome is what became of a signal. Exactly one of its pointers is set, or none
-// if the signal was ignored since it says that its condition is over.
+// Pipeline takes signals through the steps.
+type Pipeline struct{ steps Steps }
+
+// New returns a pipeline of the steps.
+func New(steps Steps) *Pipeline { return &Pipeline{steps} }
+
+// Outcome is what became of a signal. Exactly one of its pointers is set. None is set
+// if the signal was ignored, since it says that its condition is over.
 type Outcome struct {
 	Created   *Created
 	Duplicate *dedup.Occurrence
@@ -82,8 +70,8 @@ type Storm struct {
 	WindowID string
 	// Members is the number of signals in the buffer or window.
 	Members int
-	// Created is the object that holds the signal; for Buffered, of which nothing but
-	// the environment is known, there is none yet.
+	// Created is the object that holds the signal. There is none yet for Buffered, of
+	// which only the environment is known.
 	Created
 }
 
@@ -100,24 +88,25 @@ const maxRounds = 5
 // what the outcome says is stored.
 //
 // A signal which repeats an incident that has an object in progress is a duplicate.
-// A new one is taken into a storm if there is one. Only if there is none it gets an
-// object of its own; so when it is not known whether there is, because Redis fails,
-// the signal fails, too: it may have been taken into a storm unseen.
+// A new one is taken into a storm if there is one. It gets an object of its own only
+// if there is none. When Redis fails, that is not known. The signal then fails, too:
+// a storm may have taken it in.
 //
-// Errors are *redisclient.UnavailableError, *remediation.APIError or the context's.
+// Errors are *redisclient.UnavailableError, *dedup.BusyError, *remediation.APIError or
+// the context's.
 func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
 	outcome, err := p.process(ctx, sig)
 	switch {
 	case err != nil:
-		p.Observer.SignalFailed(sig, err)
+		p.steps.Metrics.SignalFailed(sig, failureReason(err))
 	case outcome.Created != nil:
-		p.Observer.SignalCreated(sig, outcome.Created.Environment, outcome.Created.Priority)
+		p.steps.Metrics.SignalCreated(sig, outcome.Created.Environment, outcome.Created.Priority)
 	case outcome.Storm != nil:
-		p.Observer.SignalGathered(sig, outcome.Storm.Environment)
+		p.steps.Metrics.SignalGathered(sig, outcome.Storm.Environment)
 	case outcome.Duplicate != nil:
-		p.Observer.SignalDuplicated(sig, outcome.Duplicate.Environment, outcome.Duplicate.Object.Namespace)
+		p.steps.Metrics.SignalDuplicated(sig, outcome.Duplicate.Environment, outcome.Duplicate.Object.Namespace)
 	default:
-		p.Observer.SignalIgnored(sig)
+		p.steps.Metrics.SignalIgnored(sig)
 	}
 	return outcome, err
 }
@@ -127,7 +116,7 @@ func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, er
 		return Outcome{}, nil
 	}
 	for range maxRounds {
-		verdict, err := p.Deduplicator.Check(ctx, sig)
+		verdict, err := p.steps.Deduplicator.Check(ctx, sig)
 		if err != nil {
 			return Outcome{}, err
 		}
@@ -152,12 +141,26 @@ func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, er
 		// Somebody else's object had the name that was reserved, and is recorded
 		// now: the signal repeats it.
 	}
-	return Outcome{}, &redisclient.UnavailableError{Op: "deduplication_check", Err: fmt.Errorf("incident changed %d times meanwhile", maxRounds)}
+	return Outcome{}, &dedup.BusyError{Err: fmt.Errorf("it has changed %d times meanwhile", maxRounds)}
+}
+
+// failureReason returns how metrics name a failure to store a signal.
+func failureReason(err error) metrics.FailureReason {
+	var redis *redisclient.UnavailableError
+	var busy *dedup.BusyError
+	var kubernetes *remediation.APIError
+	switch {
+	case errors.As(err, &redis), errors.As(err, &busy):
+		return metrics.DeduplicationUnavailable
+	case errors.As(err, &kubernetes):
+		return metrics.KubernetesAPI
+	}
+	return metrics.Cancelled
 }
 
 // gather takes a new incident into a storm, and ends the claim unless there is none.
 func (p *Pipeline) gather(ctx context.Context, sig *signal.Signal, claim *dedup.Claim) (*Storm, error) {
-	verdict, err := p.Storms.Handle(ctx, sig, claim.Name)
+	verdict, err := p.steps.Storms.Handle(ctx, sig, claim.Name)
 	gathered := &Storm{Kind: verdict.Kind, Type: verdict.Type, WindowID: verdict.WindowID, Members: verdict.Members}
 	switch {
 	case err != nil:
@@ -168,7 +171,7 @@ func (p *Pipeline) gather(ctx context.Context, sig *signal.Signal, claim *dedup.
 		gathered.Created = p.describe(verdict.Object, verdict.Object.Spec.Environment, verdict.Object.Spec.Priority)
 	case verdict.Kind != storm.None:
 		claim.Discard(ctx)
-		gathered.Environment = p.Environments.Environment(ctx, sig.Namespace)
+		gathered.Environment = p.steps.Environments.Environment(ctx, sig.Namespace)
 	}
 	return gathered, nil
 }
@@ -176,9 +179,9 @@ func (p *Pipeline) gather(ctx context.Context, sig *signal.Signal, claim *dedup.
 // create makes the object of a new incident, and ends the claim. It returns nil if
 // the object was there already.
 func (p *Pipeline) create(ctx context.Context, sig *signal.Signal, claim *dedup.Claim) (*Created, error) {
-	environment := p.Environments.Environment(ctx, sig.Namespace)
-	priority := p.Priorities.Priority(ctx, sig.Severity, environment, sig.Labels)
-	created, err := p.Creator.Create(ctx, remediation.Draft{
+	environment := p.steps.Environments.Environment(ctx, sig.Namespace)
+	priority := p.steps.Priorities.Priority(ctx, sig.Severity, environment, sig.Labels)
+	created, err := p.steps.Creator.Create(ctx, remediation.Draft{
 		Signal: sig, Environment: environment, Priority: priority, Name: claim.Name,
 	})
 	if err != nil {
@@ -196,6 +199,6 @@ func (p *Pipeline) create(ctx context.Context, sig *signal.Signal, claim *dedup.
 func (p *Pipeline) describe(object *v1alpha1.RemediationRequest, environment, priority string) Created {
 	return Created{
 		Object:      types.NamespacedName{Namespace: object.Namespace, Name: object.Name},
-		Environment: environment, Priority: priority, Path: p.Path(environment, priority),
+		Environment: environment, Priority: priority, Path: p.steps.Path(environment, priority),
 	}
 }

@@ -3,96 +3,103 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/kubernetes"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/metricstest"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
 )
 
-// steps plays the steps beside deduplication, which is the real one.
-type steps struct {
-	object *v1alpha1.RemediationRequest // what the cluster holds, if anything
-	create func(remediation.Draft) (remediation.Created, error)
-	draft  remediation.Draft
-	events []string
+// surroundings are what a pipeline under test has around it. Deduplication and the
+// creation of objects are the real ones.
+type surroundings struct {
+	cluster client.Client
+	// onCreate, if set, is called for each create, which fails with its error. The
+	// client's own creates are not among them.
+	onCreate func(client.Client) error
+	metrics  *metrics.Metrics
 	// verdict is what storms say once, and failure always; names are those they got.
 	verdict storm.Verdict
 	failure error
 	names   []string
 }
 
-func (s *steps) Environment(_ context.Context, namespace string) string { return "env-of-" + namespace }
-func (s *steps) Priority(_ context.Context, severity, environment string, labels map[string]string) string {
+func (s *surroundings) Environment(_ context.Context, namespace string) string {
+	return "env-of-" + namespace
+}
+func (s *surroundings) Priority(_ context.Context, severity, environment string, labels map[string]string) string {
 	return severity + "/" + environment + "/" + labels["team"]
 }
-func (s *steps) Create(_ context.Context, draft remediation.Draft) (remediation.Created, error) {
-	s.draft = draft
-	return s.create(draft)
-}
-func (s *steps) Get(context.Context, types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
-	return s.object.DeepCopy(), nil
-}
-func (s *steps) Page(context.Context, string) ([]v1alpha1.RemediationRequest, string, error) {
-	return nil, "", nil
-}
-func (s *steps) Place(namespace string) string { return namespace }
-func (s *steps) PlaceOf(object *v1alpha1.RemediationRequest) (string, bool) {
-	return object.Namespace, true
-}
-func (s *steps) Find(context.Context, *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
-	return nil, nil
-}
-func (s *steps) Update(_ context.Context, object *v1alpha1.RemediationRequest) error {
-	s.object = object
-	return nil
-}
-func (s *steps) SignalCreated(_ *signal.Signal, environment, priority string) {
-	s.events = append(s.events, "created in "+environment+" as "+priority)
-}
-func (s *steps) SignalDuplicated(_ *signal.Signal, environment, namespace string) {
-	s.events = append(s.events, "duplicated in "+environment+" "+namespace)
-}
-func (s *steps) SignalGathered(_ *signal.Signal, environment string) {
-	s.events = append(s.events, "gathered in "+environment)
-}
-func (s *steps) Handle(_ context.Context, _ *signal.Signal, name string) (storm.Verdict, error) {
+func (s *surroundings) Handle(_ context.Context, _ *signal.Signal, name string) (storm.Verdict, error) {
 	s.names = append(s.names, name)
 	verdict, err := s.verdict, s.failure
 	s.verdict = storm.Verdict{}
 	return verdict, err
 }
-func (s *steps) SignalIgnored(*signal.Signal)           { s.events = append(s.events, "ignored") }
-func (s *steps) SignalFailed(_ *signal.Signal, _ error) { s.events = append(s.events, "failed") }
 
-func (s *steps) Do(ctx context.Context, attempt func(context.Context) error) error {
-	return attempt(ctx)
-}
-func (s *steps) RedisOperation(string, time.Duration) {}
-func (s *steps) RedisOperationFailed(string)          {}
-
-func newPipeline(t *testing.T) (*Pipeline, *steps) {
+func newPipeline(t *testing.T) (*Pipeline, *surroundings) {
 	t.Helper()
-	s := &steps{}
-	client := redistest.Start(t).Client()
-	amender := amend.New(s)
-	d := dedup.New(dedup.Options{
-		Redis: client, Objects: s, Amender: amender, Retry: s, Observer: s, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
-		Name: func(string, time.Time) string { return "reserved" },
-	})
-	t.Cleanup(func() { amender.Close(); _ = client.Close() })
-	path := func(environment, priority string) string { return "path of " + priority }
-	return &Pipeline{Deduplicator: d, Storms: s, Environments: s, Priorities: s, Path: path, Creator: s, Observer: s}, s
+	s := &surroundings{metrics: metrics.New()}
+	scheme, err := kubernetes.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cluster = fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+		Create: func(ctx context.Context, w client.WithWatch, object client.Object, o ...client.CreateOption) error {
+			if s.onCreate != nil {
+				if err := s.onCreate(w); err != nil {
+					return err
+				}
+			}
+			return w.Create(ctx, object, o...)
+		},
+	}).Build()
+	placement := remediation.Placement{Fallback: "fallback"}
+	store := remediation.NewStore(s.cluster, placement)
+	retry := remediation.Retry{MaxAttempts: 1, Metrics: s.metrics}
+	redis, amender := redistest.Start(t).Client(), amend.New(store)
+	t.Cleanup(func() { amender.Close(); _ = redis.Close() })
+	return New(Steps{
+		Deduplicator: dedup.New(dedup.Options{
+			Redis: redis, Objects: store, Amender: amender, Retry: retry, Metrics: s.metrics, Logger: slog.New(slog.DiscardHandler), TTL: time.Minute,
+			Name: func(string, time.Time) string { return "reserved" },
+		}),
+		Storms: s, Environments: s, Priorities: s,
+		Path:    func(_, priority string) string { return "path of " + priority },
+		Creator: remediation.NewCreator(s.cluster, placement, retry, s.metrics),
+		Metrics: s.metrics,
+	}), s
+}
+
+// stored returns the object that has the name.
+func (s *surroundings) stored(t *testing.T, name string) *v1alpha1.RemediationRequest {
+	t.Helper()
+	var object v1alpha1.RemediationRequest
+	if err := s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: name}, &object); err != nil {
+		t.Fatal(err)
+	}
+	return &object
 }
 
 var sig = &signal.Signal{Name: "A", Namespace: "shop", Severity: "info", Labels: map[string]string{"team": "vip"},
@@ -106,18 +113,27 @@ func object(count int) *v1alpha1.RemediationRequest {
 	}
 }
 
-func wantEvents(t *testing.T, s *steps, want ...string) {
+// wantCounted compares what is counted about signals, without the prefix gateway_.
+// Those received are counted together.
+func wantCounted(t *testing.T, s *surroundings, want map[string]float64) {
 	t.Helper()
-	if diff := cmp.Diff(want, s.events); diff != "" {
-		t.Errorf("events (-want +got):\n%s", diff)
+	got := make(map[string]float64)
+	for key, value := range metricstest.Read(t, s.metrics, "gateway_crds_created_total", "gateway_signals_", "gateway_duplicate_signals_total") {
+		switch key = strings.TrimPrefix(key, "gateway_"); {
+		case strings.HasPrefix(key, "signals_received_by"):
+		case strings.HasPrefix(key, "signals_received"):
+			got["received"] += value
+		default:
+			got[key] = value
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counted (-want +got):\n%s", diff)
 	}
 }
 
 func TestNewIncidentGoesThroughAllSteps(t *testing.T) {
 	p, s := newPipeline(t)
-	s.create = func(remediation.Draft) (remediation.Created, error) {
-		return remediation.Created{Object: object(1)}, nil
-	}
 	got, err := p.Process(t.Context(), sig)
 	if err != nil {
 		t.Fatal(err)
@@ -129,37 +145,49 @@ func TestNewIncidentGoesThroughAllSteps(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outcome (-want +got):\n%s", diff)
 	}
-	if s.draft.Name != "reserved" || s.draft.Signal != sig || s.draft.Environment != "env-of-shop" {
-		t.Errorf("draft %+v", s.draft)
+	if o := s.stored(t, "reserved").Spec; o.SignalFingerprint != sig.Fingerprint || o.SignalName != "A" || o.Environment != "env-of-shop" || o.Priority != "info/env-of-shop/vip" {
+		t.Errorf("object %+v", o)
 	}
-	wantEvents(t, s, "created in env-of-shop as info/env-of-shop/vip")
+	wantCounted(t, s, map[string]float64{
+		"received": 1,
+		`crds_created_total{environment="env-of-shop",priority="info/env-of-shop/vip"}`: 1,
+		`signals_processed_total{environment="env-of-shop"}`:                            1,
+	})
 }
 
 // The name that was reserved is taken by an object of the same incident, made by
 // a replica whose reservation was lost: the signal counts on it.
 func TestObjectMadeBySomebodyElseMakesADuplicate(t *testing.T) {
 	p, s := newPipeline(t)
-	s.create = func(remediation.Draft) (remediation.Created, error) {
-		s.object = object(1)
-		return remediation.Created{Object: s.object.DeepCopy(), Existing: true}, nil
+	s.onCreate = func(w client.Client) error {
+		if err := w.Create(t.Context(), object(1)); err != nil {
+			return err
+		}
+		return apierrors.NewAlreadyExists(schema.GroupResource{Resource: "remediationrequests"}, "reserved")
 	}
 	got, err := p.Process(t.Context(), sig)
-	if err != nil || got.Duplicate == nil || got.Duplicate.Count != 2 || s.object.Spec.Deduplication.OccurrenceCount != 2 {
+	if err != nil || got.Duplicate == nil || got.Duplicate.Count != 2 || s.stored(t, "reserved").Spec.Deduplication.OccurrenceCount != 2 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	wantEvents(t, s, "duplicated in theirs shop")
+	wantCounted(t, s, map[string]float64{
+		"received": 1,
+		`signals_processed_total{environment="theirs"}`:                    1,
+		`signals_deduplicated_total{environment="theirs",signal_name="A"}`: 1,
+		`duplicate_signals_total{namespace="shop"}`:                        1,
+	})
 }
 
 func TestFailedCreationFreesTheIncident(t *testing.T) {
 	p, s := newPipeline(t)
-	failure := &remediation.APIError{Op: "create", Err: errors.New("no")}
-	s.create = func(remediation.Draft) (remediation.Created, error) { return remediation.Created{}, failure }
+	failure := errors.New("no")
+	s.onCreate = func(client.Client) error { return failure }
 	for range 2 { // the second one would wait if the claim were kept
-		if _, err := p.Process(t.Context(), sig); !errors.Is(err, failure) {
+		var api *remediation.APIError
+		if _, err := p.Process(t.Context(), sig); !errors.Is(err, failure) || !errors.As(err, &api) {
 			t.Fatalf("error %v", err)
 		}
 	}
-	wantEvents(t, s, "failed", "failed")
+	wantCounted(t, s, map[string]float64{"received": 2, `signals_failed_total{reason="kubernetes_api"}`: 2})
 }
 
 func TestResolvedSignalsAreIgnored(t *testing.T) {
@@ -169,5 +197,24 @@ func TestResolvedSignalsAreIgnored(t *testing.T) {
 	if got, err := p.Process(t.Context(), &over); err != nil || got != (Outcome{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	wantEvents(t, s, "ignored")
+	wantCounted(t, s, map[string]float64{"received": 1})
+}
+
+// Each failure is counted by its reason, however deep it is.
+func TestReasonsOfFailures(t *testing.T) {
+	failure := errors.New("x")
+	for want, errs := range map[metrics.FailureReason][]error{
+		metrics.DeduplicationUnavailable: {
+			&redisclient.UnavailableError{Op: "storm_detection", Err: failure}, &dedup.BusyError{Err: failure},
+			&redisclient.UnavailableError{Op: "storm_detection", Err: &remediation.APIError{Op: "get", Err: failure}},
+		},
+		metrics.KubernetesAPI: {&remediation.APIError{Op: "create", Err: failure}},
+		metrics.Cancelled:     {context.Canceled, context.DeadlineExceeded, failure},
+	} {
+		for _, err := range errs {
+			if got := failureReason(fmt.Errorf("wrapped: %w", err)); got != want {
+				t.Errorf("%v: %s, want %s", err, got, want)
+			}
+		}
+	}
 }

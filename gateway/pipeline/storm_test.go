@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/redisclient"
-	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/storm"
 )
 
@@ -18,9 +17,12 @@ func TestSignalOfAStorm(t *testing.T) {
 	for name, kind := range map[string]storm.Kind{"opened": storm.Opened, "added": storm.Added, "flushed": storm.Flushed} {
 		t.Run(name, func(t *testing.T) {
 			p, s := newPipeline(t)
-			s.object = object(1)
-			s.object.Name, s.object.Spec.Priority = "storm", "P1"
-			s.verdict = storm.Verdict{Kind: kind, Type: "rate", WindowID: "A-1", Members: 7, Object: s.object.DeepCopy()}
+			held := object(1)
+			held.Name, held.Spec.Priority = "storm", "P1"
+			if err := s.cluster.Create(t.Context(), held); err != nil {
+				t.Fatal(err)
+			}
+			s.verdict = storm.Verdict{Kind: kind, Type: "rate", WindowID: "A-1", Members: 7, Object: held}
 			got, err := p.Process(t.Context(), sig)
 			if err != nil {
 				t.Fatal(err)
@@ -34,7 +36,12 @@ func TestSignalOfAStorm(t *testing.T) {
 			if got, err := p.Process(t.Context(), sig); err != nil || got.Duplicate == nil || got.Duplicate.Object.Name != "storm" {
 				t.Errorf("repeat: %+v, %v", got, err)
 			}
-			wantEvents(t, s, "gathered in theirs", "duplicated in theirs shop")
+			wantCounted(t, s, map[string]float64{
+				"received": 2,
+				`signals_processed_total{environment="theirs"}`:                    2,
+				`signals_deduplicated_total{environment="theirs",signal_name="A"}`: 1,
+				`duplicate_signals_total{namespace="shop"}`:                        1,
+			})
 		})
 	}
 }
@@ -49,16 +56,13 @@ func TestBufferedSignalIsNoDuplicate(t *testing.T) {
 			t.Errorf("%v, outcome (-want +got):\n%s", err, diff)
 		}
 	}
-	wantEvents(t, s, "gathered in env-of-shop", "gathered in env-of-shop")
+	wantCounted(t, s, map[string]float64{"received": 2, `signals_processed_total{environment="env-of-shop"}`: 2})
 }
 
 // The flusher was faster: the signal goes through the steps again.
 func TestOvertakenSignalLooksAgain(t *testing.T) {
 	p, s := newPipeline(t)
 	s.verdict = storm.Verdict{Kind: storm.Overtaken}
-	s.create = func(remediation.Draft) (remediation.Created, error) {
-		return remediation.Created{Object: object(1)}, nil
-	}
 	if got, err := p.Process(t.Context(), sig); err != nil || got.Created == nil || len(s.names) != 2 {
 		t.Errorf("%+v, %v after %d looks", got, err, len(s.names))
 	}
@@ -74,5 +78,5 @@ func TestFailedStormStepFails(t *testing.T) {
 			t.Fatalf("error %v", err)
 		}
 	}
-	wantEvents(t, s, "failed", "failed")
+	wantCounted(t, s, map[string]float64{"received": 2, `signals_failed_total{reason="deduplication_unavailable"}`: 2})
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// UnknownEnvironment is the environment of a namespace of which nothing says it.
+// UnknownEnvironment is that of a namespace with neither a label nor an override.
 const UnknownEnvironment = "unknown"
 
 const (
@@ -54,8 +54,8 @@ func NewEnvironments(reader client.Reader, overrides types.NamespacedName, ttl t
 }
 
 // Environment returns the value of the namespace's label "environment", else the
-// override, else unknown. A failure of the Kubernetes API also gives unknown, for
-// this time only.
+// override, else unknown. After a failure of the Kubernetes API it returns unknown,
+// which is not kept.
 func (e *Environments) Environment(ctx context.Context, namespace string) string {
 	if len(validation.IsDNS1123Label(namespace)) != 0 {
 		return UnknownEnvironment
@@ -67,7 +67,7 @@ func (e *Environments) Environment(ctx context.Context, namespace string) string
 		// Shared by all who ask meanwhile, so it must not end with one of them.
 		environment, err := e.look(context.WithoutCancel(ctx), namespace)
 		if err != nil {
-			e.logger.WarnContext(ctx, "environment is not known for now", "namespace", namespace, "error", err)
+			e.logger.WarnContext(ctx, "environment of a namespace can't be looked up, unknown is used this time", "namespace", namespace, "error", err)
 			return UnknownEnvironment, nil
 		}
 		e.keep(namespace, environment)

@@ -9,8 +9,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 )
 
-// DefaultPriority is the priority of a signal for which the policy says none, or
-// none that exists.
+// DefaultPriority is the priority of a signal for which the policy returns none, or
+// one that does not exist.
 const DefaultPriority = "P2"
 
 const priorityQuery = "data.kubernaut.gateway.priority.priority"
@@ -36,8 +36,8 @@ func LoadPriorities(ctx context.Context, path string, logger *slog.Logger) (*Pri
 	return &Priorities{query: query, logger: logger}, nil
 }
 
-// Priority returns P0 to P3. What the policy leaves undefined, fails to evaluate
-// or answers otherwise is P2.
+// Priority returns P0 to P3. It is P2 if the policy fails, or returns nothing or
+// anything else.
 func (p *Priorities) Priority(ctx context.Context, severity, environment string, labels map[string]string) string {
 	values := make(map[string]any, len(labels))
 	for key, value := range labels {

@@ -16,8 +16,8 @@ const members = "password|token|api_key|annotations|generatorURL"
 var (
 	secretName      = regexp.MustCompile(`(?i)^(?:` + members + `)$`)
 	sensitiveMember = regexp.MustCompile(`(?i)"(?:` + members + `)"\s*:\s*`)
-	// escapedMember is the same inside a quoted string. Where a value ends there is
-	// not found out: all of the string that follows goes.
+	// escapedMember is the same inside a quoted string. It does not
+	// find the end of a value there, and takes all of the string that follows.
 	escapedMember = regexp.MustCompile(`(?i)(\\+"(?:` + members + `)\\+"\s*:\s*)(?:\\.|[^"\\])*`)
 )
 

@@ -12,19 +12,21 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
 )
 
-// New returns a client and its monitor. It does not connect: Redis may come
-// later. Call Monitor.Run, and close the client at the end.
-func New(cfg config.Redis, observer Observer, logger *slog.Logger) (*redis.Client, *Monitor) {
+// New returns a client and its monitor. It does not connect, so Redis may be started
+// later. The caller runs Monitor.Run, and closes the client at the end.
+func New(cfg config.Redis, m *metrics.Metrics, logger *slog.Logger) (*redis.Client, *Monitor) {
 	options := clientOptions(cfg)
 	client := redis.NewClient(options)
 	monitor := newMonitor(client, func() *redis.Client {
 		probe := clientOptions(cfg)
-		// A pool that a single failed dial filled would start a goroutine to dial on.
+		// With room for one connection only, a single failed dial would have the pool
+		// start a goroutine that goes on dialing.
 		probe.PoolSize, probe.MinIdleConns, probe.MaxRetries = 16, 0, -1
 		return redis.NewClient(probe)
-	}, observer, logger)
+	}, m, logger)
 	client.AddHook(monitor)
 	return client, monitor
 }
@@ -50,6 +52,6 @@ func clientOptions(cfg config.Redis) *redis.Options {
 	}
 }
 
-// SilenceLibrary ends the Redis library's own log, whose every line is also an
-// error that a caller gets. It is for main: the setting is global.
+// SilenceLibrary ends the Redis library's own log: each of its lines is also an error
+// that a caller gets. Only main calls it, since the setting is global.
 func SilenceLibrary() { logging.Disable() }

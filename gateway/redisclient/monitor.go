@@ -11,6 +11,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/singleflight"
+
+	"stormgate.internal/gateway/metrics"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 	downWait = 250 * time.Millisecond
 )
 
-// UnreachableError says that Redis was found to be unreachable and is not asked.
+// UnreachableError says that Redis could not be reached, so that it was not asked.
 type UnreachableError struct {
 	// Cause is the latest failure; nil when none was tried yet.
 	Cause error
@@ -41,27 +43,17 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Cause }
 
-// Observer is told of changes, for metrics.
-type Observer interface {
-	// RedisAvailable is called with the state found by each look.
-	RedisAvailable(available bool)
-	// RedisOutageStarted is called when Redis, reachable before, no longer is.
-	RedisOutageStarted()
-	// RedisOutageEnded is called when it is again, with the length of the outage.
-	RedisOutageEnded(duration time.Duration)
-}
-
-// Monitor knows whether Redis can be reached. It starts out not knowing, which
-// counts as no.
+// Monitor knows whether Redis can be reached. Until its first look it assumes that
+// Redis can not.
 //
-// As a hook of the client it lets commands fail at once while Redis is away. This
-// is more than a courtesy to senders: after as many failed dials as it has
-// connections the client's pool refuses to dial for a second, so that each
-// command that were let through would delay the recovery.
+// As a hook of the client it lets commands fail at once while Redis is away. Senders
+// then need not wait, and the gateway recovers faster: the client's pool refuses to
+// dial for a second after as many failed dials as it has connections, and each
+// command would be one.
 type Monitor struct {
 	client   *redis.Client
 	newProbe func() *redis.Client
-	observer Observer
+	metrics  *metrics.Metrics
 	logger   *slog.Logger
 	flight   singleflight.Group
 	wake     chan struct{}
@@ -75,8 +67,8 @@ type Monitor struct {
 
 var _ redis.Hook = (*Monitor)(nil)
 
-func newMonitor(client *redis.Client, newProbe func() *redis.Client, observer Observer, logger *slog.Logger) *Monitor {
-	return &Monitor{client: client, newProbe: newProbe, observer: observer, logger: logger, wake: make(chan struct{}, 1), downSince: time.Now()}
+func newMonitor(client *redis.Client, newProbe func() *redis.Client, metrics *metrics.Metrics, logger *slog.Logger) *Monitor {
+	return &Monitor{client: client, newProbe: newProbe, metrics: metrics, logger: logger, wake: make(chan struct{}, 1), downSince: time.Now()}
 }
 
 // Run looks every 5 s, and every 100 ms while Redis is away, until the context ends.
@@ -123,7 +115,7 @@ type letThrough struct{}
 
 func (m *Monitor) ping(ctx context.Context) error {
 	if !m.isUp() {
-		// A client of its own tells at once when Redis is back, see Monitor.
+		// A client of its own dials at once, see Monitor.
 		probe := m.newProbe()
 		err := probe.Ping(ctx).Err()
 		_ = probe.Close()
@@ -140,7 +132,7 @@ func (m *Monitor) isUp() bool {
 	return m.up
 }
 
-// record takes the outcome of a command or a look.
+// record notes the outcome of a command or a look.
 func (m *Monitor) record(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -151,13 +143,13 @@ func (m *Monitor) record(err error) {
 		m.up, m.cause = true, nil
 		m.logger.Info("Redis is reachable", "after", outage.String())
 		if m.everUp {
-			m.observer.RedisOutageEnded(outage)
+			m.metrics.RedisOutageEnded(outage)
 		}
 		m.everUp = true
 	case err != nil && m.up:
 		m.up, m.downSince = false, now
 		m.logger.Error("Redis is unreachable", "error", err)
-		m.observer.RedisOutageStarted()
+		m.metrics.RedisOutageStarted()
 		select {
 		case m.wake <- struct{}{}:
 		default:
@@ -166,10 +158,10 @@ func (m *Monitor) record(err error) {
 	if err != nil {
 		m.cause = err
 	}
-	m.observer.RedisAvailable(m.up)
+	m.metrics.RedisAvailable(m.up)
 }
 
-// admit returns an error if Redis is away, having looked once more.
+// admit looks once more if Redis is away, and returns an error if it still is.
 func (m *Monitor) admit(ctx context.Context) error {
 	if m.isUp() || ctx.Value(letThrough{}) != nil {
 		return nil
@@ -215,8 +207,8 @@ func (m *Monitor) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// notice records an error that shows that Redis is away. Replies, even bad ones,
-// and requests given up by their sender show nothing.
+// notice records an error that shows that Redis is away. An error reply does not: it
+// comes from Redis. Nor does a request that its sender has given up.
 func (m *Monitor) notice(ctx context.Context, err error) {
 	var reply redis.Error
 	var network net.Error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,42 +11,42 @@ import (
 	"go.uber.org/goleak"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/metricstest"
 	"stormgate.internal/gateway/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// changes records what the monitor reports.
+// changes are what the monitor has counted.
 type changes struct {
-	mu        sync.Mutex
 	available bool
 	outages   int
-	ended     []time.Duration
+	// down is the length of the outages that are over, in seconds.
+	down float64
 }
 
-func (c *changes) RedisAvailable(available bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.available = available
-}
-func (c *changes) RedisOutageStarted() { c.mu.Lock(); defer c.mu.Unlock(); c.outages++ }
-func (c *changes) RedisOutageEnded(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ended = append(c.ended, d)
-}
-
-func connect(t *testing.T, addr string) (*redis.Client, *Monitor, *changes) {
+func changesIn(t *testing.T, m *metrics.Metrics) changes {
 	t.Helper()
-	c := &changes{}
-	client, monitor := New(config.Redis{Addr: addr, PoolSize: 4}, c, slog.New(slog.DiscardHandler))
+	samples := metricstest.Read(t, m, "gateway_redis_")
+	return changes{
+		available: samples["gateway_redis_available"] == 1,
+		outages:   int(samples["gateway_redis_outage_count_total"]),
+		down:      samples["gateway_redis_outage_duration_seconds_total"],
+	}
+}
+
+func connect(t *testing.T, addr string) (*redis.Client, *Monitor, *metrics.Metrics) {
+	t.Helper()
+	m := metrics.New()
+	client, monitor := New(config.Redis{Addr: addr, PoolSize: 4}, m, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = client.Close() })
-	return client, monitor, c
+	return client, monitor, m
 }
 
 func TestCommandsFailAtOnceWhileRedisIsAway(t *testing.T) {
 	server := redistest.New(t)
-	client, monitor, c := connect(t, server.Addr)
+	client, monitor, m := connect(t, server.Addr)
 	// More often than the pool has connections: it must not fall into its pause.
 	for range 20 {
 		var unreachable *UnreachableError
@@ -58,37 +57,40 @@ func TestCommandsFailAtOnceWhileRedisIsAway(t *testing.T) {
 	if _, err := client.Pipelined(t.Context(), func(p redis.Pipeliner) error { p.Get(t.Context(), "key"); return nil }); err == nil {
 		t.Error("a pipeline succeeded")
 	}
-	if err := monitor.Check(t.Context()); err == nil || c.available || c.outages != 0 {
+	err := monitor.Check(t.Context())
+	if c := changesIn(t, m); err == nil || c.available || c.outages != 0 {
 		t.Errorf("before the first contact: %v, %+v", err, c)
 	}
 	server.Start()
 	// At the first request, without anybody having looked in between.
-	if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil || !c.available {
+	err = client.Set(t.Context(), "key", "value", 0).Err()
+	if c := changesIn(t, m); err != nil || !c.available {
 		t.Errorf("with Redis: %v, %+v", err, c)
 	}
 }
 
 func TestOutage(t *testing.T) {
 	server := redistest.Start(t)
-	client, monitor, c := connect(t, server.Addr)
+	client, monitor, m := connect(t, server.Addr)
 	if err := monitor.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	server.Stop()
-	if err := client.Get(t.Context(), "key").Err(); err == nil || c.available || c.outages != 1 {
+	err := client.Get(t.Context(), "key").Err()
+	if c := changesIn(t, m); err == nil || c.available || c.outages != 1 || c.down != 0 {
 		t.Errorf("the first command: %v, %+v", err, c)
 	}
 	server.Start()
 	if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil {
 		t.Errorf("after the outage: %v", err)
 	}
-	if !c.available || c.outages != 1 || len(c.ended) != 1 || c.ended[0] <= 0 {
+	if c := changesIn(t, m); !c.available || c.outages != 1 || c.down <= 0 {
 		t.Errorf("changes %+v", c)
 	}
 }
 
 func TestBadRepliesAndImpatientSendersAreNoOutage(t *testing.T) {
-	client, _, c := connect(t, redistest.Start(t).Addr)
+	client, _, m := connect(t, redistest.Start(t).Addr)
 	if err := client.Get(t.Context(), "none").Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("missing key: %v", err)
 	}
@@ -101,25 +103,19 @@ func TestBadRepliesAndImpatientSendersAreNoOutage(t *testing.T) {
 	if err := client.Get(ctx, "text").Err(); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if !c.available || c.outages != 0 {
+	if c := changesIn(t, m); !c.available || c.outages != 0 {
 		t.Errorf("changes %+v", c)
 	}
 }
 
 func TestRunFindsRedisByItself(t *testing.T) {
 	server := redistest.New(t)
-	_, monitor, c := connect(t, server.Addr)
+	_, monitor, m := connect(t, server.Addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); monitor.Run(ctx) }()
 	server.Start()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		c.mu.Lock()
-		available := c.available
-		c.mu.Unlock()
-		if available {
-			break
-		}
+	for deadline := time.Now().Add(10 * time.Second); !changesIn(t, m).available; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not found in 10 s")
 		}
@@ -131,6 +127,9 @@ func TestRunFindsRedisByItself(t *testing.T) {
 func TestErrorText(t *testing.T) {
 	cause := errors.New("refused")
 	if err := (&UnreachableError{cause}); !errors.Is(err, cause) || err.Error() != "Redis is unreachable: refused" {
+		t.Error(err)
+	}
+	if err := (&UnavailableError{"storm_detection", cause}); !errors.Is(err, cause) || err.Error() != "Redis operation storm_detection failed: refused" {
 		t.Error(err)
 	}
 	if err := (&UnreachableError{}); err.Error() != "Redis has not been reached yet" {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/metrics"
 )
 
 func stormDraft() Draft {
@@ -76,7 +77,7 @@ func TestCreateForABatch(t *testing.T) {
 			if c.present != nil {
 				present = append(present, c.present)
 			}
-			got, err := newAPI(t, present...).creator(&observed{}).Create(t.Context(), c.draft)
+			got, err := newAPI(t, present...).creator(metrics.New()).Create(t.Context(), c.draft)
 			if err != nil {
 				t.Fatal(err)
 			}

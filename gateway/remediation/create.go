@@ -11,48 +11,45 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/metrics"
 )
 
-// maxNameAdvance bounds the search for a free name. Each step is one earlier
-// object of the same incident made in this very second or, after a clock went
-// back, in the future.
+// maxNameAdvance bounds the search for a free name. Each step passes one earlier
+// object of the same incident. It was made in this very second, or in the future if a
+// clock has been set back.
 const maxNameAdvance = 300
-
-// CreateObserver is told of failed creations. Classes are k8s_api_error,
-// fallback_failed and fetch_existing_failed.
-type CreateObserver interface {
-	CreateFailed(class string)
-}
 
 // Creator creates objects.
 type Creator struct {
 	client    client.Client
 	placement Placement
 	retry     Retry
-	observer  CreateObserver
+	metrics   *metrics.Metrics
 	now       func() time.Time
 }
 
 // NewCreator returns a creator that uses the client.
-func NewCreator(c client.Client, p Placement, r Retry, o CreateObserver) *Creator {
-	return &Creator{client: c, placement: p, retry: r, observer: o, now: time.Now}
+func NewCreator(c client.Client, p Placement, r Retry, m *metrics.Metrics) *Creator {
+	return &Creator{client: c, placement: p, retry: r, metrics: m, now: time.Now}
 }
 
 // Created is the outcome of Create.
 type Created struct {
 	// Object is the incident's object.
 	Object *v1alpha1.RemediationRequest
-	// Existing is true when somebody else had created it; the signal is then a
+	// Existing is true when somebody else had created it. The signal is then a
 	// duplicate, unless the object is of the same batch.
 	Existing bool
 }
 
-// Create makes an object from the draft: in the signal's namespace, or in the
-// fallback namespace if that one is not fit or does not exist. If the draft's
-// name is taken by an object of the same incident that is in progress, that
-// object is the answer; if by any other, the name's timestamp is advanced until
-// it is free. For the object of a batch, one of the same batch is the answer in any
-// phase, and for that of a storm no other is. Errors are *APIError.
+// Create makes an object from the draft. It does so in the signal's namespace, or in
+// the fallback namespace if that one is not fit or does not exist.
+//
+// The draft's name may be taken. If it is by an object of the same incident that is
+// in progress, Create returns that object. Otherwise it advances the name's timestamp
+// until the name is free. For a draft of a batch it returns an object of the same
+// batch in any phase. For a draft of a storm it returns no object of another batch.
+// Errors are *APIError.
 func (c *Creator) Create(ctx context.Context, draft Draft) (Created, error) {
 	object, err := build(draft, c.now())
 	if err != nil {
@@ -131,7 +128,7 @@ func (c *Creator) existing(ctx context.Context, object *v1alpha1.RemediationRequ
 }
 
 func (c *Creator) fail(class, verb string, object *v1alpha1.RemediationRequest, err error) error {
-	c.observer.CreateFailed(class)
+	c.metrics.CreateFailed(class)
 	return &APIError{fmt.Sprintf("%s RemediationRequest %s", verb, client.ObjectKeyFromObject(object)), err}
 }
 

@@ -1,6 +1,7 @@
 package remediation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,28 +31,22 @@ func (e *APIError) Error() string { return fmt.Sprintf("Kubernetes API error: %s
 // Unwrap returns the cause.
 func (e *APIError) Unwrap() error { return e.Err }
 
-// failureClass names the kind of failure and the HTTP status ("0" if there was
-// none), as metrics label them.
+// classes are the names of HTTP statuses that metrics know.
+var classes = map[int]string{
+	http.StatusTooManyRequests:     "rate_limited",
+	http.StatusServiceUnavailable:  "service_unavailable",
+	http.StatusGatewayTimeout:      "gateway_timeout",
+	http.StatusBadRequest:          "bad_request",
+	http.StatusForbidden:           "forbidden",
+	http.StatusUnprocessableEntity: "unprocessable_entity",
+	http.StatusConflict:            "conflict",
+}
+
+// failureClass names the kind of failure and the HTTP status as metrics label them.
+// The status is "0" if there was no answer.
 func failureClass(err error) (class, code string) {
 	if status, ok := statusCode(err); ok {
-		code = strconv.Itoa(status)
-		switch status {
-		case http.StatusTooManyRequests:
-			return "rate_limited", code
-		case http.StatusServiceUnavailable:
-			return "service_unavailable", code
-		case http.StatusGatewayTimeout:
-			return "gateway_timeout", code
-		case http.StatusBadRequest:
-			return "bad_request", code
-		case http.StatusForbidden:
-			return "forbidden", code
-		case http.StatusUnprocessableEntity:
-			return "unprocessable_entity", code
-		case http.StatusConflict:
-			return "conflict", code
-		}
-		return "unknown", code
+		return cmp.Or(classes[status], "unknown"), strconv.Itoa(status)
 	}
 	switch {
 	case isTimeout(err):
@@ -62,8 +57,8 @@ func failureClass(err error) (class, code string) {
 	return "unknown", "0"
 }
 
-// isRetryable reports whether the same request may well succeed a little later:
-// the API server said so (429, 503, 504), or could not be talked to.
+// isRetryable reports whether the same request may well succeed a little later. The
+// API server says so with 429, 503 or 504, or there was no answer at all.
 func isRetryable(err error) bool {
 	if status, ok := statusCode(err); ok {
 		return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
@@ -71,8 +66,8 @@ func isRetryable(err error) bool {
 	return isTimeout(err) || isNetwork(err)
 }
 
-// isAmbiguous reports whether a write that failed thus may have happened, or may
-// still happen.
+// isAmbiguous reports whether a write that failed like this may have happened all the
+// same, or may still happen.
 func isAmbiguous(err error) bool {
 	if status, ok := statusCode(err); ok {
 		return status >= http.StatusInternalServerError
@@ -110,7 +105,7 @@ func mentions(err error, texts ...string) bool {
 }
 
 // isNamespaceMissing reports whether a create failed since its namespace does not
-// exist or, being deleted, takes nothing in any more.
+// exist, or is being deleted and takes nothing in.
 func isNamespaceMissing(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return true

@@ -28,6 +28,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/metricstest"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -184,23 +186,23 @@ func TestFailureClasses(t *testing.T) {
 	}
 }
 
-// observed counts what retries and creations report.
-type observed struct {
-	attempts, exhausted, durations, failed []string
-	succeeded                              []int
-}
+// observed are the samples of what retries and creations have counted.
+type observed map[string]float64
 
-func (o *observed) RetryAttempt(class, code string)   { o.attempts = append(o.attempts, class+code) }
-func (o *observed) RetryExhausted(class, code string) { o.exhausted = append(o.exhausted, class+code) }
-func (o *observed) RetrySucceeded(attempt int)        { o.succeeded = append(o.succeeded, attempt) }
-func (o *observed) CreateFailed(class string)         { o.failed = append(o.failed, class) }
-func (o *observed) RetryDuration(class string, _ time.Duration) {
-	o.durations = append(o.durations, class)
+func observedIn(t *testing.T, m *metrics.Metrics) observed {
+	t.Helper()
+	return metricstest.Read(t, m, "gateway_retry_", "gateway_crd_creation_errors_total")
 }
 
 func TestRetry(t *testing.T) {
 	tooMany := apierrors.NewTooManyRequestsError("later")
 	forbidden := apierrors.NewForbidden(schema.GroupResource{}, "", nil)
+	const (
+		attempts       = `gateway_retry_attempts_total{error_type="rate_limited",status_code="429"}`
+		exhausted      = `gateway_retry_exhausted_total{error_type="rate_limited",status_code="429"}`
+		succeededThird = `gateway_retry_success_total{attempt="3",error_type="success"}`
+		durations      = `gateway_retry_duration_seconds{error_type="rate_limited"}`
+	)
 	for _, c := range []struct {
 		name   string
 		errors []error
@@ -208,22 +210,22 @@ func TestRetry(t *testing.T) {
 		want   observed
 	}{
 		{"at once", []error{nil}, 1, observed{}},
-		{"third time", []error{tooMany, tooMany, nil}, 3, observed{attempts: []string{"rate_limited429", "rate_limited429"}, succeeded: []int{3}, durations: []string{"rate_limited"}}},
-		{"never", []error{tooMany, tooMany, tooMany}, 3, observed{attempts: []string{"rate_limited429", "rate_limited429", "rate_limited429"}, exhausted: []string{"rate_limited429"}, durations: []string{"rate_limited"}}},
+		{"third time", []error{tooMany, tooMany, nil}, 3, observed{attempts: 2, succeededThird: 1, durations: 1}},
+		{"never", []error{tooMany, tooMany, tooMany}, 3, observed{attempts: 3, exhausted: 1, durations: 1}},
 		{"for good", []error{forbidden}, 1, observed{}},
-		{"for good later", []error{tooMany, forbidden}, 2, observed{attempts: []string{"rate_limited429"}, durations: []string{"rate_limited"}}},
+		{"for good later", []error{tooMany, forbidden}, 2, observed{attempts: 1, durations: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var got observed
+			m := metrics.New()
 			calls := 0
-			err := Retry{MaxAttempts: 3, InitialBackoff: time.Microsecond, MaxBackoff: time.Microsecond, Observer: &got}.Do(t.Context(), func(context.Context) error {
+			err := Retry{MaxAttempts: 3, InitialBackoff: time.Microsecond, MaxBackoff: time.Microsecond, Metrics: m}.Do(t.Context(), func(context.Context) error {
 				calls++
 				return c.errors[calls-1]
 			})
 			if calls != c.calls || err != c.errors[calls-1] {
 				t.Errorf("%d calls, error %v", calls, err)
 			}
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(observed{})); diff != "" {
+			if diff := cmp.Diff(c.want, observedIn(t, m)); diff != "" {
 				t.Errorf("observed (-want +got):\n%s", diff)
 			}
 		})
@@ -242,7 +244,7 @@ func TestRetryBackoffDoublesUpToItsCap(t *testing.T) {
 func TestRetryEndsWithTheRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
-	err := Retry{MaxAttempts: 5, InitialBackoff: time.Hour, MaxBackoff: time.Hour, Observer: &observed{}}.Do(ctx, func(context.Context) error {
+	err := Retry{MaxAttempts: 5, InitialBackoff: time.Hour, MaxBackoff: time.Hour, Metrics: metrics.New()}.Do(ctx, func(context.Context) error {
 		calls++
 		cancel()
 		return apierrors.NewServiceUnavailable("down")
@@ -282,8 +284,8 @@ func newAPI(t *testing.T, objects ...client.Object) *apiserver {
 	return a
 }
 
-func (a *apiserver) creator(o *observed) *Creator {
-	c := NewCreator(a, placement, Retry{MaxAttempts: 3, InitialBackoff: time.Microsecond, MaxBackoff: time.Microsecond, Observer: o}, o)
+func (a *apiserver) creator(m *metrics.Metrics) *Creator {
+	c := NewCreator(a, placement, Retry{MaxAttempts: 3, InitialBackoff: time.Microsecond, MaxBackoff: time.Microsecond, Metrics: m}, m)
 	c.now = func() time.Time { return received }
 	return c
 }
@@ -317,16 +319,16 @@ func TestCreate(t *testing.T) {
 		{"taken by a fingerprint that begins alike", []client.Object{existing(stranger, "shop", "", 0)}, 1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := &observed{}
-			got, err := newAPI(t, c.present...).creator(o).Create(t.Context(), d)
+			m := metrics.New()
+			got, err := newAPI(t, c.present...).creator(m).Create(t.Context(), d)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if want := Name(d.Signal.Fingerprint, received.Add(time.Duration(c.want)*time.Second)); got.Object.Name != want || got.Existing != c.existing || got.Object.Namespace != "shop" {
 				t.Errorf("%s/%s, existing %t; want %s, %t", got.Object.Namespace, got.Object.Name, got.Existing, want, c.existing)
 			}
-			if len(o.failed) != 0 {
-				t.Errorf("failures reported: %v", o.failed)
+			if failed := observedIn(t, m); len(failed) != 0 {
+				t.Errorf("failures reported: %v", failed)
 			}
 		})
 	}
@@ -334,7 +336,7 @@ func TestCreate(t *testing.T) {
 
 func TestCreateFallsBack(t *testing.T) {
 	for namespace, origin := range map[string]string{"": "", "gone": "gone", "No/Name": "No-Name"} {
-		got, err := newAPI(t).creator(&observed{}).Create(t.Context(), testDraft(namespace))
+		got, err := newAPI(t).creator(metrics.New()).Create(t.Context(), testDraft(namespace))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,19 +357,19 @@ func TestCreateReportsWhyItFailed(t *testing.T) {
 		{"fallback missing", "fallback_failed", "gone", Placement{Fallback: "lacking"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := &observed{}
+			m := metrics.New()
 			a := newAPI(t)
 			if c.onCreate != nil {
 				a.onCreate = func(context.Context, client.Client, client.Object) (bool, error) { return true, c.onCreate }
 			}
-			creator := a.creator(o)
+			creator := a.creator(m)
 			creator.placement = c.placement
 			_, err := creator.Create(t.Context(), testDraft(c.namespace))
 			var api *APIError
 			if !errors.As(err, &api) || !strings.HasPrefix(err.Error(), "Kubernetes API error") {
 				t.Errorf("error %v", err)
 			}
-			if diff := cmp.Diff([]string{c.class}, o.failed); diff != "" {
+			if diff := cmp.Diff(observed{fmt.Sprintf("gateway_crd_creation_errors_total{error_type=%q}", c.class): 1}, observedIn(t, m)); diff != "" {
 				t.Errorf("failures (-want +got):\n%s", diff)
 			}
 		})
@@ -392,7 +394,7 @@ func TestCreateRecognisesItsOwnObject(t *testing.T) {
 			}
 			return true, lost
 		}
-		got, err := a.creator(&observed{}).Create(t.Context(), testDraft("shop"))
+		got, err := a.creator(metrics.New()).Create(t.Context(), testDraft("shop"))
 		if err != nil || got.Existing || got.Object.Name != testDraft("shop").Name {
 			t.Errorf("%v: %+v, %v", lost, got, err)
 		}

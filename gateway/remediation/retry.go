@@ -3,32 +3,21 @@ package remediation
 import (
 	"context"
 	"time"
+
+	"stormgate.internal/gateway/metrics"
 )
 
-// RetryObserver is told how retries go. Classes and codes are those of the
-// metrics' labels error_type and status_code.
-type RetryObserver interface {
-	// RetryAttempt is called for each failure that may be retried.
-	RetryAttempt(class, code string)
-	// RetryExhausted is called when the last attempt failed like that.
-	RetryExhausted(class, code string)
-	// RetrySucceeded is called when an attempt after the first, which is number 1,
-	// succeeded.
-	RetrySucceeded(attempt int)
-	// RetryDuration is called at the end of whatever was retried; class is that of
-	// the latest failure.
-	RetryDuration(class string, duration time.Duration)
-}
-
-// Retry repeats what failed for reasons that pass.
+// Retry repeats what failed for reasons that pass. It counts each failure that may be
+// retried, the last one if it gives up, an attempt after the first that succeeds, and
+// the time that all attempts took together.
 type Retry struct {
 	// MaxAttempts is at least 1.
 	MaxAttempts int
 	// InitialBackoff is the wait before the second attempt. It doubles from then
 	// on, up to MaxBackoff.
 	InitialBackoff, MaxBackoff time.Duration
-	// Observer is required.
-	Observer RetryObserver
+	// Metrics are required.
+	Metrics *metrics.Metrics
 }
 
 // Do calls attempt until it succeeds, fails for good, has failed MaxAttempts
@@ -41,14 +30,14 @@ func (r Retry) Do(ctx context.Context, attempt func(context.Context) error) erro
 	}
 	defer func() {
 		if retried != "" {
-			r.Observer.RetryDuration(retried, time.Since(start))
+			r.Metrics.RetryDuration(retried, time.Since(start))
 		}
 	}()
 	for n := 1; ; n++ {
 		err := attempt(ctx)
 		if err == nil {
 			if n > 1 {
-				r.Observer.RetrySucceeded(n)
+				r.Metrics.RetrySucceeded(n)
 			}
 			return nil
 		}
@@ -56,9 +45,9 @@ func (r Retry) Do(ctx context.Context, attempt func(context.Context) error) erro
 			return err
 		}
 		class, code := failureClass(err)
-		r.Observer.RetryAttempt(class, code)
+		r.Metrics.RetryAttempt(class, code)
 		if n >= r.MaxAttempts {
-			r.Observer.RetryExhausted(class, code)
+			r.Metrics.RetryExhausted(class, code)
 			return err
 		}
 		retried = class

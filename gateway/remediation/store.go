@@ -105,8 +105,8 @@ func (s *Store) Page(ctx context.Context, token string) ([]v1alpha1.RemediationR
 	return list.Items, list.Continue, nil
 }
 
-// Place returns what of a signal's namespace its objects tell: a valid label value.
-// It is the namespace itself if that is a valid name.
+// Place returns a signal's namespace as its objects show it, which is a valid label
+// value. It is the namespace itself if that is a valid name.
 func (s *Store) Place(namespace string) string { return labelValue(namespace) }
 
 // PlaceOf returns the place of the signals that the object stands for, or false if

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -132,14 +133,14 @@ func TestCreateFallsBackFromATerminatingNamespace(t *testing.T) {
 			Status: metav1.StatusFailure, Code: 409, Reason: metav1.StatusReasonConflict, Details: terminating.ErrStatus.Details,
 		}},
 	} {
-		o := &observed{}
+		m := metrics.New()
 		a := newAPI(t)
 		a.onCreate = func(_ context.Context, _ client.Client, object client.Object) (bool, error) {
 			return object.GetNamespace() == "shop", refused
 		}
-		got, err := a.creator(o).Create(t.Context(), testDraft("shop"))
-		if err != nil || got.Object.Namespace != "fallback" || got.Object.Labels[LabelOriginNamespace] != "shop" || len(o.failed) != 0 {
-			t.Errorf("%s: %+v, %v, failures %v", name, got.Object, err, o.failed)
+		got, err := a.creator(m).Create(t.Context(), testDraft("shop"))
+		if err != nil || got.Object.Namespace != "fallback" || got.Object.Labels[LabelOriginNamespace] != "shop" || len(observedIn(t, m)) != 0 {
+			t.Errorf("%s: %+v, %v, failures %v", name, got.Object, err, observedIn(t, m))
 			continue
 		}
 		// The next signal finds it there.

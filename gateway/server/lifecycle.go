@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// Run listens and serves until the context ends, and then shuts down: readiness
-// says no at once; requests are still accepted for ShutdownPause; then the
-// listener closes and what is being handled is finished. The error is nil if all
-// of it was, within ShutdownBudget counted from the end of the context.
+// Run listens and serves until the context ends, and then shuts down. Readiness fails
+// at once. Requests are still accepted for ShutdownPause. Then the listener closes,
+// and the requests being handled are finished. The error is nil if all were, within
+// ShutdownBudget counted from the end of the context.
 func (s *Server) Run(ctx context.Context) error {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", s.Addr)
+	listener, err := config.Listen(ctx, "tcp", s.options.Addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", s.Addr, err)
+		return fmt.Errorf("listen on %s: %w", s.options.Addr, err)
 	}
 	return s.Serve(ctx, listener)
 }
@@ -27,15 +27,15 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	httpServer := &http.Server{
 		Handler:           s.handler,
-		ReadTimeout:       s.ReadTimeout,
-		ReadHeaderTimeout: s.ReadTimeout,
-		WriteTimeout:      s.WriteTimeout,
-		IdleTimeout:       s.IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelWarn),
+		ReadTimeout:       s.options.ReadTimeout,
+		ReadHeaderTimeout: s.options.ReadTimeout,
+		WriteTimeout:      s.options.WriteTimeout,
+		IdleTimeout:       s.options.IdleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
 	go func() { served <- httpServer.Serve(listener) }()
-	s.Logger.Info("listening", "address", listener.Addr().String())
+	s.options.Logger.Info("listening", "address", listener.Addr().String())
 
 	select {
 	case err := <-served:
@@ -43,10 +43,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownBudget)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownBudget)
 	defer cancel()
-	s.Logger.Info("shutting down", "pause", s.ShutdownPause.String(), "budget", s.ShutdownBudget.String())
-	pause := time.NewTimer(s.ShutdownPause)
+	s.options.Logger.Info("shutting down", "pause", s.options.ShutdownPause.String(), "budget", s.options.ShutdownBudget.String())
+	pause := time.NewTimer(s.options.ShutdownPause)
 	defer pause.Stop()
 	select {
 	case <-pause.C:
@@ -56,7 +56,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	err := httpServer.Shutdown(deadline)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("finish requests within %s: %w", s.ShutdownBudget, err), httpServer.Close())
+		err = errors.Join(fmt.Errorf("finish requests within %s: %w", s.options.ShutdownBudget, err), httpServer.Close())
 	}
 	<-served
 	return err

@@ -70,7 +70,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		recorder := &statusRecorder{ResponseWriter: w}
-		s.Observer.RequestStarted()
+		s.options.Metrics.RequestStarted()
 		defer func() {
 			failure := recover()
 			if failure != nil {
@@ -83,12 +83,12 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				recorder.status = http.StatusOK
 			}
 			path, duration := routePath(r), time.Since(start)
-			s.Observer.RequestEnded(path, methodLabel(r.Method), recorder.status, duration)
+			s.options.Metrics.RequestEnded(path, methodLabel(r.Method), recorder.status, duration)
 			level := slog.LevelInfo
 			if !strings.HasPrefix(path, "/api/") {
 				level = slog.LevelDebug
 			}
-			s.Logger.Log(r.Context(), level, "request",
+			s.options.Logger.Log(r.Context(), level, "request",
 				"source_ip", clientIP(r), "method", r.Method, "endpoint", path,
 				"status", recorder.status, "duration_ms", float64(duration.Microseconds())/1000)
 		}()
@@ -98,7 +98,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 
 // logPanic is for deferred functions, where the stack is still that of the panic.
 func (s *Server) logPanic(r *http.Request, failure any) {
-	s.Logger.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(failure), "stack", string(debug.Stack()))
+	s.options.Logger.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(failure), "stack", string(debug.Stack()))
 }
 
 // routePath returns the route that served the request, without its method. The
@@ -147,7 +147,7 @@ func (r *statusRecorder) Write(data []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// securityHeaders tells browsers to do nothing with replies.
+// securityHeaders keeps browsers from doing anything with replies.
 func securityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -199,7 +199,7 @@ func timestampProblem(text string, now time.Time) string {
 func (s *Server) jsonOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse := func(status int, detail string) {
-			s.Observer.RequestRejected("content_type")
+			s.options.Metrics.RequestRejected("content_type")
 			p := newProblem(r, status, detail)
 			p.RequestID = ""
 			p.write(w)
@@ -220,8 +220,8 @@ func (s *Server) jsonOnly(next http.Handler) http.Handler {
 	})
 }
 
-// limitBody refuses long bodies: at once when they say so, else while they are
-// read, as the handler reports.
+// limitBody refuses bodies that are too long. It does so at once if the request gives
+// the length. Otherwise the handler gets an error when it reads too much.
 func (s *Server) limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > maxBodyBytes {
@@ -238,6 +238,6 @@ func (s *Server) rejectTooLarge(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) reject(w http.ResponseWriter, r *http.Request, status int, reason, detail string) {
-	s.Observer.RequestRejected(reason)
+	s.options.Metrics.RequestRejected(reason)
 	writeProblem(w, r, status, detail)
 }

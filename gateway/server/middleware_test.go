@@ -48,43 +48,56 @@ func TestLayersInOrder(t *testing.T) {
 	}
 }
 
-// probe notes which layers a request has passed whenever it is reported, by what
-// they have done to its reply.
+// probe is a reply that notes how many layers a request has passed when it is first
+// seen to be counted, by what they have done to the reply. It looks whenever a layer
+// is about to do that.
 type probe struct {
-	*events
-	header http.Header
-	at     map[string]string
+	*httptest.ResponseRecorder
+	look func() (events []string)
+	at   map[string]string
 }
 
-func (p *probe) note(event string) {
-	p.at[event] = fmt.Sprintf("id %t, security %t", p.header.Get("X-Request-ID") != "", p.header.Get("X-Frame-Options") != "")
+func (p *probe) Header() http.Header {
+	header := p.ResponseRecorder.Header()
+	for _, event := range p.look() {
+		if _, seen := p.at[event]; !seen {
+			p.at[event] = fmt.Sprintf("id %t, security %t", header.Get("X-Request-ID") != "", header.Get("X-Frame-Options") != "")
+		}
+	}
+	return header
 }
-func (p *probe) RequestStarted()           { p.note("started") }
-func (p *probe) RateLimited(client string) { p.note("limited " + client) }
 
 // The outer layers refuse nothing. Ids and real addresses are there when a request
 // is counted and logged, security headers are not yet, but are when the rate limit
 // looks; and the duration covers all of that.
 func TestOuterLayersInOrder(t *testing.T) {
 	var log bytes.Buffer
-	recorder := httptest.NewRecorder()
-	p := &probe{events: &events{}, header: recorder.Header(), at: map[string]string{}}
-	s, _ := newServer(t, func(o *Options) {
-		o.Observer, o.Logger = p, logging.New(&log, nil)
+	s, m := newServer(t, func(o *Options) {
+		o.Logger = logging.New(&log, nil)
 		o.RequestsPerMinute, o.Burst = 1, 1
 	})
+	at := map[string]string{}
+	look := func() (events []string) {
+		if counted(t, m, "gateway_http_requests_in_flight")[""] == 1 {
+			events = append(events, "started")
+		}
+		for client := range counted(t, m, "gateway_rate_limit_exceeded_total") {
+			events = append(events, "limited "+client)
+		}
+		return events
+	}
 	for range 2 {
-		clear(p.header)
 		request := httptest.NewRequest("POST", route, strings.NewReader(named("New")))
 		request.Header.Set("X-Real-IP", "10.1.1.1")
 		request.Header.Set("X-Request-ID", "mine")
-		s.Handler().ServeHTTP(recorder, request)
+		s.Handler().ServeHTTP(&probe{httptest.NewRecorder(), look, at}, request)
 	}
-	want := map[string]string{"started": "id true, security false", "limited 10.1.1.1": "id true, security true"}
-	if diff := cmp.Diff(want, p.at); diff != "" {
+	want := map[string]string{"started": "id true, security false", `limited {source_ip="10.1.1.1"}`: "id true, security true"}
+	if diff := cmp.Diff(want, at); diff != "" {
 		t.Errorf("layers passed (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"POST " + route + " 201", "POST " + route + " 429"}, p.ended); diff != "" {
+	ended := map[string]float64{endpoint("POST " + route + " 201"): 1, endpoint("POST " + route + " 429"): 1}
+	if diff := cmp.Diff(ended, counted(t, m, "gateway_http_requests_total")); diff != "" {
 		t.Errorf("counted (-want +got):\n%s", diff)
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -189,7 +202,7 @@ func TestTimestamp(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	s, e := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst = 60, 2 })
+	s, m := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst = 60, 2 })
 	now := seen
 	s.now = func() time.Time { return now }
 	send := func(client string) *httptest.ResponseRecorder {
@@ -217,7 +230,7 @@ func TestRateLimit(t *testing.T) {
 	if r := do(s, "GET", "/health", "", "X-Forwarded-For", "10.1.1.1"); r.Code != 200 {
 		t.Errorf("other routes: %d", r.Code)
 	}
-	if diff := cmp.Diff([]string{"10.1.1.1", "10.1.1.1", "10.1.1.1"}, e.limited); diff != "" {
+	if diff := cmp.Diff(map[string]float64{`{source_ip="10.1.1.1"}`: 3}, counted(t, m, "gateway_rate_limit_exceeded_total")); diff != "" {
 		t.Errorf("limited (-want +got):\n%s", diff)
 	}
 }

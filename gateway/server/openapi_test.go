@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -50,10 +48,6 @@ func TestDescriptionIsTrue(t *testing.T) {
 			}
 			return nil
 		}}}
-		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-			_, _ = io.WriteString(w, "gateway_x 1\n")
-		})
 	})
 	limited, _ := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst = 1, 1 })
 	do(limited, "POST", route, named("New"))

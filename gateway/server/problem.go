@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 
 	"stormgate.internal/gateway/logging"
@@ -21,31 +22,25 @@ type problem struct {
 	Results []result `json:"results,omitempty"`
 }
 
+// problemKinds are the ends of type, and the titles, that the contract has for
+// statuses.
+var problemKinds = map[int]struct{ kind, title string }{
+	http.StatusBadRequest:            {"validation-error", "Bad Request"},
+	http.StatusMethodNotAllowed:      {"method-not-allowed", "Method Not Allowed"},
+	http.StatusRequestEntityTooLarge: {"payload-too-large", "Payload Too Large"},
+	http.StatusUnsupportedMediaType:  {"unsupported-media-type", "Unsupported Media Type"},
+	http.StatusTooManyRequests:       {"rate-limit-exceeded", "Too Many Requests"},
+	http.StatusInternalServerError:   {"internal-error", "Internal Server Error"},
+	http.StatusServiceUnavailable:    {"service-unavailable", "Service Unavailable"},
+}
+
 func newProblem(r *http.Request, status int, detail string) problem {
-	p := problem{
+	known := problemKinds[status]
+	return problem{
+		Type: problemPrefix + cmp.Or(known.kind, "unknown"), Title: cmp.Or(known.title, "Error"),
 		Detail: redact.Text(detail), Status: status,
 		Instance: r.URL.Path, RequestID: logging.RequestID(r.Context()),
 	}
-	kind := "unknown"
-	p.Title = "Error"
-	switch status {
-	case http.StatusBadRequest:
-		kind, p.Title = "validation-error", "Bad Request"
-	case http.StatusMethodNotAllowed:
-		kind, p.Title = "method-not-allowed", "Method Not Allowed"
-	case http.StatusRequestEntityTooLarge:
-		kind, p.Title = "payload-too-large", "Payload Too Large"
-	case http.StatusUnsupportedMediaType:
-		kind, p.Title = "unsupported-media-type", "Unsupported Media Type"
-	case http.StatusTooManyRequests:
-		kind, p.Title = "rate-limit-exceeded", "Too Many Requests"
-	case http.StatusInternalServerError:
-		kind, p.Title = "internal-error", "Internal Server Error"
-	case http.StatusServiceUnavailable:
-		kind, p.Title = "service-unavailable", "Service Unavailable"
-	}
-	p.Type = problemPrefix + kind
-	return p
 }
 
 func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail string) {

@@ -27,21 +27,21 @@ type limiter struct {
 
 // rateLimit refuses clients that send more than they may.
 func (s *Server) rateLimit() middleware {
-	if s.RequestsPerMinute <= 0 {
+	if s.options.RequestsPerMinute <= 0 {
 		return func(next http.Handler) http.Handler { return next }
 	}
 	l := &limiter{
-		every:   time.Minute / time.Duration(s.RequestsPerMinute),
-		burst:   max(s.Burst, 1),
+		every:   time.Minute / time.Duration(s.options.RequestsPerMinute),
+		burst:   max(s.options.Burst, 1),
 		buckets: make(map[string]*rate.Limiter),
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			client := clientIP(r)
 			if wait := l.take(client, s.now()); wait > 0 {
-				s.Observer.RateLimited(client)
+				s.options.Metrics.RateLimited(client)
 				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-				s.reject(w, r, http.StatusTooManyRequests, "rate_limit", fmt.Sprintf("more than %d requests per minute", s.RequestsPerMinute))
+				s.reject(w, r, http.StatusTooManyRequests, "rate_limit", fmt.Sprintf("more than %d requests per minute", s.options.RequestsPerMinute))
 				return
 			}
 			next.ServeHTTP(w, r)

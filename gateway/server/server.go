@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/pipeline"
 	"stormgate.internal/gateway/signal"
 )
@@ -31,18 +32,10 @@ type Adapter interface {
 	Parse(body []byte, received time.Time) ([]signal.Parsed, error)
 }
 
-// Processor stores signals.
+// Processor stores signals. It is an interface, since tests of answers need each
+// outcome that pipeline.Pipeline can have, without Redis and a cluster.
 type Processor interface {
 	Process(ctx context.Context, sig *signal.Signal) (pipeline.Outcome, error)
-}
-
-// Observer is told of requests, for metrics. Paths are route patterns, or
-// "other"; reasons are words of a small fixed set.
-type Observer interface {
-	RequestStarted()
-	RequestEnded(path, method string, status int, duration time.Duration)
-	RequestRejected(reason string)
-	RateLimited(client string)
 }
 
 // Check is something that must work for the gateway to be ready.
@@ -65,16 +58,14 @@ type Options struct {
 
 	Adapters  []Adapter
 	Processor Processor
-	Observer  Observer
-	// Metrics serves /metrics.
-	Metrics http.Handler
+	// Metrics count requests, and are served as /metrics.
+	Metrics *metrics.Metrics
 	Checks  []Check
-	// Logger is handed contexts of logging.WithRequestID.
+	// Logger gets contexts of logging.WithRequestID.
 	Logger *slog.Logger
 
-	// ShutdownPause is how long requests are still accepted while readiness
-	// already says no, so that load balancers notice. Default 5 s; negative means
-	// none.
+	// ShutdownPause is how long requests are still accepted after readiness has begun
+	// to fail, so that load balancers notice. Default 5 s. Negative means none.
 	ShutdownPause time.Duration
 	// ShutdownBudget limits the whole shutdown. Default 30 s.
 	ShutdownBudget time.Duration
@@ -82,7 +73,7 @@ type Options struct {
 
 // Server serves the gateway's routes.
 type Server struct {
-	Options
+	options  Options
 	handler  http.Handler
 	draining atomic.Bool
 	now      func() time.Time
@@ -96,7 +87,7 @@ func New(o Options) *Server {
 	if o.ShutdownBudget == 0 {
 		o.ShutdownBudget = 30 * time.Second
 	}
-	s := &Server{Options: o, now: time.Now}
+	s := &Server{options: o, now: time.Now}
 	mux := http.NewServeMux()
 	limit := s.rateLimit() // one for all signal routes
 	for _, adapter := range o.Adapters {
@@ -108,7 +99,7 @@ func New(o Options) *Server {
 		mux.Handle("GET "+path, handler)
 		mux.Handle(path, s.allow(http.MethodGet+", "+http.MethodHead))
 	}
-	mux.Handle("/metrics", o.Metrics)
+	mux.Handle("/metrics", o.Metrics.Handler())
 	s.handler = s.outer(mux)
 	return s
 }
@@ -166,12 +157,12 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 
 // check runs all checks at once and returns the first failure in their order.
 func (s *Server) check(ctx context.Context) error {
-	results := make([]chan error, len(s.Checks))
-	for i, check := range s.Checks {
+	results := make([]chan error, len(s.options.Checks))
+	for i, check := range s.options.Checks {
 		results[i] = make(chan error, 1)
 		go func() { results[i] <- check.Run(ctx) }()
 	}
-	for i, check := range s.Checks {
+	for i, check := range s.options.Checks {
 		if err := <-results[i]; err != nil {
 			return fmt.Errorf("%s is not available: %w", check.Name, err)
 		}

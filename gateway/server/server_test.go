@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/metricstest"
 	"stormgate.internal/gateway/pipeline"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
@@ -31,7 +31,7 @@ const route = "/api/v1/signals/prometheus"
 type script struct{}
 
 // scripted are the names that differ from New.
-var scripted = []string{"New", "Duplicate", "Resolved", "Buffered", "Opened", "Added", "Flushed", "NoRedis", "NoKubernetes", "Gone", "Panic"}
+var scripted = []string{"New", "Duplicate", "Resolved", "Buffered", "Opened", "Added", "Flushed", "NoRedis", "NoKubernetes", "Busy", "Gone", "Panic"}
 
 var seen = time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
 
@@ -54,6 +54,8 @@ func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, 
 		return pipeline.Outcome{}, &redisclient.UnavailableError{Op: "deduplication_check", Err: errors.New("gone")}
 	case sig.Name == "NoKubernetes":
 		return pipeline.Outcome{}, &remediation.APIError{Op: "create", Err: errors.New(`rejected {"password": "hunter2", "x": 1}`)}
+	case sig.Name == "Busy":
+		return pipeline.Outcome{}, &dedup.BusyError{Err: errors.New("for too long")}
 	case sig.Name == "Gone":
 		return pipeline.Outcome{}, context.DeadlineExceeded
 	case sig.Name == "Panic":
@@ -70,45 +72,27 @@ func scriptedObject(name types.NamespacedName) pipeline.Created {
 	return pipeline.Created{Object: name, Environment: "staging", Priority: "P1", Path: "moderate"}
 }
 
-// events records what the server reports.
-type events struct {
-	mu       sync.Mutex
-	inFlight int
-	ended    []string
-	rejected []string
-	limited  []string
-}
-
-func (e *events) RequestStarted() { e.mu.Lock(); defer e.mu.Unlock(); e.inFlight++ }
-func (e *events) RequestEnded(path, method string, status int, _ time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.inFlight--
-	e.ended = append(e.ended, fmt.Sprint(method, " ", path, " ", status))
-}
-func (e *events) RequestRejected(reason string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.rejected = append(e.rejected, reason)
-}
-func (e *events) RateLimited(client string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.limited = append(e.limited, client)
-}
-
-func newServer(t *testing.T, adjust func(*Options)) (*Server, *events) {
+// counted returns the samples of a metric by their labels.
+func counted(t *testing.T, m *metrics.Metrics, name string) map[string]float64 {
 	t.Helper()
-	e := &events{}
+	samples := make(map[string]float64)
+	for key, value := range metricstest.Read(t, m, name) {
+		samples[strings.TrimPrefix(key, name)] = value
+	}
+	return samples
+}
+
+func newServer(t *testing.T, adjust func(*Options)) (*Server, *metrics.Metrics) {
+	t.Helper()
+	m := metrics.New()
 	o := Options{
-		Adapters: []Adapter{signal.Prometheus{}, signal.Event{}}, Processor: script{}, Observer: e,
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
-		Logger:  slog.New(slog.DiscardHandler),
+		Adapters: []Adapter{signal.Prometheus{}, signal.Event{}}, Processor: script{}, Metrics: m,
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	if adjust != nil {
 		adjust(&o)
 	}
-	return New(o), e
+	return New(o), m
 }
 
 func named(names ...string) string {
@@ -210,11 +194,12 @@ func TestProblems(t *testing.T) {
 		{"too large", strings.Repeat(" ", big), "", 413, "payload-too-large", "Payload Too Large", "too_large", nil},
 		{"Redis", named("NoRedis"), "", 503, "service-unavailable", "Service Unavailable", "", map[string]string{"Retry-After": "30"}},
 		{"Kubernetes", named("NoKubernetes"), "", 500, "internal-error", "Internal Server Error", "", nil},
+		{"busy", named("Busy"), "", 503, "service-unavailable", "Service Unavailable", "", map[string]string{"Retry-After": "30"}},
 		{"out of time", named("Gone"), "", 503, "service-unavailable", "Service Unavailable", "", map[string]string{"Retry-After": "30"}},
 		{"panic", named("Panic"), "", 500, "internal-error", "Internal Server Error", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, e := newServer(t, nil)
+			s, m := newServer(t, nil)
 			headers := []string{"X-Request-ID", "mine"}
 			if c.contentType != "" {
 				headers = append(headers, "Content-Type", c.contentType)
@@ -236,8 +221,12 @@ func TestProblems(t *testing.T) {
 					t.Errorf("%s: %s, want %s", name, r.Header().Get(name), want)
 				}
 			}
-			if strings.Join(e.rejected, " ") != c.rejected {
-				t.Errorf("rejected %v", e.rejected)
+			rejected := map[string]float64{}
+			if c.rejected != "" {
+				rejected[fmt.Sprintf("{reason=%q}", c.rejected)] = 1
+			}
+			if diff := cmp.Diff(rejected, counted(t, m, "gateway_requests_rejected_total")); diff != "" {
+				t.Errorf("rejected (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -269,8 +258,13 @@ func TestWorstOutcomeDecides(t *testing.T) {
 	}
 }
 
+// endpoint returns the labels of a request's metric, given as method, path and status.
+func endpoint(text string) string {
+	parts := strings.Fields(text)
+	return fmt.Sprintf("{method=%q,path=%q,status=%q}", parts[0], parts[1], parts[2])
+}
+
 func TestRoutes(t *testing.T) {
-	s, e := newServer(t, nil)
 	for _, c := range []struct {
 		method, path string
 		code         int
@@ -285,22 +279,25 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/ready", 200, `{"status":"ready"}` + "\n", "", "GET /ready 200"},
 		{"POST", "/metrics", 200, "metrics", "", "POST /metrics 200"},
 	} {
-		e.ended = nil
+		s, m := newServer(t, nil)
 		r := do(s, c.method, c.path, "")
 		body := r.Body.String()
 		if c.code == http.StatusMethodNotAllowed {
 			kind, _ := decode(t, r)["type"].(string)
 			body = strings.TrimPrefix(kind, problemPrefix)
 		}
+		if strings.Contains(body, "\ngateway_http_requests_in_flight 0\n") {
+			body = "metrics"
+		}
 		if r.Code != c.code || body != c.body || r.Header().Get("Allow") != c.allow {
 			t.Errorf("%s %s: %d, body %q, Allow %q", c.method, c.path, r.Code, r.Body, r.Header().Get("Allow"))
 		}
-		if diff := cmp.Diff([]string{c.endpoint}, e.ended); diff != "" {
+		if diff := cmp.Diff(map[string]float64{endpoint(c.endpoint): 1}, counted(t, m, "gateway_http_requests_total")); diff != "" {
 			t.Errorf("%s %s observed (-want +got):\n%s", c.method, c.path, diff)
 		}
-	}
-	if e.inFlight != 0 {
-		t.Errorf("%d requests in flight", e.inFlight)
+		if inFlight := counted(t, m, "gateway_http_requests_in_flight")[""]; inFlight != 0 {
+			t.Errorf("%s %s: %v requests in flight", c.method, c.path, inFlight)
+		}
 	}
 }
 
@@ -353,7 +350,7 @@ func TestReadinessNamesWhatFails(t *testing.T) {
 
 func TestShutdownTimesByDefault(t *testing.T) {
 	s, _ := newServer(t, nil)
-	if s.ShutdownPause != 5*time.Second || s.ShutdownBudget != 30*time.Second {
-		t.Errorf("pause %s, budget %s", s.ShutdownPause, s.ShutdownBudget)
+	if s.options.ShutdownPause != 5*time.Second || s.options.ShutdownBudget != 30*time.Second {
+		t.Errorf("pause %s, budget %s", s.options.ShutdownPause, s.options.ShutdownBudget)
 	}
 }

@@ -85,24 +85,24 @@ func (s *Server) signals(adapter Adapter) http.Handler {
 			return
 		}
 		ctx := r.Context()
-		if s.WriteTimeout > 0 {
+		if s.options.WriteTimeout > 0 {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, s.WriteTimeout-s.WriteTimeout/10)
+			ctx, cancel = context.WithTimeout(ctx, s.options.WriteTimeout-s.options.WriteTimeout/10)
 			defer cancel()
 		}
 		writeResults(w, r, s.processAll(ctx, r, parsed))
 	})
 }
 
-// processAll handles the signals of a request: one after the other those of the
-// same incident, side by side those of different ones.
+// processAll handles the signals of a request. It takes those of one incident one
+// after the other, and different incidents side by side.
 func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signal.Parsed) []result {
 	results := make([]result, len(parsed))
 	incidents := make(map[string][]int)
 	var order []string
 	for i, p := range parsed {
 		if p.Err != nil {
-			s.Observer.RequestRejected(invalidReason(p.Err))
+			s.options.Metrics.RequestRejected(invalidReason(p.Err))
 			results[i] = failed(r, "", http.StatusBadRequest, p.Err.Error())
 			continue
 		}
@@ -118,7 +118,7 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 		}
 	}
 	if len(order) == 1 {
-		// As most requests. A goroutine of its own would have to grow its stack.
+		// Most requests are like this. A new goroutine would have to grow its stack.
 		handle(order[0])
 		return results
 	}
@@ -134,8 +134,8 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 	return results
 }
 
-// process handles one signal. A panic fails this signal alone: it may run on a
-// goroutine of its own, where it would end the gateway.
+// process handles one signal. A panic fails this signal alone. Without that it would
+// end the gateway, since the signal may have a goroutine of its own.
 func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Parsed) (res result) {
 	defer func() {
 		if failure := recover(); failure != nil {
@@ -144,10 +144,10 @@ func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Par
 		}
 	}()
 	sig := parsed.Signal()
-	outcome, err := s.Processor.Process(ctx, sig)
+	outcome, err := s.options.Processor.Process(ctx, sig)
 	if err != nil {
 		code := errorCode(err)
-		s.Logger.ErrorContext(ctx, "signal is not stored", "signal", sig.Name, "namespace", sig.Namespace,
+		s.options.Logger.ErrorContext(ctx, "signal is not stored", "signal", sig.Name, "namespace", sig.Namespace,
 			"fingerprint", sig.Fingerprint, "status", code, "error", err)
 		return failed(r, sig.Fingerprint, code, err.Error())
 	}
@@ -187,8 +187,8 @@ func created(sig *signal.Signal, c pipeline.Created) result {
 	}
 }
 
-// gathered describes a signal of a storm. Nothing says which object one is in that
-// was added to a window, as nothing does in the wire contract.
+// gathered describes a signal of a storm. By the wire contract, the answer to a signal
+// that was added to a window does not name the object.
 func gathered(sig *signal.Signal, g pipeline.Storm) result {
 	res := result{Fingerprint: sig.Fingerprint, IsStorm: true, StormType: g.Type, WindowID: g.WindowID}
 	switch g.Kind {
@@ -214,9 +214,9 @@ func failed(r *http.Request, fingerprint string, code int, detail string) result
 	return result{Status: statusError, Message: p.Detail, Fingerprint: fingerprint, Error: &p, code: code}
 }
 
-// errorCode returns the status for a failure to store a signal. Whatever is not
-// the Kubernetes API's failure is Redis' or passes by itself: the sender should
-// try again.
+// errorCode returns the status for a failure to store a signal. It is 500 for a
+// failure of the Kubernetes API. All others are those of Redis, or pass by
+// themselves: the sender should try again.
 func errorCode(err error) int {
 	var redis *redisclient.UnavailableError
 	var kubernetes *remediation.APIError
@@ -234,8 +234,9 @@ func invalidReason(err error) string {
 	return "invalid"
 }
 
-// writeResults answers with the worst failure if there is one; else with 201 if
-// anything was created, 202 if anything was accepted, and 200 if all was ignored.
+// writeResults answers with the worst failure if there is one. Otherwise the status is
+// 201 if anything was created, 202 if anything was accepted, and 200 if all was
+// ignored.
 func writeResults(w http.ResponseWriter, r *http.Request, results []result) {
 	var worst *result
 	code := http.StatusOK

@@ -125,8 +125,8 @@ func checkName(field, name string) error {
 }
 
 // firingTime returns the time that the sender gives, or that of the request if it
-// gives none. Years that Kubernetes can't store, which a valid RFC 3339 time may
-// be in once it is turned into UTC, are refused.
+// gives none. It refuses years that Kubernetes can't store. A valid RFC 3339 time may
+// be in such a year once it is turned into UTC.
 func firingTime(field string, given, received time.Time) (time.Time, error) {
 	if given.IsZero() {
 		return received, nil

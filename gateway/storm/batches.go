@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 )
 
@@ -95,21 +96,21 @@ type pendingMember struct {
 // batches runs the scripts. Errors are *redisclient.UnavailableError.
 type batches struct {
 	client   redis.UniversalClient
-	observer Observer
+	metrics  *metrics.Metrics
 	settings config.Storm
 	grace    time.Duration
 	now      func() string
 	random   func() float64
 
-	inactivityArg, longestArg, graceArg, leaseArg int64
+	inactivityArg, longestArg, graceArg, turnArg int64
 }
 
 func newBatches(o Options) batches {
 	grace := min(o.Grace, o.Settings.InactivityTimeout.Std())
 	return batches{
-		client: o.Redis, observer: o.Observer, settings: o.Settings, grace: grace, now: o.now, random: rand.Float64,
+		client: o.Redis, metrics: o.Metrics, settings: o.Settings, grace: grace, now: o.now, random: rand.Float64,
 		inactivityArg: o.Settings.InactivityTimeout.Std().Milliseconds(), longestArg: o.Settings.MaxWindowDuration.Std().Milliseconds(),
-		graceArg: grace.Milliseconds(), leaseArg: o.Lease.Milliseconds(),
+		graceArg: grace.Milliseconds(), turnArg: o.Turn.Milliseconds(),
 	}
 }
 
@@ -145,13 +146,13 @@ func (b *batches) look(ctx context.Context, ref batchRef) (batch, error) {
 
 // take returns the batch that is due, or for how long there is none.
 func (b *batches) take(ctx context.Context) (batch, error) {
-	return b.describe(ctx, opAggregate, takeScript, "", b.leaseArg)
+	return b.describe(ctx, opAggregate, takeScript, "", b.turnArg)
 }
 
 // reserve fixes the name of a flushed member's object. It returns "" if that is not
 // the caller's to make any more.
 func (b *batches) reserve(ctx context.Context, ref batchRef, fingerprint, name, fence string) (string, error) {
-	reply, err := b.run(ctx, opAggregate, reserveScript, ref.scope, ref.id, fingerprint, name, fence, b.leaseArg)
+	reply, err := b.run(ctx, opAggregate, reserveScript, ref.scope, ref.id, fingerprint, name, fence, b.turnArg)
 	fixed, _ := reply.(string)
 	return fixed, err
 }
@@ -169,7 +170,7 @@ func (b *batches) payload(ctx context.Context, ref batchRef, fingerprint string)
 		return "", nil
 	}
 	if err != nil {
-		b.observer.RedisOperationFailed(opAggregate)
+		b.metrics.RedisOperationFailed(opAggregate)
 		return "", &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
 	return data, nil
@@ -181,9 +182,9 @@ func (b *batches) run(ctx context.Context, operation string, script *redis.Scrip
 	all = append(all, scope, b.now(), b.inactivityArg, b.longestArg, b.graceArg)
 	all = append(all, args...)
 	reply, err := script.Run(ctx, b.client, nil, all...).Result()
-	b.observer.RedisOperation(operation, time.Since(start))
+	b.metrics.RedisOperation(operation, time.Since(start))
 	if err != nil {
-		b.observer.RedisOperationFailed(operation)
+		b.metrics.RedisOperationFailed(operation)
 		return nil, &redisclient.UnavailableError{Op: operation, Err: err}
 	}
 	return reply, nil

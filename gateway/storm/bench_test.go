@@ -7,15 +7,19 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/dedup"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/policy"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
 )
@@ -23,59 +27,61 @@ import (
 // memory is a cluster that answers at once, so that a benchmark shows what storms
 // cost by themselves.
 type memory struct {
-	nothing
-	Incidents
+	client.Client
 	mu      sync.Mutex
 	objects map[types.NamespacedName]*v1alpha1.RemediationRequest
 	updates atomic.Int64
 }
 
-func (m *memory) Environment(context.Context, string) string { return "production" }
-func (m *memory) Priority(context.Context, string, string, map[string]string) string {
-	return "P0"
-}
-func (m *memory) Register(context.Context, *v1alpha1.RemediationRequest) error { return nil }
-
-func (m *memory) Create(_ context.Context, d remediation.Draft) (remediation.Created, error) {
-	o := &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: d.Signal.Namespace, Name: d.Name, Annotations: map[string]string{remediation.AnnotationBatch: d.Batch}}}
-	o.Spec.SignalName, o.Spec.SignalFingerprint = d.Signal.Name, d.Signal.Fingerprint
-	o.Spec.AffectedResources = d.Storm.Resources
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.objects[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = o
-	return remediation.Created{Object: o}, nil
+func (m *memory) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
+	return m.keep(object)
 }
 
-func (m *memory) Get(_ context.Context, name types.NamespacedName) (*v1alpha1.RemediationRequest, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if o := m.objects[name]; o != nil {
-		return o.DeepCopy(), nil
-	}
-	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "remediationrequests"}, name.Name)
-}
-
-func (m *memory) Update(_ context.Context, o *v1alpha1.RemediationRequest) error {
+func (m *memory) Update(_ context.Context, object client.Object, _ ...client.UpdateOption) error {
 	m.updates.Add(1)
+	return m.keep(object)
+}
+
+func (m *memory) keep(object client.Object) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.objects[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = o.DeepCopy()
+	m.objects[client.ObjectKeyFromObject(object)] = object.(*v1alpha1.RemediationRequest).DeepCopy()
+	return nil
+}
+
+func (m *memory) Get(_ context.Context, name types.NamespacedName, into client.Object, _ ...client.GetOption) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	object := m.objects[name]
+	request, ok := into.(*v1alpha1.RemediationRequest)
+	if object == nil || !ok {
+		return apierrors.NewNotFound(schema.GroupResource{Resource: "objects"}, name.Name)
+	}
+	object.DeepCopyInto(request)
 	return nil
 }
 
 // BenchmarkStorm is the cost of an alert that is added to one of a few storms, by 64
 // senders, with real Redis and a cluster that costs nothing.
 func BenchmarkStorm(b *testing.B) {
-	client := redistest.Start(b).Client()
-	defer client.Close()
+	redis := redistest.Start(b).Client()
+	defer redis.Close()
 	m := &memory{objects: make(map[types.NamespacedName]*v1alpha1.RemediationRequest)}
-	amender := amend.New(m)
+	logger, observed := slog.New(slog.DiscardHandler), metrics.New()
+	store := remediation.NewStore(m, remediation.Placement{})
+	retry := remediation.Retry{MaxAttempts: 1, Metrics: observed}
+	amender := amend.New(store)
 	defer amender.Close()
 	settings := config.Default().Processing.Storm
 	settings.RateThreshold, settings.PatternThreshold = 0, 0
 	s := New(Options{
-		Redis: client, Settings: settings, Incidents: m, Amender: amender, Creator: m,
-		Environments: m, Priorities: m, Observer: m, Logger: slog.New(slog.DiscardHandler),
+		Redis: redis, Settings: settings, Amender: amender,
+		Deduplicator: dedup.New(dedup.Options{
+			Redis: redis, Objects: store, Amender: amender, Retry: retry, Metrics: observed, Logger: logger, TTL: time.Minute, Name: remediation.Name,
+		}),
+		Creator:      remediation.NewCreator(m, remediation.Placement{}, retry, observed),
+		Environments: policy.NewEnvironments(m, types.NamespacedName{}, time.Minute, logger),
+		Priorities:   testPriorities(), Metrics: observed, Logger: logger,
 	})
 	defer s.Close()
 	var serial, gathered atomic.Int64
@@ -111,9 +117,9 @@ func BenchmarkStorm(b *testing.B) {
 // BenchmarkNoStorm is the cost that detection adds to an alert which is part of no
 // storm.
 func BenchmarkNoStorm(b *testing.B) {
-	client := redistest.Start(b).Client()
-	defer client.Close()
-	s := New(Options{Redis: client, Settings: config.Default().Processing.Storm, Observer: nothing{}})
+	redis := redistest.Start(b).Client()
+	defer redis.Close()
+	s := New(Options{Redis: redis, Settings: config.Default().Processing.Storm, Metrics: metrics.New()})
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		if v, err := s.Handle(b.Context(), testSignal(fmt.Sprintf("Alert%d", n), "shop", "pod"), "rr"); err != nil || v.Kind != None {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Nothing observes nothing.
-type Nothing = nothing
-
 // TestSignal returns an alert about a pod.
 var TestSignal = testSignal
+
+// TestPriorities returns a policy by which critical signals in production come first.
+var TestPriorities = testPriorities
 
 // SetClock makes the scripts go by a clock of the test, in ms.
 func (o *Options) SetClock(clock *atomic.Int64) {

@@ -33,7 +33,7 @@ func (s *Storms) Run(ctx context.Context) {
 		wait, err := s.step(ctx)
 		if err != nil && ctx.Err() == nil {
 			wait = redisPause
-			s.Logger.Warn("storms can't be flushed now", "error", err)
+			s.logger.Warn("storms can't be flushed now", "error", err)
 		}
 		if wait <= 0 {
 			continue
@@ -69,7 +69,7 @@ func (s *Storms) step(ctx context.Context) (time.Duration, error) {
 		err = s.catchUp(ctx, b)
 	}
 	if err != nil {
-		s.Logger.Warn("storm batch is not finished, it is taken up again later", "batch", b.ref.String(), "task", b.word, "members", len(b.pending), "error", err)
+		s.logger.Warn("storm batch is not finished, it is taken up again later", "batch", b.ref.String(), "task", b.word, "members", len(b.pending), "error", err)
 		if err := s.batches.postpone(context.WithoutCancel(ctx), b.ref, b.fence, firstPostponement, longestPostponement); err != nil {
 			return 0, err
 		}
@@ -88,10 +88,10 @@ func (s *Storms) flush(ctx context.Context, b batch) error {
 	return errors.Join(failures...)
 }
 
-// flushOne has the whole lease: the member's name can be fixed only in its time, and
-// that renews it.
+// flushOne may use up the whole turn. The member's name can be fixed only during the
+// turn, and fixing it begins the turn anew.
 func (s *Storms) flushOne(ctx context.Context, b batch, m pendingMember) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Lease)
+	ctx, cancel := context.WithTimeout(ctx, s.turn)
 	defer cancel()
 	sig, err := s.signalOf(ctx, b.ref, m.fingerprint)
 	if sig == nil || err != nil {
@@ -103,7 +103,7 @@ func (s *Storms) flushOne(ctx context.Context, b batch, m pendingMember) error {
 		_, err := s.flushMember(ctx, b.ref, b.fence, sig, m.name)
 		return err
 	}
-	verdict, err := s.Incidents.Check(ctx, sig)
+	verdict, err := s.deduplicator.Check(ctx, sig)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func end(ctx context.Context, claim *dedup.Claim, object *v1alpha1.RemediationRe
 // catchUp brings members into their window's object that the requests with them did
 // not: because the replica that had them ended, or the API failed.
 func (s *Storms) catchUp(ctx context.Context, b batch) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Lease)
+	ctx, cancel := context.WithTimeout(ctx, s.turn)
 	defer cancel()
 	if b.object == "" {
 		_, err := s.ensure(ctx, b)
@@ -160,7 +160,7 @@ func (s *Storms) catchUpOne(ctx context.Context, b batch, m pendingMember) error
 	if sig == nil || err != nil {
 		return err
 	}
-	verdict, err := s.Incidents.Check(ctx, sig)
+	verdict, err := s.deduplicator.Check(ctx, sig)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (s *Storms) signalOf(ctx context.Context, ref batchRef, fingerprint string)
 
 func (s *Storms) closed(b batch) {
 	scope := strings.SplitN(b.ref.scope, ":", 2)
-	s.Observer.WindowClosed(scope[0], scope[1], b.lasted)
+	s.metrics.WindowClosed(scope[0], scope[1], b.lasted)
 }
 
 func parseName(text string) types.NamespacedName {

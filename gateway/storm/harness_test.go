@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -26,10 +27,11 @@ import (
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/kubernetes"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/policy"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
-	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
 )
 
@@ -101,11 +103,11 @@ var scheme = sync.OnceValue(func() *runtime.Scheme {
 	return s
 })
 
-// newCluster returns a Kubernetes API with the namespaces.
+// newCluster returns a Kubernetes API with the namespaces, all of production.
 func newCluster(namespaces ...string) client.WithWatch {
 	builder := fake.NewClientBuilder().WithScheme(scheme()).WithStatusSubresource(&v1alpha1.RemediationRequest{})
 	for _, name := range namespaces {
-		builder.WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		builder.WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"environment": "production"}}})
 	}
 	return builder.WithInterceptorFuncs(interceptor.Funcs{
 		Create: func(ctx context.Context, w client.WithWatch, object client.Object, o ...client.CreateOption) error {
@@ -120,16 +122,16 @@ func newCluster(namespaces ...string) client.WithWatch {
 // replica is one gateway's part from the signal on.
 type replica struct {
 	*pipeline.Pipeline
-	storms  *storm.Storms
-	amender *amend.Amender
-	redis   *redis.Client
+	storms    *storm.Storms
+	incidents *dedup.Deduplicator
+	amender   *amend.Amender
+	redis     *redis.Client
 }
 
 type replicaOptions struct {
 	settings config.Storm
 	clock    *atomic.Int64 // nil for Redis' own
 	death    *death        // nil for none
-	observer storm.Observer
 }
 
 func newReplica(tb testing.TB, server *redistest.Server, cluster client.WithWatch, o replicaOptions) *replica {
@@ -137,33 +139,34 @@ func newReplica(tb testing.TB, server *redistest.Server, cluster client.WithWatc
 	if o.death == nil {
 		o.death = &death{}
 	}
-	if o.observer == nil {
-		o.observer = storm.Nothing{}
-	}
 	r := &replica{redis: server.Client()}
 	r.redis.AddHook(o.death)
 	kube := intercept(cluster, o.death)
 	placement := remediation.Placement{Fallback: "fallback"}
 	logger := slog.New(slog.DiscardHandler)
+	m := metrics.New()
 	store := remediation.NewStore(kube, placement)
-	retry := remediation.Retry{MaxAttempts: 2, InitialBackoff: time.Millisecond, MaxBackoff: time.Millisecond, Observer: unheard{}}
+	retry := remediation.Retry{MaxAttempts: 2, InitialBackoff: time.Millisecond, MaxBackoff: time.Millisecond, Metrics: m}
 	r.amender = amend.New(store)
-	creator := remediation.NewCreator(kube, placement, retry, unheard{})
-	incidents := dedup.New(dedup.Options{
-		Redis: r.redis, Objects: store, Amender: r.amender, Retry: retry, Observer: o.observer, Logger: logger, TTL: time.Minute, Name: remediation.Name,
+	creator := remediation.NewCreator(kube, placement, retry, m)
+	r.incidents = dedup.New(dedup.Options{
+		Redis: r.redis, Objects: store, Amender: r.amender, Retry: retry, Metrics: m, Logger: logger, TTL: time.Minute, Name: remediation.Name,
 	})
+	// These read the cluster without a death of their own: a failure to read gives
+	// another environment, and loses nothing.
+	environments := policy.NewEnvironments(cluster, types.NamespacedName{}, time.Minute, logger)
 	options := storm.Options{
-		Redis: r.redis, Settings: o.settings, Incidents: incidents, Amender: r.amender, Creator: creator,
-		Environments: classes{}, Priorities: classes{}, Observer: o.observer, Logger: logger,
+		Redis: r.redis, Settings: o.settings, Deduplicator: r.incidents, Amender: r.amender, Creator: creator,
+		Environments: environments, Priorities: storm.TestPriorities(), Metrics: m, Logger: logger,
 	}
 	if o.clock != nil {
 		options.SetClock(o.clock)
 	}
 	r.storms = storm.New(options)
-	r.Pipeline = &pipeline.Pipeline{
-		Deduplicator: incidents, Storms: r.storms, Environments: classes{}, Priorities: classes{},
-		Path: func(string, string) string { return "" }, Creator: creator, Observer: unheard{},
-	}
+	r.Pipeline = pipeline.New(pipeline.Steps{
+		Deduplicator: r.incidents, Storms: r.storms, Environments: environments, Priorities: storm.TestPriorities(),
+		Path: policy.Path, Creator: creator, Metrics: m,
+	})
 	tb.Cleanup(r.close)
 	return r
 }
@@ -173,31 +176,6 @@ func (r *replica) close() {
 	r.amender.Close()
 	_ = r.redis.Close()
 }
-
-// classes finds every namespace in production, and every signal urgent there.
-type classes struct{}
-
-func (classes) Environment(context.Context, string) string { return "production" }
-func (classes) Priority(_ context.Context, severity, environment string, _ map[string]string) string {
-	if severity == "critical" && environment == "production" {
-		return "P0"
-	}
-	return "P2"
-}
-
-// unheard is an observer of what these tests are not about.
-type unheard struct{}
-
-func (unheard) RetryAttempt(string, string)                     {}
-func (unheard) RetryExhausted(string, string)                   {}
-func (unheard) RetrySucceeded(int)                              {}
-func (unheard) RetryDuration(string, time.Duration)             {}
-func (unheard) CreateFailed(string)                             {}
-func (unheard) SignalCreated(*signal.Signal, string, string)    {}
-func (unheard) SignalGathered(*signal.Signal, string)           {}
-func (unheard) SignalDuplicated(*signal.Signal, string, string) {}
-func (unheard) SignalIgnored(*signal.Signal)                    {}
-func (unheard) SignalFailed(*signal.Signal, error)              {}
 
 func objectsOf(tb testing.TB, cluster client.Client) []v1alpha1.RemediationRequest {
 	tb.Helper()
@@ -226,7 +204,7 @@ func indexed(tb testing.TB, server *redistest.Server, cluster client.WithWatch) 
 	r := newReplica(tb, server, cluster, replicaOptions{})
 	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); r.Deduplicator.(*dedup.Deduplicator).Run(ctx) }()
+	go func() { defer close(done); r.incidents.Run(ctx) }()
 	for r.redis.Exists(ctx, "gateway:dedup:complete").Val() == 0 {
 		if ctx.Err() != nil {
 			tb.Fatal("the index is not completed")

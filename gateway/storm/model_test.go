@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/signal"
 )
@@ -24,7 +25,7 @@ import (
 type model struct {
 	settings config.Storm
 	grace    int64
-	lease    int64
+	turn     int64
 	now      int64
 	sequence int
 	scopes   map[string]*modelScope
@@ -266,7 +267,7 @@ func (m *model) take() (string, *modelBatch, []string) {
 		}
 		switch {
 		case len(list) > 0:
-			b.due = m.now + m.lease
+			b.due = m.now + m.turn
 			b.fence++
 			if b.state == "flush" {
 				return "flush", b, list
@@ -312,12 +313,12 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 		SamplingThreshold: r.Float64(), SamplingRate: r.Float64(),
 	}
 	m := &model{
-		settings: settings, grace: 500, lease: 1500, now: 1_700_000_000_000,
+		settings: settings, grace: 500, turn: 1500, now: 1_700_000_000_000,
 		scopes: map[string]*modelScope{}, batches: map[string]*modelBatch{}, single: map[string]string{},
 	}
 	random := 0.0
 	b := newBatches(Options{
-		Redis: client, Settings: settings, Observer: nothing{}, Grace: 500 * time.Millisecond, Lease: 1500 * time.Millisecond,
+		Redis: client, Settings: settings, Metrics: metrics.New(), Grace: 500 * time.Millisecond, Turn: 1500 * time.Millisecond,
 		now: func() string { return strconv.FormatInt(m.now, 10) },
 	})
 	b.random = func() float64 { return random }
@@ -381,7 +382,7 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 				}
 				if want != "" {
 					batch.scope.members[fp].name = name
-					batch.due = m.now + m.lease
+					batch.due = m.now + m.turn
 				}
 			}
 		default:

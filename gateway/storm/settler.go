@@ -58,7 +58,7 @@ func (s *settler) run() {
 		}
 		for ref, h := range work {
 			if err := s.storms.batches.settle(context.Background(), ref, h.object, h.fingerprints...); err != nil {
-				s.storms.Logger.Warn("alerts were added to a storm's object, that is not noted yet", "object", h.object,
+				s.storms.logger.Warn("alerts were added to a storm's object, that is not noted yet", "object", h.object,
 					"batch", ref.String(), "alerts", len(h.fingerprints), "error", err)
 			}
 		}

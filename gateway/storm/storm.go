@@ -17,8 +17,8 @@
 //
 // So whatever a replica does can be cut off at any point, and be finished or
 // repeated by any other: by the request of a repeated alert, or by the flusher,
-// which every replica runs and which takes batches, one at a time under a lease
-// with a fencing token, when something is due to be done about them. All decisions
+// which every replica runs. The flusher takes batches that are due, one at a time, for
+// a turn with a fencing token. All decisions
 // about one alert are taken by one script, atomically, and by Redis' clock alone.
 //
 // It follows that a request whose script may or may not have run is answered with
@@ -36,13 +36,13 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
-	"stormgate.internal/gateway/redisclient"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/policy"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -53,82 +53,42 @@ const (
 	opAggregate = "storm_aggregation"
 )
 
-// Incidents knows which objects stand for which fingerprints.
-type Incidents interface {
-	// Check is as dedup.Deduplicator.Check.
-	Check(ctx context.Context, sig *signal.Signal) (dedup.Verdict, error)
-	// Register makes the object stand for all its fingerprints.
-	Register(ctx context.Context, object *v1alpha1.RemediationRequest) error
-}
-
-// Amender changes objects, see amend.Amender.
-type Amender interface {
-	Amend(ctx context.Context, ref types.NamespacedName, change amend.Change) (*v1alpha1.RemediationRequest, error)
-}
-
-// Creator makes objects, see remediation.Creator.
-type Creator interface {
-	Create(ctx context.Context, draft remediation.Draft) (remediation.Created, error)
-}
-
-// Environments classifies namespaces.
-type Environments interface {
-	Environment(ctx context.Context, namespace string) string
-}
-
-// Priorities ranks signals.
-type Priorities interface {
-	Priority(ctx context.Context, severity, environment string, labels map[string]string) string
-}
-
-// Observer is told what happens, for metrics: each event once.
-type Observer interface {
-	// RedisOperation and RedisOperationFailed are about storm_detection, which is the
-	// script that every alert goes through, and storm_aggregation, all others.
-	RedisOperation(operation string, duration time.Duration)
-	RedisOperationFailed(operation string)
-	// StormAlert is called for each alert that is part of a storm; kind is rate or
-	// pattern.
-	StormAlert(kind, name string)
-	// BufferUtilization is the share of the namespace's limit that is in use.
-	BufferUtilization(namespace string, share float64)
-	// BufferOverflowed is called when an alert found no room to be buffered.
-	BufferOverflowed(namespace string)
-	// StormObject is called when a window's object is created (with the number of its
-	// members), and with an empty priority when members were added.
-	StormObject(environment, priority string, members int)
-	// FlushedObject is called when a buffered alert got an object of its own.
-	FlushedObject(environment, priority string)
-	// WindowClosed is called with the time from a window's beginning to its last alert.
-	WindowClosed(namespace, name string, duration time.Duration)
-}
-
 // Options are the parts of Storms. All are required but those with a default.
 type Options struct {
-	Redis        redis.UniversalClient
-	Settings     config.Storm
-	Incidents    Incidents
-	Amender      Amender
-	Creator      Creator
-	Environments Environments
-	Priorities   Priorities
-	Observer     Observer
-	Logger       *slog.Logger
+	Redis    redis.UniversalClient
+	Settings config.Storm
+	// Deduplicator knows which objects stand for which fingerprints.
+	Deduplicator *dedup.Deduplicator
+	Amender      *amend.Amender
+	Creator      *remediation.Creator
+	Environments *policy.Environments
+	Priorities   *policy.Priorities
+	// Metrics count each event once. Operations on Redis are storm_detection, the
+	// script that every alert goes through, and storm_aggregation, all others.
+	Metrics *metrics.Metrics
+	Logger  *slog.Logger
 	// Grace is how long the flusher leaves a window's new members to the requests
 	// that brought them. Default 2 s.
 	Grace time.Duration
-	// Lease is how long the flusher of one replica may be busy with one object before
-	// another's begins. Default 5 s.
-	Lease time.Duration
+	// Turn is how long one replica's flusher has a batch to itself: another replica's
+	// flusher may take the batch once the turn is over. Default 5 s.
+	Turn time.Duration
 
 	now func() string // time in ms; "" means Redis'
 }
 
 // Storms gathers alerts. Run its flusher, and Close it at the end.
 type Storms struct {
-	Options
-	batches batches
-	settler *settler
+	batches      batches
+	settler      *settler
+	deduplicator *dedup.Deduplicator
+	amender      *amend.Amender
+	creator      *remediation.Creator
+	environments *policy.Environments
+	priorities   *policy.Priorities
+	metrics      *metrics.Metrics
+	logger       *slog.Logger
+	turn         time.Duration
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -139,14 +99,17 @@ func New(o Options) *Storms {
 	if o.Grace == 0 {
 		o.Grace = 2 * time.Second
 	}
-	if o.Lease == 0 {
-		o.Lease = 5 * time.Second
+	if o.Turn == 0 {
+		o.Turn = 5 * time.Second
 	}
 	if o.now == nil {
 		o.now = func() string { return "" }
 	}
-	s := &Storms{Options: o, flights: make(map[string]*flight)}
-	s.batches = newBatches(o)
+	s := &Storms{
+		batches: newBatches(o), deduplicator: o.Deduplicator, amender: o.Amender, creator: o.Creator,
+		environments: o.Environments, priorities: o.Priorities, metrics: o.Metrics, logger: o.Logger,
+		turn: o.Turn, flights: make(map[string]*flight),
+	}
 	s.settler = newSettler(s)
 	return s
 }
@@ -196,8 +159,8 @@ const maxRounds = 5
 // reserved; if the verdict has an object, that is to end the claim.
 //
 // When Handle returns without an error, what the verdict says is stored. Errors are
-// *redisclient.UnavailableError (of Redis), *remediation.APIError or the context's; the
-// alert may be kept all the same, but an individual object must not be made of it.
+// *redisclient.UnavailableError, *dedup.BusyError, *remediation.APIError or the
+// context's; the alert may be kept all the same, but an individual object must not be made of it.
 func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string) (Verdict, error) {
 	return s.handle(ctx, sig, name, "", "")
 }
@@ -241,22 +204,20 @@ func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished,
 		}
 		finished, kind = d.ref.id, d.kind
 	}
-	return Verdict{}, &redisclient.UnavailableError{Op: opDetect, Err: fmt.Errorf("windows ended %d times meanwhile", maxRounds)}
+	return Verdict{}, &dedup.BusyError{Err: fmt.Errorf("%d storm windows have ended meanwhile", maxRounds)}
 }
 
 func (s *Storms) observe(sig *signal.Signal, d batch) {
-	s.Observer.StormAlert(d.kind, sig.Name)
-	s.Observer.BufferUtilization(sig.Namespace, float64(d.buffered)/float64(s.limit(sig.Namespace)))
+	s.metrics.StormAlert(d.kind, sig.Name)
+	s.metrics.BufferUtilization(sig.Namespace, float64(d.buffered)/float64(limit(s.batches.settings, sig.Namespace)))
 	if d.reason != "" {
-		s.Observer.BufferOverflowed(sig.Namespace)
-		s.Logger.Warn("storm window is opened early, there is no room to buffer", "signal", sig.Name, "namespace", sig.Namespace,
+		s.metrics.BufferOverflowed(sig.Namespace)
+		s.logger.Warn("storm window is opened early, there is no room to buffer", "signal", sig.Name, "namespace", sig.Namespace,
 			"limit", d.reason, "members", d.members)
 	}
 }
 
 // limit is how many alerts a namespace may have buffered, and a window may hold.
-func (s *Storms) limit(namespace string) int { return limit(s.Settings, namespace) }
-
 func limit(settings config.Storm, namespace string) int {
 	if own, ok := settings.PerNamespaceLimits[namespace]; ok {
 		return own

@@ -1,27 +1,42 @@
 package storm
 
 import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"stormgate.internal/gateway/policy"
 	"stormgate.internal/gateway/signal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// nothing observes nothing.
-type nothing struct{}
-
-func (nothing) RedisOperation(string, time.Duration)       {}
-func (nothing) RedisOperationFailed(string)                {}
-func (nothing) StormAlert(string, string)                  {}
-func (nothing) BufferUtilization(string, float64)          {}
-func (nothing) BufferOverflowed(string)                    {}
-func (nothing) StormObject(string, string, int)            {}
-func (nothing) FlushedObject(string, string)               {}
-func (nothing) WindowClosed(string, string, time.Duration) {}
+// testPriorities loads a policy by which critical signals in production come first.
+var testPriorities = sync.OnceValue(func() *policy.Priorities {
+	file, err := os.CreateTemp("", "priority*.rego")
+	if err != nil {
+		panic(err)
+	}
+	defer os.Remove(file.Name())
+	const source = `package kubernaut.gateway.priority
+priority := "P0" if { input.severity == "critical"; input.environment == "production" }`
+	if _, err := file.WriteString(source); err != nil {
+		panic(err)
+	}
+	if err := file.Close(); err != nil {
+		panic(err)
+	}
+	loaded, err := policy.LoadPriorities(context.Background(), file.Name(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		panic(err)
+	}
+	return loaded
+})
 
 func testSignal(name, namespace, pod string) *signal.Signal {
 	received := time.Unix(1_700_000_000, 0).UTC()

@@ -67,7 +67,7 @@ var errHeld = errors.New("the object holds the member already")
 // a fresh one.
 func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batchRef, m pendingMember, received time.Time, fresh bool) (*v1alpha1.RemediationRequest, error) {
 	var seen *v1alpha1.RemediationRequest
-	object, err := s.Amender.Amend(ctx, ref, func(o *v1alpha1.RemediationRequest) error {
+	object, err := s.amender.Amend(ctx, ref, func(o *v1alpha1.RemediationRequest) error {
 		switch {
 		case o.Annotations[remediation.AnnotationBatch] != window.id:
 			return errFinished
@@ -86,7 +86,7 @@ func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batch
 	})
 	switch {
 	case err == nil:
-		s.Observer.StormObject(object.Spec.Environment, "", object.Spec.StormAlertCount)
+		s.metrics.StormObject(object.Spec.Environment, "", object.Spec.StormAlertCount)
 		return object, nil
 	case errors.Is(err, errHeld):
 		return seen, nil
@@ -149,13 +149,13 @@ func (s *Storms) create(ctx context.Context, d batch) (*v1alpha1.RemediationRequ
 	if err != nil {
 		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
-	created, err := s.Creator.Create(ctx, s.draft(ctx, d, first, filler))
+	created, err := s.creator.Create(ctx, s.draft(ctx, d, first, filler))
 	if err != nil {
 		return nil, err
 	}
 	object := created.Object
 	if !created.Existing {
-		s.Observer.StormObject(object.Spec.Environment, object.Spec.Priority, object.Spec.StormAlertCount)
+		s.metrics.StormObject(object.Spec.Environment, object.Spec.Priority, object.Spec.StormAlertCount)
 	}
 	var held []string
 	for _, m := range d.pending {
@@ -171,12 +171,12 @@ func (s *Storms) create(ctx context.Context, d batch) (*v1alpha1.RemediationRequ
 // failure is only logged: the object holds them, and the flusher settles what is
 // left.
 func (s *Storms) settle(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, fingerprints []string) {
-	err := s.Incidents.Register(ctx, object)
+	err := s.deduplicator.Register(ctx, object)
 	if err == nil {
 		err = s.batches.settle(ctx, ref, nameOf(object), fingerprints...)
 	}
 	if err != nil {
-		s.Logger.Warn("object holds alerts of a storm, that is not noted yet", "object", nameOf(object), "batch", ref.String(),
+		s.logger.Warn("object holds alerts of a storm, that is not noted yet", "object", nameOf(object), "batch", ref.String(),
 			"alerts", len(fingerprints), "error", err)
 	}
 }
@@ -204,9 +204,9 @@ func (s *Storms) draft(ctx context.Context, d batch, first, filler *signal.Signa
 	for i, m := range d.pending {
 		resources[i] = m.resource
 	}
-	environment := s.Environments.Environment(ctx, sig.Namespace)
+	environment := s.environments.Environment(ctx, sig.Namespace)
 	return remediation.Draft{
-		Signal: &sig, Environment: environment, Priority: s.Priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
+		Signal: &sig, Environment: environment, Priority: s.priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
 		Name: d.name, Batch: d.ref.id,
 		Storm: &remediation.Storm{Type: d.kind, Resources: resources, LastSeen: filler.ReceivedTime},
 	}
@@ -220,9 +220,9 @@ func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence string, si
 	if err != nil || name == "" {
 		return nil, err
 	}
-	environment := s.Environments.Environment(ctx, sig.Namespace)
-	created, err := s.Creator.Create(ctx, remediation.Draft{
-		Signal: sig, Environment: environment, Priority: s.Priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
+	environment := s.environments.Environment(ctx, sig.Namespace)
+	created, err := s.creator.Create(ctx, remediation.Draft{
+		Signal: sig, Environment: environment, Priority: s.priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
 		Name: name, Batch: ref.id,
 	})
 	if err != nil {
@@ -231,10 +231,10 @@ func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence string, si
 	object := created.Object
 	switch {
 	case !created.Existing:
-		s.Observer.FlushedObject(object.Spec.Environment, object.Spec.Priority)
+		s.metrics.FlushedObject(object.Spec.Environment, object.Spec.Priority)
 	case object.Annotations[remediation.AnnotationBatch] != ref.id:
 		// It is the incident's, but was made without this alert.
-		if object, err = s.Amender.Amend(ctx, types.NamespacedName{Namespace: object.Namespace, Name: object.Name}, repeated(sig)); err != nil {
+		if object, err = s.amender.Amend(ctx, types.NamespacedName{Namespace: object.Namespace, Name: object.Name}, repeated(sig)); err != nil {
 			return nil, err
 		}
 	}

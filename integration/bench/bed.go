@@ -8,11 +8,9 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -20,6 +18,8 @@ import (
 
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/integration/testbed"
+	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/runfiles"
 )
 
 // clusterVariable names the cluster binary, like testbed.GatewayVariable.
@@ -39,7 +39,7 @@ type bed struct {
 
 	dir        string
 	log        *os.File // nil: not wanted
-	cluster    *exec.Cmd
+	cluster    *api.Process
 	kubeconfig string
 	config     *rest.Config
 	metrics    *http.Client
@@ -93,45 +93,30 @@ func (b *bed) output() io.Writer {
 	return b.log
 }
 
-// bootCluster runs the cluster binary until it says that the cluster is up.
+// bootCluster runs the cluster program until the cluster is up.
 func (b *bed) bootCluster(ctx context.Context) error {
 	binary := b.flags.cluster
 	if binary == "" {
 		var err error
-		if binary, err = testbed.Program(clusterVariable, "cluster"); err != nil {
+		if binary, err = runfiles.Program(clusterVariable, "cluster"); err != nil {
 			return fmt.Errorf("%w, or use a cluster that exists with --kubeconfig", err)
 		}
 	}
-	dir := filepath.Join(b.dir, "c")
-	b.kubeconfig = filepath.Join(dir, "kubeconfig")
-	var output bytes.Buffer
-	b.cluster = exec.Command(binary, "up", "--dir", dir)
-	b.cluster.Stderr = &output
-	b.cluster.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	stdout, err := b.cluster.StdoutPipe()
-	if err != nil {
+	dir := api.Dir(filepath.Join(b.dir, "c"))
+	b.kubeconfig = dir.Kubeconfig()
+	var err error
+	// Gateways dial a port: they are told no more than any gateway.
+	if b.cluster, err = api.Start(api.Options{Binary: binary, Dir: dir, Args: []string{"--expose"}, Log: b.output()}); err != nil {
 		return fmt.Errorf("boot cluster: %w", err)
 	}
-	if err := b.cluster.Start(); err != nil {
-		return fmt.Errorf("boot cluster: %w", err)
-	}
-	up := make(chan bool, 1)
-	go func() {
-		// It prints a few lines at once when it is up, and nothing later.
-		var first [1]byte
-		n, _ := stdout.Read(first[:])
-		up <- n > 0
-		_, _ = io.Copy(io.Discard, stdout)
-	}()
-	select {
-	case ok := <-up:
-		if !ok {
-			return fmt.Errorf("boot cluster: it ended (%w):\n%s", b.cluster.Wait(), &output)
+	if err := b.cluster.Await(ctx, b.cluster.Ready()); err != nil {
+		var failure *api.Failure
+		if errors.As(err, &failure) {
+			return fmt.Errorf("boot cluster: %w\n%s", err, strings.Join(failure.LogTail, "\n"))
 		}
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+		return fmt.Errorf("boot cluster: %w", err)
 	}
+	return nil
 }
 
 func (b *bed) close() {
@@ -141,9 +126,8 @@ func (b *bed) close() {
 	if b.api != nil {
 		b.api.Close()
 	}
-	if b.cluster != nil && b.cluster.Process != nil {
-		_ = b.cluster.Process.Signal(syscall.SIGTERM) // it may have ended
-		_ = b.cluster.Wait()
+	if b.cluster != nil {
+		_ = b.cluster.Stop(context.Background()) // it is killed if it has to be
 	}
 	if b.log != nil {
 		_ = b.log.Close()

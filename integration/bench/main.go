@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"stormgate.internal/tools/benchmark"
 )
 
 func main() {
@@ -40,7 +42,7 @@ type flags struct {
 	clients, rates                      []int
 	duration                            time.Duration
 	objects, soak                       int
-	json, profiles, log                 string
+	json, benchmarks, profiles, log     string
 }
 
 func command() *cobra.Command {
@@ -61,6 +63,9 @@ func command() *cobra.Command {
 					err = writeErr
 				}
 			}
+			if f.benchmarks != "" && err == nil {
+				err = benchmark.Write(f.benchmarks, report.series())
+			}
 			if tableErr := report.WriteTables(cmd.OutOrStdout()); tableErr != nil && err == nil {
 				err = tableErr
 			}
@@ -79,6 +84,7 @@ func command() *cobra.Command {
 	set.IntVar(&f.objects, "objects", 0, "compare with so many objects in the cluster instead of 100")
 	set.IntVar(&f.soak, "soak", 0, "send so many alerts and compare the heap at the end with that at the start")
 	set.StringVar(&f.json, "json", "", "also write all measurements to this file")
+	set.StringVar(&f.benchmarks, "benchmarks", "", "also write this file, which benchstat compares with docs/benchmarks/gateway.txt")
 	set.StringVar(&f.profiles, "profiles", "", "write CPU profiles and heaps of the gateway to this directory")
 	set.StringVar(&f.log, "log", "", "write the processes' output to this file")
 	return cmd

@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
+
+	"stormgate.internal/tools/benchmark"
 )
 
 // Report is all that a run has measured.
@@ -59,4 +62,26 @@ func writeWorkloads(table io.Writer, workloads []Measurement) {
 		fmt.Fprintf(table, "%.2f\t%.2f\t%.2f\t\n", m.OfFloor, m.LatencyOfFloor, m.APICPUOfFloor)
 	}
 	fmt.Fprintln(table)
+}
+
+// series are the rates and latencies for benchstat, each workload's rate also as a
+// ratio to the bare request of the same run, which a slower machine changes less.
+func (r *Report) series() []benchmark.Series {
+	var series []benchmark.Series
+	add := func(m Measurement, what, unit string, value float64) {
+		name := fmt.Sprintf("%s/clients=%d/%s", m.Name, m.Clients, what)
+		if m.Rate > 0 {
+			name = fmt.Sprintf("%s/rate=%d/%s", m.Name, m.Rate, what)
+		}
+		series = append(series, benchmark.Series{Name: name, Unit: unit, Values: []float64{value}})
+	}
+	for _, m := range slices.Concat(r.Floors, r.Workloads) {
+		add(m, "rate", benchmark.PerSecond, m.PerSecond)
+		add(m, "p50", benchmark.Seconds, m.Latency.P50/1000)
+		add(m, "p95", benchmark.Seconds, m.Latency.P95/1000)
+		if m.Floor != "" {
+			add(m, "rate", benchmark.Ratio, m.OfFloor)
+		}
+	}
+	return series
 }

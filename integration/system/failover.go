@@ -54,7 +54,7 @@ func (p *Pair) Replicate(ctx context.Context, primary *testbed.Redis) {
 // Cut ends the replication: what the primary gets from now on, the replica lacks.
 func (p *Pair) Cut() { p.link.Point("") }
 
-// Caught tells whether the replica has everything that the primary has written.
+// Caught reports whether the replica has everything that the primary has written.
 func (p *Pair) Caught(ctx context.Context, primary *testbed.Redis) bool {
 	p.t.Helper()
 	written, replicated := info(ctx, p.t, primary), info(ctx, p.t, p.Replica)

@@ -1,6 +1,6 @@
 // Package system is what the integration tests share: real gateway processes, a
 // real Redis and a real API server, with a proxy between the gateways and the API
-// server that breaks what it is told to.
+// server that breaks on demand.
 package system
 
 import (
@@ -39,7 +39,7 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// reportInfrastructure tells Bazel that the product is not to blame.
+// reportInfrastructure reports to Bazel that the failure is no verdict on the product.
 func reportInfrastructure(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	if path := os.Getenv("TEST_INFRASTRUCTURE_FAILURE_FILE"); path != "" {

@@ -94,7 +94,7 @@ func (s *System) deliver(ctx context.Context, alert testbed.Alert, replica func(
 	}
 }
 
-// DeliverAll delivers the alerts by so many senders at once.
+// DeliverAll delivers the alerts. That many senders work at the same time.
 func (s *System) DeliverAll(ctx context.Context, senders int, alerts []testbed.Alert) {
 	s.t.Helper()
 	queue := make(chan testbed.Alert)

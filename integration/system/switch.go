@@ -71,7 +71,7 @@ func (w *Switch) pipe(conn net.Conn) {
 	}
 	w.mu.Unlock()
 	if err != nil {
-		return // nobody is there
+		return // no server is there
 	}
 	var copying sync.WaitGroup
 	for _, way := range [][2]net.Conn{{conn, other}, {other, conn}} {

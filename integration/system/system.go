@@ -9,10 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega/gbytes"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -50,7 +51,7 @@ func Calm() *config.Storm { return windows(10, 10, 5) }
 // AtOnce takes every alert for part of a storm, whose buffer-th makes the object.
 func AtOnce(buffer int) *config.Storm { return windows(0, 0, buffer) }
 
-// windows are short, so that what waits for their end can be waited for.
+// windows are short, since tests wait for their end.
 func windows(rate, pattern, buffer int) *config.Storm {
 	storm := config.Default().Processing.Storm
 	storm.RateThreshold, storm.PatternThreshold, storm.BufferThreshold = rate, pattern, buffer
@@ -62,8 +63,8 @@ func windows(rate, pattern, buffer int) *config.Storm {
 type System struct {
 	// API leads to the API server past the faults.
 	API *testbed.API
-	// Faults is between the gateways and the API server. It serves nobody else, so
-	// rules may mean everything.
+	// Faults is between the gateways and the API server. It has no other clients, so a
+	// rule may match everything.
 	Faults *faultproxy.Proxy
 	Redis  *testbed.Redis
 	// Gateways are the replicas.
@@ -76,7 +77,7 @@ type System struct {
 
 	t        *testing.T
 	settings config.Config
-	log      lockedBuffer
+	log      *gbytes.Buffer // the output of all processes
 }
 
 // New starts a system.
@@ -90,7 +91,7 @@ func New(t *testing.T, o Options) *System {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
-	s := &System{t: t, Client: testbed.NewClient(256), Ledger: testbed.NewLedger()}
+	s := &System{t: t, Client: testbed.NewClient(256), Ledger: testbed.NewLedger(), log: gbytes.NewBuffer()}
 	t.Cleanup(s.Client.Close)
 	t.Cleanup(s.showLog)
 	var err error
@@ -99,7 +100,7 @@ func New(t *testing.T, o Options) *System {
 	}
 	t.Cleanup(s.API.Close)
 	s.Namespace = s.NewNamespace()
-	if s.Redis, err = testbed.StartRedis(ctx, testbed.RedisOptions{Args: o.Redis, Log: &s.log}); err != nil {
+	if s.Redis, err = testbed.StartRedis(ctx, testbed.RedisOptions{Args: o.Redis, Log: s.log}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Redis.Close)
@@ -107,7 +108,7 @@ func New(t *testing.T, o Options) *System {
 	kubeconfig := s.startFaults()
 	for i := range o.Replicas {
 		gateway, err := testbed.StartGateway(ctx, testbed.GatewayOptions{
-			Name: fmt.Sprint("gateway", i), Config: s.settings, Policy: policy, Kubeconfig: kubeconfig, Log: &s.log,
+			Name: fmt.Sprint("gateway", i), Config: s.settings, Policy: policy, Kubeconfig: kubeconfig, Log: s.log,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -137,7 +138,7 @@ func (s *System) configure(o Options) {
 // startFaults serves the proxy and returns the path of a kubeconfig that leads to it.
 func (s *System) startFaults() string {
 	s.t.Helper()
-	logger := slog.New(slog.NewTextHandler(&s.log, nil)).With("from", "faultproxy")
+	logger := slog.New(slog.NewTextHandler(s.log, nil)).With("from", "faultproxy")
 	proxy, err := faultproxy.New(environment.RESTConfig(), logger)
 	if err != nil {
 		s.t.Fatal(err)
@@ -219,30 +220,27 @@ func (s *System) VerifyStored(namespaces ...string) {
 
 func (s *System) verify(forgive func(*testbed.Findings), namespaces []string) {
 	s.t.Helper()
-	deadline := time.Now().Add(settleLimit)
-	for {
+	var wrong error
+	err := wait.PollUntilContextTimeout(s.t.Context(), 50*time.Millisecond, settleLimit, true, func(context.Context) (bool, error) {
 		findings := s.Ledger.Check(s.Objects(namespaces...))
 		forgive(findings)
-		err := findings.Err()
-		if err == nil {
-			return
-		}
-		if len(findings.Lost) == 0 || time.Now().After(deadline) {
-			s.t.Fatalf("objects are not what was answered: %v", err)
-		}
-		time.Sleep(50 * time.Millisecond)
+		wrong = findings.Err()
+		// Only what is lost can still turn up.
+		return len(findings.Lost) == 0, nil
+	})
+	if err != nil || wrong != nil {
+		s.t.Fatalf("objects are not what was answered: %v", wrong)
 	}
 }
 
 // Until waits, for as long as processes may take, until the condition holds.
 func (s *System) Until(what string, condition func() bool) {
 	s.t.Helper()
-	deadline := time.Now().Add(settleLimit)
-	for !condition() {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("not within %s: %s", settleLimit, what)
-		}
-		time.Sleep(5 * time.Millisecond)
+	err := wait.PollUntilContextTimeout(s.t.Context(), 5*time.Millisecond, settleLimit, true, func(context.Context) (bool, error) {
+		return condition(), nil
+	})
+	if err != nil {
+		s.t.Fatalf("wait until %s: not within %s", what, settleLimit)
 	}
 }
 
@@ -255,7 +253,7 @@ func (s *System) showLog() {
 	if !s.t.Failed() {
 		return
 	}
-	log := s.log.bytes()
+	log := s.log.Contents()
 	if dir := os.Getenv("TEST_UNDECLARED_OUTPUTS_DIR"); dir != "" {
 		path := filepath.Join(dir, strings.ReplaceAll(s.t.Name(), "/", "_")+".log")
 		if err := os.WriteFile(path, log, 0o644); err != nil {
@@ -267,23 +265,4 @@ func (s *System) showLog() {
 		log = log[bytes.IndexByte(log, '\n')+1:]
 	}
 	s.t.Logf("the processes' output ends with:\n%s", log)
-}
-
-// lockedBuffer collects the output of several processes.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) bytes() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return bytes.Clone(b.buffer.Bytes())
 }

@@ -61,7 +61,7 @@ func Notification(alerts ...Alert) []byte {
 	return []byte(b.String())
 }
 
-// Answer is what the gateway says about one alert.
+// Answer is the gateway's answer about one alert.
 type Answer struct {
 	// Code is the HTTP status; each alert of a notification has that of the whole.
 	Code                        int
@@ -82,7 +82,7 @@ type AnswerMetadata struct {
 	RemediationRequestRef string
 }
 
-// Accepted tells whether the gateway has taken responsibility for the alert.
+// Accepted reports whether the gateway has taken responsibility for the alert.
 func (a Answer) Accepted() bool { return a.Code >= 200 && a.Code < 300 }
 
 // Client sends notifications. The zero value is ready to use.
@@ -91,7 +91,7 @@ type Client struct {
 	HTTP *http.Client
 }
 
-// NewClient returns a client for so many requests at once.
+// NewClient returns a client that sends up to that many requests at once.
 func NewClient(requests int) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = requests, requests

@@ -16,30 +16,31 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/tools/runfiles"
 )
 
 // Gateway is a replica of the gateway, which can be started again. Close it.
 type Gateway struct {
-	// Process is the present life. It may have ended.
+	// Process is the one that was started last. It may have ended.
 	*Process
 
 	o     GatewayOptions
 	dir   string
-	life  atomic.Pointer[addresses]
+	at    atomic.Pointer[addresses]
 	count int
 }
 
-// addresses are where one life of a gateway serves.
+// addresses are where one process of a gateway serves.
 type addresses struct{ url, debug string }
 
 // GatewayOptions configure a Gateway.
 type GatewayOptions struct {
-	// Binary is found by Program if empty.
+	// Binary is the gateway's program. Default: what GatewayVariable names.
 	Binary string
-	// Name tells replicas apart in logs.
+	// Name distinguishes replicas in logs. Default "gateway".
 	Name string
-	// Config is what the gateway is told, but for the address to listen on and the
-	// policy's path, which are chosen here.
+	// Config is the gateway's configuration. The address to listen on and the path of
+	// the policy are chosen here.
 	Config config.Config
 	// Policy is the priority policy, Rego. Required.
 	Policy string
@@ -55,7 +56,7 @@ type GatewayOptions struct {
 func StartGateway(ctx context.Context, o GatewayOptions) (*Gateway, error) {
 	if o.Binary == "" {
 		var err error
-		if o.Binary, err = Program(GatewayVariable, "gateway"); err != nil {
+		if o.Binary, err = runfiles.Program(GatewayVariable, "gateway"); err != nil {
 			return nil, err
 		}
 	}
@@ -125,13 +126,13 @@ func (g *Gateway) Launch(ctx context.Context) error {
 		return err
 	}
 	g.Process = process
-	var life addresses
-	for life.url == "" || life.debug == "" {
+	var at addresses
+	for at.url == "" || at.debug == "" {
 		select {
 		case address := <-serving:
-			life.url = "http://" + address
+			at.url = "http://" + address
 		case address := <-profiles:
-			life.debug = "http://" + address
+			at.debug = "http://" + address
 		case <-process.exited:
 			return fmt.Errorf("start %s: it ended; its output ends with:\n%s", g.o.Name, process.Tail())
 		case <-ctx.Done():
@@ -139,7 +140,7 @@ func (g *Gateway) Launch(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w; its output ends with:\n%s", g.o.Name, context.Cause(ctx), process.Tail())
 		}
 	}
-	g.life.Store(&life)
+	g.at.Store(&at)
 	return nil
 }
 
@@ -165,7 +166,7 @@ func addressIn(line string, serving, profiles chan<- string) {
 
 // URL is where the gateway serves, "http://127.0.0.1:PORT". It changes with
 // Restart, and may be called meanwhile.
-func (g *Gateway) URL() string { return g.life.Load().url }
+func (g *Gateway) URL() string { return g.at.Load().url }
 
 // Ready returns why the gateway is not ready, or nil.
 func (g *Gateway) Ready(ctx context.Context) error {

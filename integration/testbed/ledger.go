@@ -11,8 +11,8 @@ import (
 	"stormgate.internal/gateway/api/v1alpha1"
 )
 
-// Ledger notes which alerts were sent and how they were answered, and tells
-// whether a cluster's objects agree. Its methods may be called concurrently.
+// Ledger notes which alerts were sent and how they were answered, and checks whether a
+// cluster's objects agree. Its methods may be called concurrently.
 type Ledger struct {
 	mu      sync.Mutex
 	entries map[Fingerprint]*entry
@@ -90,7 +90,7 @@ type Findings struct {
 	// alerts or above the number of sent ones. Storms, and what was buffered for
 	// one, do not count occurrences of their members.
 	Miscounted []string
-	// Unknown are objects or members that nobody sent.
+	// Unknown are objects or members for which no alert was sent.
 	Unknown []string
 	// Inconsistent are storm objects whose fields contradict each other.
 	Inconsistent []string

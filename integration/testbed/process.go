@@ -110,8 +110,8 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Stop asks the process to end and waits for it. The error tells that it did not
-// end by itself before the context, or how it failed.
+// Stop asks the process to end and waits for it. It is an error if the process fails,
+// or if it is killed because it did not end before the context.
 func (p *Process) Stop(ctx context.Context) error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", p.name, err)

@@ -76,31 +76,6 @@ func TestUsageOfCountsProcessorTime(t *testing.T) {
 	}
 }
 
-func TestProgram(t *testing.T) {
-	const variable = "STORMGATE_TESTBED_PROGRAM"
-	path := program(t, "")
-	dir, base := filepath.Split(path)
-	t.Setenv(variable, path)
-	if got, err := Program(variable, "nothing"); got != path || err != nil {
-		t.Errorf("absolute: %q, %v", got, err)
-	}
-	t.Setenv(variable, base)
-	t.Setenv("RUNFILES_DIR", dir)
-	if got, err := Program(variable, "nothing"); got != path || err != nil {
-		t.Errorf("runfile: %q, %v", got, err)
-	}
-	t.Setenv("RUNFILES_DIR", "")
-	t.Setenv("TEST_SRCDIR", "")
-	t.Setenv(variable, "")
-	t.Setenv("PATH", dir)
-	if got, err := Program(variable, base); got != path || err != nil {
-		t.Errorf("on the PATH: %q, %v", got, err)
-	}
-	if _, err := Program(variable, "nothing"); err == nil || !strings.Contains(err.Error(), variable) {
-		t.Errorf("missing: %v", err)
-	}
-}
-
 func TestRedisKeepsItsDataWhenTold(t *testing.T) {
 	for _, persistent := range []bool{false, true} {
 		var args []string

@@ -13,7 +13,7 @@ import (
 // "profile?seconds=5", which takes so long.
 func (g *Gateway) Profile(ctx context.Context, name string) ([]byte, error) {
 	fail := func(err error) ([]byte, error) { return nil, fmt.Errorf("take profile %s: %w", name, err) }
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, g.life.Load().debug+"/debug/pprof/"+name, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, g.at.Load().debug+"/debug/pprof/"+name, nil)
 	if err != nil {
 		return fail(err)
 	}

@@ -13,13 +13,16 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"stormgate.internal/tools/runfiles"
 )
 
 // Redis is a redis-server, which can be started again on its own data. Close it.
 type Redis struct {
-	// Addr is the path of its unix socket, the same for all its lives.
+	// Addr is the path of its unix socket. Restart does not change it.
 	Addr string
-	// Process is the present life. It may have ended.
+	// Process is the one that was started last. It may have ended.
 	*Process
 
 	binary string
@@ -30,7 +33,7 @@ type Redis struct {
 
 // RedisOptions configure a Redis.
 type RedisOptions struct {
-	// Binary is found by Program if empty.
+	// Binary is the server's program. Default: what RedisVariable names.
 	Binary string
 	// Args come after those that make a server without persistence, such as
 	// "--appendonly", "yes".
@@ -44,7 +47,7 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	logging.Disable() // servers that are away are expected
 	if o.Binary == "" {
 		var err error
-		if o.Binary, err = Program(RedisVariable, "redis-server"); err != nil {
+		if o.Binary, err = runfiles.Program(RedisVariable, "redis-server"); err != nil {
 			return nil, err
 		}
 	}
@@ -60,8 +63,8 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	return r, nil
 }
 
-// Restart kills the server if it runs, starts it on the data that it has written,
-// which are none unless it was told to persist, and waits until it answers.
+// Restart kills the server if it runs, starts it on the data that it has written, and
+// waits until it answers. Without arguments that make it persist, it has written none.
 func (r *Redis) Restart(ctx context.Context) error {
 	if r.Process != nil {
 		r.Kill()
@@ -102,21 +105,25 @@ func (r *Redis) Close() {
 	_ = os.RemoveAll(r.dir)
 }
 
+// errEnded means that the process that was asked has ended.
+var errEnded = errors.New("it ended")
+
 // poll asks until the answer is nil, the process has ended or the context has.
 func poll(ctx context.Context, interval time.Duration, exited <-chan struct{}, ask func() error) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		last := ask()
-		if last == nil {
-			return nil
+	var last error
+	err := wait.PollUntilContextCancel(ctx, interval, true, func(context.Context) (bool, error) {
+		if last = ask(); last == nil {
+			return true, nil
 		}
 		select {
-		case <-ticker.C:
 		case <-exited:
-			return errors.New("it ended")
-		case <-ctx.Done():
-			return fmt.Errorf("%w; last answer: %w", context.Cause(ctx), last)
+			return false, errEnded
+		default:
+			return false, nil
 		}
+	})
+	if err == nil || errors.Is(err, errEnded) {
+		return err
 	}
+	return fmt.Errorf("%w; last answer: %w", context.Cause(ctx), last)
 }

@@ -8,9 +8,9 @@ import (
 
 // after is what happens to a request's answer.
 type after struct {
-	// hold waits, and is false when the answer is no longer wanted.
+	// hold waits. It reports whether the client still waits for the answer.
 	hold func() bool
-	// lose tells that the answer is not for the client, who gets replace.
+	// lose is whether the client gets replace instead of the answer.
 	lose    bool
 	replace func()
 }

@@ -30,7 +30,7 @@ func (c *Client) Get(ctx context.Context, id string) (State, error) {
 	return state, c.do(ctx, http.MethodGet, id, nil, &state)
 }
 
-// Delete removes a rule and returns what became of it; its held requests go on.
+// Delete removes a rule and returns its last state. Its held requests go on.
 func (c *Client) Delete(ctx context.Context, id string) (State, error) {
 	var state State
 	return state, c.do(ctx, http.MethodDelete, id, nil, &state)

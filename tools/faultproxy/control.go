@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// Control returns a handler that sets the proxy's rules. It asks for no
-// credentials: whoever reaches it can break the clients of the proxy.
+// Control returns a handler that sets the proxy's rules. It asks for no credentials:
+// everyone who can reach it can break the clients of the proxy.
 //
 //	PUT    /rules/{id}  a Rule, JSON; its id may be left out    204, 400
 //	GET    /rules/{id}  its State                               200, 404

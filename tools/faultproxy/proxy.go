@@ -1,12 +1,13 @@
 // Package faultproxy is a reverse proxy for a Kubernetes API server that injects
 // faults: refusals, lost answers, broken and silent connections.
 //
-// A rule says which requests meet which fault, and how many. Requests that no
-// rule is for pass unchanged, watches and upgrades included. Each request is
-// sent with the client's own credentials, or with the proxy's if it has none.
+// A rule names the requests that meet a fault, how many of them do, and the fault.
+// Requests that no rule matches pass unchanged, watches and upgrades included. Each
+// request is sent with the client's own credentials, or with the proxy's if it has
+// none.
 //
-// Clients get HTTP/1.1 only: with HTTP/2 all of a client's requests share a
-// connection, and to break it for one would break it for those no rule is for.
+// Clients get HTTP/1.1 only. With HTTP/2 all requests of a client share a connection.
+// A fault that breaks the connection for one of them would break it for all.
 package faultproxy
 
 import (
@@ -41,8 +42,7 @@ type Proxy struct {
 	rules []*active // in the order in which they were first put
 }
 
-// New returns a proxy for the API server that the configuration leads to,
-// without rules.
+// New returns a proxy without rules for the API server of the configuration.
 func New(upstream *rest.Config, logger *slog.Logger) (*Proxy, error) {
 	target, _, err := rest.DefaultServerUrlFor(upstream)
 	if err != nil {
@@ -69,8 +69,8 @@ func rewrite(r *httputil.ProxyRequest, target *url.URL) {
 	r.Out.Host = "" // the API server's own
 }
 
-// Put adds a rule, or replaces the one with its ID, whose counts begin anew and
-// whose held requests go on. The error tells what is wrong with the rule.
+// Put adds a rule, or replaces the one with its ID. Requests that the replaced rule
+// holds go on, and all counts begin at 0. The error names every problem of the rule.
 func (p *Proxy) Put(rule Rule) error {
 	if err := rule.Validate(); err != nil {
 		return fmt.Errorf("rule %q: %w", rule.ID, err)
@@ -87,8 +87,8 @@ func (p *Proxy) Put(rule Rule) error {
 	return nil
 }
 
-// Delete removes a rule and returns what became of it; its held requests go on.
-// It is false if there is no such rule.
+// Delete removes a rule and returns its last state. Its held requests go on. The bool
+// is false if there is no such rule.
 func (p *Proxy) Delete(id string) (State, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,7 +102,7 @@ func (p *Proxy) Delete(id string) (State, bool) {
 	return removed.state, true
 }
 
-// Get returns a rule's state; it is false if there is no such rule.
+// Get returns a rule's state. The bool is false if there is no such rule.
 func (p *Proxy) Get(id string) (State, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,8 +139,7 @@ func (p *Proxy) take(r request) *active {
 	return nil
 }
 
-// hold waits until the rule is removed, and tells whether the request is still
-// wanted.
+// hold waits until the rule is removed. It reports whether the client still waits.
 func (p *Proxy) hold(done <-chan struct{}, a *active) bool {
 	count := func(n int) {
 		p.mu.Lock()
@@ -164,8 +163,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.reverse.ServeHTTP(w, r)
 		return
 	}
-	// The whole body first: only then does the server notice a client that goes
-	// away, and an early answer is not lost on a client that is still writing.
+	// The whole body is read first. Before that, the server does not notice a client
+	// that goes away, and a client that still writes would lose an early answer.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		p.logger.Warn("read the request that a fault is for", "rule", a.state.Rule.ID, "error", err)
@@ -189,7 +188,7 @@ func (p *Proxy) inject(w http.ResponseWriter, r *http.Request, a *active) {
 		return
 	}
 	if fault.Forward {
-		// What happens to the answer happens between it and the client.
+		// The request reaches the API server. The fault happens to its answer.
 		p.reverse.ServeHTTP(w, r.WithContext(withAfter(r.Context(), after{
 			hold:    func() bool { return fault.Kind != Hold || p.hold(done, a) },
 			replace: func() { p.refuse(w, &a.state.Rule) },
@@ -235,12 +234,12 @@ func (p *Proxy) reset(w http.ResponseWriter) {
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
-		_ = tcp.Close() // before TLS can say good-bye
+		_ = tcp.Close() // before TLS can send its close_notify
 	}
 }
 
-// failed is called when the API server gives no answer, or when that answer is
-// not to reach the client.
+// failed is called when the API server gives no answer, and when a rule keeps the
+// answer from the client.
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if lost, ok := errors.AsType[*lostError](err); ok {
 		lost.replace()
@@ -249,6 +248,6 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
 		p.logger.Warn("forward", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
-	// As if the client had tried itself.
+	// The client sees a broken connection, as it would without the proxy.
 	panic(http.ErrAbortHandler)
 }

@@ -11,15 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Rule says what happens to which requests.
+// Rule is a fault and the requests that meet it.
 type Rule struct {
 	// ID names the rule. It is required, and part of a URL: no slashes.
 	ID string `json:"id"`
-	// Match says which requests the rule is for.
+	// Match selects the requests.
 	Match Match `json:"match"`
-	// Skip lets the first so many matching requests pass.
+	// Skip is how many matching requests pass before the first one meets the fault.
 	Skip int `json:"skip,omitempty"`
-	// Count is how many requests after those meet the fault; 0 means all.
+	// Count is how many requests after those meet the fault. 0 means all.
 	Count int `json:"count,omitempty"`
 	// Fault is what they meet.
 	Fault Fault `json:"fault"`
@@ -27,14 +27,14 @@ type Rule struct {
 
 // Match selects requests: those that fit every field that is not empty.
 //
-// So that tests that run at the same time don't meet, a rule must have a
-// Namespace or a Query, or say with Everywhere that it means all of the cluster.
+// A rule must have a Namespace or a Query, so that it does not break other tests that
+// run at the same time. A rule for the whole cluster must have Everywhere instead.
 type Match struct {
 	// Namespace is the one in the path; for a namespace itself its name.
 	Namespace string `json:"namespace,omitempty"`
 	// Query is contained in the query, unescaped: "labelSelector=app=web".
 	Query string `json:"query,omitempty"`
-	// Everywhere is for rules without Namespace and Query.
+	// Everywhere is required without Namespace and Query, and excluded with them.
 	Everywhere bool `json:"everywhere,omitempty"`
 	// Methods are those of HTTP, upper case.
 	Methods []string `json:"methods,omitempty"`
@@ -61,9 +61,8 @@ const (
 	Close Kind = "close"
 	// Reset is Close with a TCP reset.
 	Reset Kind = "reset"
-	// Hold gives no answer until the rule is removed or replaced; then the request
-	// goes on, if its sender still waits. It is also what a server looks like whose
-	// packets are lost.
+	// Hold gives no answer until the rule is removed or replaced. Then the request goes
+	// on, if its sender still waits. A server whose packets are lost looks the same.
 	Hold Kind = "hold"
 	// Delay only waits for Fault.Delay.
 	Delay Kind = "delay"
@@ -75,8 +74,8 @@ type Fault struct {
 	Kind Kind `json:"kind"`
 	// Delay passes before anything else. Default none; required for kind Delay.
 	Delay metav1.Duration `json:"delay,omitzero"`
-	// Forward lets the request reach the API server first: what it changes is
-	// changed, only its answer is lost, replaced or held. Not for kind Delay.
+	// Forward lets the request reach the API server first. What the request changes is
+	// changed, and the answer is lost, replaced or held. Excluded with kind Delay.
 	Forward bool `json:"forward,omitempty"`
 	// Code is that of the answer, 400 to 599. Required for kind Status.
 	Code int `json:"code,omitempty"`
@@ -88,11 +87,11 @@ type Fault struct {
 	Message string `json:"message,omitempty"`
 }
 
-// State is a rule and what became of it.
+// State is a rule and the requests that it has matched.
 type State struct {
 	Rule Rule `json:"rule"`
-	// Matched counts the requests that fit, those skipped included, until the
-	// rule was used up.
+	// Matched counts the requests that fit, skipped ones included. It stops when Count
+	// requests have met the fault.
 	Matched int `json:"matched"`
 	// Hits counts those that met the fault.
 	Hits int `json:"hits"`
@@ -128,7 +127,7 @@ func (r *Rule) Validate() error {
 	return errors.Join(problems...)
 }
 
-// matches tells whether the rule is for the request.
+// matches reports whether the request fits.
 func (m *Match) matches(r request) bool {
 	if m.Namespace != "" && m.Namespace != r.namespace ||
 		!strings.Contains(r.query, m.Query) ||
@@ -169,7 +168,7 @@ func (r *Rule) answer() *metav1.Status {
 	return status
 }
 
-// reasons are what an API server gives with a code.
+// reasons are what an API server sends with each code.
 var reasons = map[int]metav1.StatusReason{
 	http.StatusBadRequest:            metav1.StatusReasonBadRequest,
 	http.StatusUnauthorized:          metav1.StatusReasonUnauthorized,
@@ -193,7 +192,7 @@ type active struct {
 	released chan struct{}
 }
 
-// take counts a matching request and tells whether it meets the fault.
+// take counts a matching request and reports whether it meets the fault.
 func (a *active) take() bool {
 	rule := &a.state.Rule
 	if rule.Count > 0 && a.state.Hits >= rule.Count {
@@ -207,7 +206,7 @@ func (a *active) take() bool {
 	return true
 }
 
-// sleep waits for d and tells whether the request is still wanted.
+// sleep waits for d. It reports whether the client still waits.
 func sleep(done <-chan struct{}, d time.Duration) bool {
 	if d == 0 {
 		return true

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// NewServer returns a server for a Proxy or its Control, which speaks HTTP/1.1
-// on whatever listener it is given, TLS or not.
+// NewServer returns a server for a Proxy or its Control. It speaks HTTP/1.1 on any
+// listener, with TLS or without.
 func NewServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

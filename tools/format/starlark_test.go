@@ -75,14 +75,11 @@ func isStarlark(name string) bool {
 	return strings.HasSuffix(name, ".bzl")
 }
 
-// workspaceRoot finds the source tree: a runfile of it is a link, or a chain of
-// links, into it.
+// workspaceRoot returns the source tree. The test runs in its own package's folder,
+// in the tree itself or among runfiles. A runfile is a link, or a chain of links,
+// into the tree.
 func workspaceRoot(t *testing.T) string {
-	marker := "../../MODULE.bazel"
-	if dir := os.Getenv("TEST_SRCDIR"); dir != "" {
-		marker = filepath.Join(dir, os.Getenv("TEST_WORKSPACE"), "MODULE.bazel")
-	}
-	real, err := filepath.EvalSymlinks(marker)
+	real, err := filepath.EvalSymlinks("../../MODULE.bazel")
 	if err != nil {
 		t.Fatal(err)
 	}

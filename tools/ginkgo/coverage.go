@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"bufio"
@@ -15,10 +15,10 @@ import (
 var coverMode = testing.CoverMode
 
 // writeCoverage writes the coverage profile of this process if it was built for
-// one and asked for it. Only testing.M's Run does that, at its end, so it is
-// called with a selection of Go tests that has none. Without it a suite's
-// coverage is empty: specs are no Go tests, and nothing else calls Run. After an
-// interruption specs may still be running, and nobody wants the figures.
+// one and asked for it. Only testing.M's Run writes profiles, at its end, so it is
+// called with a selection that has no Go test. Without that call a suite's coverage is
+// empty: specs are no Go tests, and nothing else calls Run. After an interruption there
+// is no profile, since specs may still be running.
 func (r *run) writeCoverage() {
 	profile := flag.Lookup("test.coverprofile")
 	if r.options.M == nil || coverMode() == "" || profile == nil || profile.Value.String() == "" || r.interruptedBy() != "" {

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"path/filepath"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The profile is written once, by the process that ran the specs, after them and
-// whatever their verdict, and only for who asked for it.
+// The profile is written once, by the process that ran the specs, after the specs and
+// with any verdict. It is written only if the flags ask for it.
 func TestCoverage(t *testing.T) {
 	const written = `coverage to c.out of tests ^$ and benchmarks ^$, skipping "", logging to ""`
 	profile := []string{"-test.coverprofile=c.out"}

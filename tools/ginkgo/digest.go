@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"fmt"
@@ -10,10 +10,10 @@ import (
 // digestLines is the most that a failing run ends its log with.
 const digestLines = 20
 
-// digest says in a screenful what failed, where, and how to run it again. Its
-// last line is the command.
+// digest returns a screenful: what failed, where, and how to run it again. The last
+// line is the command.
 func (r *run) digest() string {
-	var bad []testCase // the ones to tell: what the process died of, then what failed
+	var bad []testCase // what the process died of, then what failed
 	lost, total := 0, 0
 	for _, c := range r.results.cases() {
 		if c.isSpec() {
@@ -89,7 +89,7 @@ func specsIn(cases []testCase) []spec {
 	return specs
 }
 
-// manySpecs is from where on a filter that names each spec helps nobody.
+// manySpecs is how many specs a filter names at most. A longer one can't be read.
 const manySpecs = 5
 
 // rerunCommand runs the failed specs again, and only them: unsharded, since

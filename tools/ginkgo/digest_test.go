@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"os"
@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What the digest says to run again must be what failed, with the steps that an
-// Ordered container needs.
+// The command in the digest must run again what failed, with the steps that an Ordered
+// container needs.
 func TestRerunCommand(t *testing.T) {
 	for sample, want := range map[string]string{
 		"failing":      `tools/bazel test //e2e:sample_test --test_filter='^outcomes, bad$|^outcomes, panics$' --test_sharding_strategy=disabled`,
@@ -135,8 +135,8 @@ func TestFilesOfFailedSpecs(t *testing.T) {
 	}
 }
 
-// The filter that the digest prints selects the spec that failed, whatever its
-// text, and is one word for the shell and one line in the log.
+// The filter that the digest prints selects the spec that failed, with any text. It is
+// one word for the shell and one line in the log.
 func FuzzRerunFilter(f *testing.F) {
 	f.Add("story (long) begins", "story (long) ends")
 	f.Add("a|b.*[c]{2}$ \\d 'quoted' \"x\"", "a")

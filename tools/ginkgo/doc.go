@@ -1,6 +1,9 @@
-// Package bridge runs a Ginkgo v2 suite as a Bazel test.
+// Package ginkgo runs a Ginkgo v2 suite as a Bazel test.
 //
-// A test package has one TestMain that hands over to Main, and no Test function:
+// In this repository the name ginkgo always means Ginkgo's own package: a file
+// that needs this one imports it as bazelginkgo.
+//
+// A test package has no Test function. It has one TestMain, which hands over to Main:
 //
 //	package checkout_test
 //
@@ -10,12 +13,12 @@
 //		. "github.com/onsi/ginkgo/v2"
 //		. "github.com/onsi/gomega"
 //
-//		bridge "stormgate.internal/tools/ginkgo"
+//		bazelginkgo "stormgate.internal/tools/ginkgo"
 //	)
 //
 //	func TestMain(m *testing.M) {
 //		RegisterFailHandler(Fail)
-//		bridge.Main(bridge.Options{M: m, Name: "checkout"})
+//		bazelginkgo.Main(bazelginkgo.Options{M: m, Name: "checkout"})
 //	}
 //
 //	var _ = Describe("A cart", func() {
@@ -24,7 +27,8 @@
 //
 //	var _ = Describe("An order", Label("weight:3"), func() { ... })
 //
-// and its target says how many shards its top-level containers are divided among:
+// The test target names the number of shards, among which the top-level containers
+// are divided:
 //
 //	load("//tools/ginkgo:defs.bzl", "ginkgo_test")
 //
@@ -38,80 +42,94 @@
 // # Why the sharding of rules_go does not do
 //
 // rules_go (0.60) gives shard i every n-th top-level Test function. A Ginkgo
-// suite has one of those. A target with one Test function and shard_count = 3,
-// tried: shard 0 runs everything; shards 1 and 2 print "no tests to run", pass,
-// and leave a test.xml without a test case. Its wrapper would also replace
-// test.xml by one with that single function in it, so ginkgo_test keeps it out
-// (GO_TEST_WRAP=0), and Main fails where it finds it.
+// suite has one of those. A target with one Test function and shard_count = 3 was
+// tried. Shard 0 runs everything. Shards 1 and 2 print "no tests to run", pass, and
+// leave a test.xml without a test case. The wrapper of rules_go would also replace
+// test.xml by one that has that single function in it. ginkgo_test switches the
+// wrapper off (GO_TEST_WRAP=0), and Main fails where it finds it.
 //
 // # Three processes
 //
-// The process that Bazel starts is a supervisor. It starts its own binary again
-// as the next shard, only to look at the spec tree, and once more, as itself, to
-// run its specs (25 ms of each shard for a binary of 50 MB). The supervisor keeps
-// the results and gives the verdict: a runner that ends without having said that
-// it is through has failed, whatever its exit code, so os.Exit(0) in a spec is
-// not green, and after a crash test.xml and the log name the spec that was running
-// and what the process died of, and test.xml has what that spec had written to
-// GinkgoWriter. All that TestMain does before Main is done in all three. Under a
-// debugger (on Linux) the specs run in the first process.
+// The process that Bazel starts is a supervisor. It starts its own binary twice: once
+// in the role of the next shard, to look at the spec tree, and once as the runner,
+// which runs the specs of this shard. Together that takes 25 ms of each shard for a
+// binary of 50 MB. All that TestMain does before Main is done in all three processes.
+//
+// The supervisor keeps the results and gives the verdict. A runner that ends before
+// it has reported its end has failed, whatever its exit code is, so os.Exit(0) in a
+// spec is not green. After a crash, test.xml and the log name the spec that was
+// running and the reason why the process ended. test.xml then also has what that spec
+// had written to GinkgoWriter.
+//
+// Under a debugger (on Linux) the specs run in the first process.
 //
 // # What runs where
 //
-//   - Top-level containers, and specs without one, are never divided, so Ordered
-//     and Serial ones stay whole. Those that have a spec text in common stay
-//     together.
-//   - The heaviest is placed first, each with the shard that has least so far. What
-//     a spec weighs is the time it took, if the target has a timings file (command
-//     timings writes it); else what a label such as Label("weight:5") on it or a
-//     container around it declares, in average specs and for the whole node; else 1.
-//     Everything that decides is an input of the test: the binary and that file.
-//     Pending specs weigh nothing.
-//   - When all shards are green, every spec that is not pending (of a filter's, that it
-//     selects) ran exactly once. Each shard divides the tree that a preview in the
-//     role of the next shard sees. It then holds the whole tree that it sees itself
-//     against that one, in all that the division goes by (texts, places, labels, what
-//     is pending), and what Ginkgo ran against its share. So, shard by shard and round
-//     to the first, all have one tree, and thus one division. Taken for granted is that
-//     all shards are of the same inputs, and that a shard and the preview in its role
-//     see the same. A suite may therefore not depend on GinkgoConfiguration, the shard,
-//     time or chance while its tree is built; most of that is found out, in a shard
-//     that sees something else than its preview.
-//   - What would be green without having tested anything fails: a shard with
-//     nothing to run, a suite without specs, with focus left in it (FIt), with
-//     pending specs only, a filter that selects only such, flags that have no effect
-//     here (-test.count), and Go tests in the same package (if Options.M is given).
+// Top-level containers are never divided, so Ordered and Serial ones stay whole. A
+// top-level spec counts as a container of its own. Containers that have a spec text in
+// common stay together.
+//
+// The heaviest container is placed first, and each goes to the shard that has the
+// least so far. The weight of a spec is, in this order:
+//
+//   - the time that it took, if the target has a timings file, which the command
+//     timings writes,
+//   - what a label such as Label("weight:5") declares, in average specs, on the spec or
+//     on a container around it, for the whole of that node,
+//   - 1.
+//
+// A pending spec weighs nothing. All of this is read from inputs of the test: the
+// binary and the timings file.
+//
+// When all shards are green, every spec ran exactly once, except pending ones and
+// those that a filter leaves out. The proof goes round the shards. Each shard divides
+// the tree that its preview saw in the role of the next shard. After the run it
+// compares that tree with the tree that it saw itself, in all that the division
+// depends on: texts, places, labels, and what is pending. It also compares what Ginkgo
+// ran with its share. Each shard's tree is therefore the next shard's tree, round to
+// the first, so all shards have divided one tree in one way. The proof takes for
+// granted that all shards have the same inputs, and that a shard sees the same tree as
+// the preview in its role.
+//
+// A suite may therefore not depend on GinkgoConfiguration, the shard, time or chance
+// while its tree is built. A shard fails if its tree is another than its preview saw,
+// which finds most of such suites.
+//
+// A run that would be green without having tested anything fails: a shard with nothing
+// to run, a suite without specs, a suite in which focus is left (FIt), a suite that has
+// pending specs only, a filter that selects pending specs only, a flag that has no
+// effect here (-test.count), and Go tests in the same package (if Options.M is given).
 //
 // # Flags
 //
-//   - --test_filter (-test.run, -test.skip): a regular expression over the full text
-//     of a spec, alone or after the suite's name, as with Ginkgo's focus; with a
-//     leading "-" it leaves out what matches. What matches nothing in the suite
-//     fails; a shard of which nothing matches, or only pending specs, passes, and
-//     says so.
-//   - --runs_per_test: each run has its number as random seed; otherwise the seed
-//     is 1, so that a verdict which Bazel caches does not depend on the time of day.
-//     The log says it; --test_arg=-ginkgo.seed=7 sets it, -test.shuffle=7 also
-//     makes the order of specs random.
+//   - --test_filter (-test.run, -test.skip) is a regular expression over the full text
+//     of a spec, alone or after the suite's name, as with Ginkgo's focus. A leading "-"
+//     turns it round: specs that match are left out. A filter that matches nothing in
+//     the suite fails. A shard of which nothing matches, or pending specs only, passes,
+//     and the log has a line about it.
+//   - --runs_per_test: the number of the run is its random seed. Without it the seed
+//     is 1, so that a verdict which Bazel caches does not depend on the time of day. The
+//     log names the seed. --test_arg=-ginkgo.seed=7 sets it. -test.shuffle=7 sets it
+//     too, and makes the order of specs random.
 //   - --flaky_test_attempts: every attempt is a run of its own.
-//   - --test_arg: -test.v, -test.failfast, -test.list and -test.timeout as with go
-//     test; -ginkgo.* as with Ginkgo.
-//   - --test_timeout: specs may take what is left of it after Setup, minus up to
-//     15 s for cleanup and reports; Ginkgo's own limit holds only if it is given
-//     (-ginkgo.timeout). SIGTERM prints a progress report and cancels the
-//     running spec; its cleanup runs, then Collect and Release, and the results are
-//     complete before Bazel's SIGKILL 15 s later.
+//   - --test_arg takes -test.v, -test.failfast, -test.list and -test.timeout as with go
+//     test, and -ginkgo.* as with Ginkgo.
+//   - --test_timeout: Setup and the specs have it all, except up to 15 s at the end for
+//     cleanup and reports. Ginkgo's own limit holds only if it is given
+//     (-ginkgo.timeout). SIGTERM prints a progress report and cancels the running spec.
+//     Then its cleanup runs, then Collect, then Release. The results are complete before
+//     Bazel's SIGKILL, which comes 15 s later.
 //
 // # Results
 //
-// test.xml has one test case per spec of the shard with text, file, line, time,
-// output and failure, and one for Setup. It is kept up to date while specs run. In
-// the test's undeclared outputs, specs/ has a file for each spec that failed, with
-// its uncut output. A failing log ends with a digest of at most 20 lines; the last
-// is the command that runs again what failed. A failure that Setup or Blame
-// declares to be one of the infrastructure is told apart in the log, in test.xml,
-// for Bazel (TEST_INFRASTRUCTURE_FAILURE_FILE), and by the exit code.
+// test.xml has one test case for each spec of the shard, with text, file, line, time,
+// output and failure, and one for Setup. It is kept up to date while specs run. In the
+// test's undeclared outputs, specs/ has a file for each spec that failed, with its
+// uncut output. A log that ends in failure has a digest of at most 20 lines at its end.
+// The last line is the command that runs again what failed. If Setup or Blame declares
+// a failure to be one of the infrastructure, then the log, test.xml,
+// TEST_INFRASTRUCTURE_FAILURE_FILE (for Bazel) and the exit code show it.
 //
-// The same binary works under "go test", with one shard and -test.timeout as the
-// budget.
-package bridge
+// The same binary works under "go test". There it has one shard, and -test.timeout is
+// the budget.
+package ginkgo

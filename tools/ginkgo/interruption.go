@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Bazel sends SIGTERM when the time is up or the user has had enough, and
+// Bazel sends SIGTERM when the time is up or the user interrupts the run, and
 // SIGKILL 15 s later. Counted from the signal:
 const (
 	graceOfNode  = 4 * time.Second  // for a running node to notice its cancelled context
@@ -65,7 +65,7 @@ func (i *interruption) signal() os.Signal {
 	return i.by
 }
 
-// after returns a channel that delivers once the signal is that long ago; the
+// after returns a channel that is closed when delay has passed since the signal. The
 // function frees it.
 func (i *interruption) after(delay time.Duration) (<-chan struct{}, func()) {
 	expired, done := make(chan struct{}), make(chan struct{})
@@ -133,7 +133,7 @@ func call(ctx context.Context, what string, hook func(context.Context) error) er
 	case err := <-result:
 		return err
 	case <-timer.C:
-		return fmt.Errorf("%s: did not end when told to: %w", what, context.Cause(ctx))
+		return fmt.Errorf("%s: did not end with its context: %w", what, context.Cause(ctx))
 	}
 }
 

@@ -1,7 +1,8 @@
-package bridge
+package ginkgo
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"slices"
@@ -12,7 +13,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 )
 
-// seedProperty marks a test.xml as the bridge's.
+// seedProperty marks a test.xml as this package's.
 const seedProperty = "ginkgo.seed"
 
 // outputLimit is how much of a spec's output goes into test.xml, in bytes; the
@@ -72,7 +73,7 @@ type xmlText struct {
 	Text string `xml:",chardata"`
 }
 
-// testCase is one line of the results, whatever it comes from. Its fields are
+// testCase is one line of the results: a spec, another node, or the run itself. Its fields are
 // exported for encoding/gob.
 type testCase struct {
 	Name     string
@@ -100,7 +101,7 @@ type verdict int
 const (
 	passed verdict = iota
 	skipped
-	failed  // an assertion says so
+	failed  // an assertion failed
 	errored // it did not come to an assertion
 )
 
@@ -127,7 +128,7 @@ func caseOf(r types.SpecReport) testCase {
 	case r.State.Is(types.SpecStatePending):
 		c.Verdict, c.Message = skipped, "pending"
 	case r.State.Is(types.SpecStateSkipped):
-		c.Verdict, c.Message = skipped, firstOf(r.Failure.Message, "not run")
+		c.Verdict, c.Message = skipped, cmp.Or(r.Failure.Message, "not run")
 	default:
 		c.Verdict, c.Kind = errored, r.State.String()
 		if r.State.Is(types.SpecStateFailed | types.SpecStateTimedout) {

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"cmp"
@@ -22,7 +22,7 @@ func (u unit) runnable() bool {
 	return anyToRun(u.specs)
 }
 
-// plan says which shard runs what.
+// plan is the division of the specs among the shards.
 type plan struct {
 	units  []unit
 	shards [][]unit // index: shard
@@ -116,7 +116,7 @@ func unitsOf(specs []spec, measured timings) ([]unit, error) {
 	for _, s := range specs {
 		top := s.top()
 		key := fmt.Sprintf("%s\x00%s\x00%08d", top.Text, filepath.Base(top.File), top.Line)
-		weight, once, err := weightOf(s) // also of a measured spec, to hear of a wrong label
+		weight, once, err := weightOf(s) // also of a measured spec, for the error of a wrong label
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +181,7 @@ const (
 // weightOf is what a spec that was not measured adds to its unit, in specs. A
 // declared weight is that of the whole node: once names the container, and its
 // weight counts for the first of its specs only. The outermost declaration wins.
-// A pending spec weighs nothing, whatever is declared: a shard that got it for
+// A pending spec weighs nothing, even if it declares a weight: a shard that got it for
 // its weight would have nothing to run. Its labels must be right nevertheless.
 func weightOf(s spec) (weight int, once string, err error) {
 	path := ""

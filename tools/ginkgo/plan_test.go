@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"fmt"
@@ -107,8 +107,8 @@ func TestPendingSpecsWeighNothingWhateverTheirLabels(t *testing.T) {
 	}
 }
 
-// Ginkgo selects by text, so containers with a spec text in common can't be
-// told apart; they go to one shard, however the texts are spread.
+// Ginkgo selects by text, so it can't select between containers with a spec text in
+// common. They go to one shard, however the texts are spread.
 func TestSameTextsStayTogether(t *testing.T) {
 	at := func(container, text, full string, line int) spec {
 		return spec{Text: full, Containers: []level{{Text: container, File: "a_test.go", Line: line}}, Leaf: level{Text: text}}

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// prepare finds out what this process has to do. If that is nothing, the note
-// says why.
+// prepare returns what this process has to do. If that is nothing, the note has the
+// reason.
 func (r *run) prepare() (a assignment, note string, err error) {
 	if r.filter, err = newFilter(r.bazel, flag.CommandLine); err != nil {
 		return a, "", err
@@ -72,8 +72,8 @@ func (r *run) prepare() (a assignment, note string, err error) {
 	return assignment{Mine: mine, All: all, Started: r.started, Seed: r.suite.RandomSeed}, note, nil
 }
 
-// verifyIdle is verify for a shard that starts no runner: it looks at the tree as
-// itself. Without it the chain of comparisons would end here.
+// verifyIdle is verify for a shard that starts no runner. It looks at the tree in the
+// shard's own role. Without it the chain of comparisons would end here.
 func (r *run) verifyIdle(ctx context.Context, all []spec) error {
 	own, err := askPreview(ctx, r.bazel, r.bazel.shard)
 	if err != nil {

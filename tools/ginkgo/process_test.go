@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"os"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Whatever ends the process that runs the specs, the shard fails, says what ended
-// it and in which spec, and test.xml has a verdict on each. In particular an exit
+// If the process that runs the specs ends early, the shard fails. Its log names the
+// reason and the spec, and test.xml has a verdict on each spec. In particular an exit
 // with code 0 is not success.
 func TestProcessThatEndsEarly(t *testing.T) {
 	for _, c := range []struct {
@@ -85,8 +85,8 @@ func TestCrashIsKept(t *testing.T) {
 	}
 }
 
-// When Bazel kills the process that it knows, the one that runs the specs must
-// not go on, holding its lease; test.xml was written before.
+// When Bazel kills the process that it has started, the one that runs the specs must
+// end too, since it holds the lease. test.xml was written before.
 func TestKilledSupervisor(t *testing.T) {
 	t.Parallel()
 	p := shard{sample: "tells its process"}.start(t, "process ")
@@ -110,7 +110,7 @@ func TestKilledSupervisor(t *testing.T) {
 	if err := p.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	o := p.end(t) // returns when nobody has the log open any more
+	o := p.end(t) // returns when no process has the log open any more
 	// It closes the log a moment before it is gone. If it went on, so would this test.
 	for syscall.Kill(runner, 0) == nil && !strings.Contains(read("/proc/"+number+"/stat"), ") Z ") {
 		time.Sleep(5 * time.Millisecond)

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// protocol is what Bazel tells a test through its environment (the "test
+// protocol is what Bazel passes to a test in environment variables (the "test
 // encyclopedia"). The zero value stands for a run without Bazel.
 type protocol struct {
 	target string // label, empty without Bazel
@@ -22,7 +22,7 @@ type protocol struct {
 	seed      int64         // 0: none given
 	runNumber string        // of --runs_per_test
 
-	timingsFile string // declared by the target; relative to the runfiles
+	timingsFile string // declared by the target; a runfile path
 
 	failFast           bool
 	xmlFile            string
@@ -84,8 +84,8 @@ func readProtocol(getenv func(string) string) (protocol, error) {
 	return p, nil
 }
 
-// announce tells Bazel that this test understands sharding and that an exit
-// without conclude is premature.
+// announce touches the files by which Bazel sees that this test understands sharding,
+// and that an exit without conclude is premature.
 func (p protocol) announce() error {
 	for _, file := range []string{p.statusFile, p.prematureExitFile} {
 		if file == "" {

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"errors"
@@ -30,7 +30,7 @@ type results struct {
 	whole    *types.Report // in the process that ran the specs
 }
 
-// change is a step of results, made so that it can be told between processes.
+// change is a step of results. It is sent from the runner to the supervisor.
 type change struct {
 	Ready   *testCase
 	Begun   *spec     // only its text is known
@@ -39,11 +39,11 @@ type change struct {
 	Other   []testCase
 	Lost    *testCase
 	Blame   *blame
-	Settle  bool // Final holds all specs that ran, in place of what Ended said
+	Settle  bool // Final holds all specs that ran, and replaces every Ended
 	Through bool // nothing follows
 }
 
-// blame says that a failure is one of the infrastructure.
+// blame marks a failure as one of the infrastructure.
 type blame struct {
 	Component string
 	What      string
@@ -87,7 +87,7 @@ func (r *results) assign(mine, all []spec) {
 	r.lost = testCase{Verdict: errored, Kind: kindLost, Message: "the test process ended before this spec began"}
 }
 
-// notRun says why specs of this process that have no result were not run.
+// notRun records why specs of this process that have no result were not run.
 func (r *results) notRun(reason string) {
 	r.apply(change{Lost: &testCase{Verdict: skipped, Message: "not run: " + reason}})
 }
@@ -125,7 +125,7 @@ func (r *results) begin(report types.SpecReport) {
 	}
 }
 
-// add records a spec that has ended; those of other shards pass by here too.
+// add records a spec that has ended, if it is one of this shard.
 func (r *results) add(report types.SpecReport) {
 	if !r.isExpected(report.FullText()) {
 		return
@@ -160,7 +160,7 @@ func (r *results) finish(report types.Report) {
 }
 
 // verify holds Ginkgo's report against the preview and against the specs that
-// were to run. complete says that nothing cut the run short.
+// were to run. complete is whether the run came to its own end.
 func (r *results) verify(complete bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

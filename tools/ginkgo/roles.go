@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"context"
@@ -20,19 +20,19 @@ const (
 	roleRunner  = "runner"
 )
 
-// roleVariable tells a process its role.
+// roleVariable names the role of a process.
 const roleVariable = "GINKGO_BRIDGE_ROLE"
 
 // Descriptors of the pipes that a process of a role is started with.
 const (
-	answerDescriptor     = 3 // preview, runner: what it has to say
-	assignmentDescriptor = 4 // runner: what it has to do
-	crashDescriptor      = 5 // runner: the runtime's last words
+	answerDescriptor     = 3 // preview, runner: what it reports
+	assignmentDescriptor = 4 // runner: which specs it has to run
+	crashDescriptor      = 5 // runner: what the Go runtime prints of a crash
 	writtenDescriptor    = 6 // runner: what the running spec has written so far, a file
 )
 
-// takeRole returns this process's role and takes it out of the environment: it
-// is not that of processes that specs start.
+// takeRole returns this process's role and takes it out of the environment, so that
+// processes that specs start don't have it.
 func takeRole() string {
 	role := os.Getenv(roleVariable)
 	_ = os.Unsetenv(roleVariable) // fails for names that are not names only
@@ -138,8 +138,8 @@ func isWrapper(environment []string) bool {
 var errWrapped = errors.New("rules_go's wrapper would replace test.xml by one without specs: " +
 	`use ginkgo_test (tools/ginkgo:defs.bzl), or set env = {"GO_TEST_WRAP": "0"} on the target`)
 
-// debugged reports whether a debugger is attached. It would not follow a second
-// process, so its user gets to see the specs in this one.
+// debugged reports whether a debugger is attached. A debugger does not follow into a
+// second process, so the specs then run in this one.
 func debugged() bool {
 	status, err := os.ReadFile("/proc/self/status")
 	return err == nil && isTraced(string(status))

@@ -1,6 +1,7 @@
-package bridge
+package ginkgo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,8 +14,8 @@ import (
 // specsFolder is where writeSpecFiles writes, inside the test's outputs.
 const specsFolder = "specs"
 
-// writeSpecFiles leaves a file for each spec or other node that failed: all that it wrote and
-// all that went wrong, uncut, with the time at which to look into other logs.
+// writeSpecFiles writes a file for each spec or other node that failed: its whole
+// output, all failures, and its time, by which its lines in other logs are found.
 func (r *run) writeSpecFiles() error {
 	if r.bazel.outputsDir == "" {
 		return nil
@@ -64,11 +65,11 @@ func (c testCase) describe() string {
 
 var notInFileNames = regexp.MustCompile(`[^A-Za-z0-9._]+`)
 
-// fileName is text as the name of a file that nobody has to quote.
+// fileName is text as the name of a file that a shell takes without quotes.
 func fileName(text string) string {
 	name := strings.Trim(notInFileNames.ReplaceAllString(text, "-"), "-.")
 	if len(name) > 120 {
 		name = strings.TrimRight(name[:120], "-.")
 	}
-	return firstOf(name, "spec")
+	return cmp.Or(name, "spec")
 }

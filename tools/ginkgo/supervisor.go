@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// supervisor is the first process's part. problem is what is wrong with how it
-// was called.
+// supervisor is the first process's part. problem is an error of the flags or of the
+// protocol, or nil.
 func (r *run) supervisor(problem error) int {
 	code := r.supervised(problem)
-	if code == 0 { // else Bazel is to notice a TestMain that does not exit with the code
+	if code == 0 { // else Bazel has to notice a TestMain that does not exit with the code
 		r.bazel.conclude()
 	}
 	return code
@@ -69,9 +69,9 @@ type assignment struct {
 // lastWords is how much of a crash is kept, in bytes.
 const lastWords = 64 << 10
 
-// supervise has the runner run the specs and follows its results. A runner that
-// ends without having said that it is through has failed, whatever its exit
-// code: a spec that calls os.Exit(0) would be green otherwise.
+// supervise has the runner run the specs and follows its results. A runner that ends
+// before it has reported its end has failed, whatever its exit code is. Otherwise a
+// spec that calls os.Exit(0) would be green.
 func (r *run) supervise(a assignment) error {
 	// On Linux the runner dies with the thread that started it.
 	runtime.LockOSThread()
@@ -100,7 +100,7 @@ func (r *run) supervise(a assignment) error {
 
 	var (
 		listening = make(chan struct{}) // the runner takes signals
-		heard     = make(chan bool, 1)  // whether the runner said that it is through
+		heard     = make(chan bool, 1)  // whether the runner has reported its end
 		words     = make(chan string, 1)
 		ended     = make(chan error, 1)
 	)
@@ -123,8 +123,8 @@ func (r *run) supervise(a assignment) error {
 	return nil
 }
 
-// follow takes over what the runner says and reports whether it said that it is
-// through.
+// follow takes over the runner's results. It returns whether the runner has reported
+// its end.
 func (r *run) follow(answers *os.File, listening chan<- struct{}) (through bool) {
 	decoder := gob.NewDecoder(answers)
 	for first := true; ; first = false {
@@ -140,9 +140,9 @@ func (r *run) follow(answers *os.File, listening chan<- struct{}) (through bool)
 	}
 }
 
-// await returns how the runner ended, and whether that was this process's doing.
-// A signal is passed on once, when the runner can take it; one that asks Ginkgo
-// for a progress report, as often as it comes.
+// await returns how the runner ended, and whether this process killed it. A signal to
+// end is passed on once, when the runner can take it. A signal that asks Ginkgo for a
+// progress report is passed on each time.
 func (r *run) await(ended <-chan error, listening <-chan struct{}, runner *os.Process) (err error, killed bool) {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
@@ -159,7 +159,7 @@ func (r *run) await(ended <-chan error, listening <-chan struct{}, runner *os.Pr
 			signaled, passOn = nil, listening
 		case <-passOn:
 			passOn = nil
-			_ = runner.Signal(syscall.SIGTERM) // if it has ended, ended says so
+			_ = runner.Signal(syscall.SIGTERM) // one that has ended is seen in ended
 		case <-asked:
 			select {
 			case <-listening:
@@ -173,7 +173,7 @@ func (r *run) await(ended <-chan error, listening <-chan struct{}, runner *os.Pr
 	}
 }
 
-// judge draws a conclusion from how the runner ended.
+// judge records a failure if the runner did not end as it should.
 func (r *run) judge(through bool, err error, killed bool, words string) {
 	how := "exit status 0"
 	if err != nil {
@@ -225,8 +225,9 @@ func (r *run) end() int {
 func oneLine(text string) string { return strings.Join(strings.Fields(printable(text)), " ") }
 
 // keepResults writes test.xml whenever something is new, for the case that this
-// process does not get to its end, where it says so if it can't be written. A
-// tenth of the time at most goes into it. The function that it returns ends it.
+// process is killed. An error is left to end, which writes test.xml once more and
+// reports the error. Writing takes a tenth of the time at most. The function that
+// keepResults returns ends it.
 func (r *run) keepResults() (stop func()) {
 	news, stopped, done := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	r.results.forward = func(change) {

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ func printable(text string) string {
 }
 
 // shorten cuts the middle out of text that is longer than limit bytes, at rune
-// boundaries, and says so in its place.
+// boundaries. In its place stands how many bytes are left out.
 func shorten(text string, limit int) string {
 	if len(text) <= limit {
 		return text

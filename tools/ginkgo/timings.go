@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"stormgate.internal/tools/runfiles"
 )
 
 // timings is how long specs took when they were measured, by full text.
@@ -16,16 +18,17 @@ type timings map[string]time.Duration
 // of weights can't overflow.
 const longestTiming = 24 * 60 * 60
 
-// readTimings reads the file that the test target declares; no file, no timings.
-// All shards read the same, since it is an input of the test.
+// readTimings reads the file that the test target declares. Without a path there are
+// no timings. All shards read the same file, since it is an input of the test.
 func readTimings(path string) (timings, error) {
 	if path == "" {
 		return nil, nil
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(os.Getenv("TEST_SRCDIR"), path)
+	file, err := runfiles.File(path)
+	if err != nil {
+		return nil, fmt.Errorf("read timings %s: %w", path, err)
 	}
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read timings: %w", err)
 	}
@@ -56,8 +59,8 @@ func parseTimings(content []byte) (timings, error) {
 	return t, nil
 }
 
-// mean is what a spec takes of which nothing else is known, in milliseconds: the
-// mean of those specs of the tree that were measured, or 1.
+// mean is the weight of a spec that was not measured, in milliseconds: the mean of
+// those specs of the tree that were measured, or 1 if none was.
 func (t timings) mean(specs []spec) int {
 	sum, n := 0, 0
 	for _, s := range specs {

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"context"
@@ -150,23 +150,24 @@ func (r *run) preview() int {
 		}
 	}
 	if err := errors.Join(gob.NewEncoder(answers).Encode(t), answers.Close()); err != nil {
-		fmt.Fprintln(os.Stderr, fmt.Errorf("tell the spec tree: %w", err))
+		fmt.Fprintln(os.Stderr, fmt.Errorf("report the spec tree: %w", err))
 		return ExitFailure
 	}
 	return 0
 }
 
-// askPreview starts this binary once more, as the next shard, to look at the
-// spec tree. Another process is needed since PreviewSpecs consumes top-level
-// specs and hooks (Ginkgo 2.34: the copy of the suite that it leaves has only
-// the containers). It is put to use: each shard divides what its sibling sees,
-// and compares that with its own tree in the end (verify; a shard without specs
-// to run: verifyIdle). So when all shards are content, shard i+1's tree is shard
-// i's, all round, all have made the same plan, and every spec ran once. This
-// takes for granted what no process can check alone: that all shards are of the
-// same binary and timings, and that the preview as a shard sees what that shard
-// itself sees. A tree that depends on a clock, a random number, a process id or
-// the order of a map is noticed where two of its values meet.
+// askPreview starts this binary once more, in the role of a shard, to look at the spec
+// tree. Another process is needed since PreviewSpecs consumes top-level specs and hooks
+// (Ginkgo 2.34: the copy of the suite that it leaves has only the containers).
+//
+// The other process makes a proof possible. Each shard divides the tree that the next
+// shard's preview sees, and compares it with its own tree in the end (verify, or
+// verifyIdle if it has no specs to run). If no shard finds a difference, all of them
+// have one tree and one plan, and every spec ran once. No process can check two things
+// alone, so they are taken for granted: all shards have the same binary and timings,
+// and the preview in a shard's role sees what that shard sees. A tree that depends on a
+// clock, a random number, a process id or the order of a map is noticed where two
+// shards that compare have different values.
 func askPreview(ctx context.Context, p protocol, shard int) (tree, error) {
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()

@@ -1,4 +1,4 @@
-package bridge
+package ginkgo
 
 import (
 	"context"
@@ -13,8 +13,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 )
 
-// runner is the part of the process that runs the specs: the other side of
-// supervise.
+// runner is the part of the process that runs the specs. supervise is the other side.
 func (r *run) runner() int {
 	orders := inherited(assignmentDescriptor, "assignment")
 	answers := inherited(answerDescriptor, "results")
@@ -26,7 +25,7 @@ func (r *run) runner() int {
 		return ExitFailure
 	}
 	_ = orders.Close()
-	// Without it the supervisor knows less about a crash, but that it was one.
+	// Without this the supervisor still knows that there was a crash, but less about it.
 	_ = debug.SetCrashOutput(crash, debug.CrashOptions{})
 	_ = crash.Close()
 
@@ -46,7 +45,7 @@ func (r *run) runner() int {
 	return 0
 }
 
-// work runs these specs with all that the suite wants around them.
+// work runs these specs between Setup and Release.
 func (r *run) work(specs []spec) {
 	defer r.writeCoverage()
 	if r.setUp() {
@@ -161,7 +160,7 @@ func (r *run) runSpecs(specs []spec) {
 	defer callOff()
 	if r.options.Lost != nil && r.options.Setup != nil && !r.suite.DryRun {
 		defer terminateAt(r.options.Lost(), func() {
-			fmt.Fprintf(r.out, "\nwhat %s made ready is lost: the specs are told to end\n", r.options.SetupName)
+			fmt.Fprintf(r.out, "\nwhat %s made ready is lost: the specs end now\n", r.options.SetupName)
 		})()
 	}
 	var verdict recorder

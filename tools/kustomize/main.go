@@ -24,7 +24,7 @@ func run(args []string) error {
 		return fmt.Errorf("want two arguments, FOLDER and OUTPUT, got %d", len(args))
 	}
 	options := krusty.MakeDefaultOptions()
-	// The kustomization says how it sorts, if at all.
+	// The order is the one that the kustomization asks for, if it asks for any.
 	options.Reorder = krusty.ReorderOptionUnspecified
 	// In a sandbox every file is a link out of the folder.
 	options.LoadRestrictions = types.LoadRestrictionsNone

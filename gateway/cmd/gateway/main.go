@@ -78,7 +78,7 @@ func command(logger *slog.Logger) *cobra.Command {
 	set.StringVar(&f.redis, "redis", "localhost:6379", "address of Redis; overrides infrastructure.redis.addr")
 	set.IntVar(&f.redisDB, "redis-db", 0, "Redis database; overrides infrastructure.redis.db")
 	set.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file (default: KUBECONFIG, the pod's service account, ~/.kube/config)")
-	set.StringVar(&f.debugAddr, "debug-addr", "", "address to serve profiles on (default: nowhere); whoever reaches it needs no credentials")
+	set.StringVar(&f.debugAddr, "debug-addr", "", "address to serve profiles on (default: nowhere); it asks for no credentials")
 	return cmd
 }
 

@@ -1,21 +1,21 @@
--- Starts the handling of a signal: tells the object of its incident, or else
+-- Starts the handling of a signal: returns the object of its incident, or else
 -- reserves the incident for the caller.
 --
 -- KEYS  incident, lock, marker
--- ARGV  token of the caller, proposed object name, lease of the lock in ms
+-- ARGV  token of the caller, proposed object name, time that the lock holds in ms
 --
 -- Returns {"object", namespace/name}    if an object is known to stand for it,
 --         {"new", object name}          if the caller holds the lock now and there
 --                                       is no object,
---         {"unsure", object name}       if it does and there may be one, as the
---                                       index is not complete,
---         {"left", object name}         if it does and somebody who has gone may
---                                       have made one, or may yet,
+--         {"unsure", object name}       if it does and there may be one, since
+--                                       the index is not complete,
+--         {"left", object name}         if it does and an earlier holder of the lock
+--                                       may have made one, or may yet,
 --         {"held"}                      if somebody else holds the lock.
 --
--- A reservation outlives the lock: a holder that died may still have a create under
--- way, and whoever comes next must look, and collide with it rather than make a
--- second object. Calling again with the same token changes nothing.
+-- A reservation outlives the lock: a holder that died may have a create under way.
+-- The next holder must look for its object, and must use the same name, so that there
+-- is no second one. Calling again with the same token changes nothing.
 local incident = redis.call('GET', KEYS[1])
 local object = incident and incident:match('^=(.+/.+)$')
 if object then

@@ -1,9 +1,9 @@
--- Declares the index complete, if the data are still those that it was built in.
+-- Marks the index as complete, if the data are still those in which it was built.
 --
--- KEYS  marker, lease
+-- KEYS  marker, turn
 -- ARGV  token of the caller, identity of the data
 --
--- Returns whether it did, as 1 or 0.
+-- Returns 1 if it did, else 0.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] or data_identity() ~= ARGV[2] then
   return 0
 end

@@ -1,5 +1,5 @@
--- Writes the record of an incident after an occurrence was counted on its object,
--- unless the incident is not that object's any more.
+-- Writes the record of an incident after an occurrence was counted on its object.
+-- Does nothing if the incident is not that object's any more.
 --
 -- KEYS  record, incident
 -- ARGV  "=namespace/name" of the object, lifetime of the record in ms, then the

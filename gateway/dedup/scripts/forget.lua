@@ -1,8 +1,8 @@
--- Takes an incident from an object that is finished, gone or not its own, unless
--- it is another object's by now.
+-- Takes an incident from an object that is finished, gone or does not stand for it.
+-- Does nothing if it is another object's by now.
 --
 -- KEYS  record, incident
--- ARGV  namespace/name of that object, and of the one to point to instead or ""
+-- ARGV  namespace/name of that object; that of the next one, or ""
 if redis.call('GET', KEYS[2]) ~= '=' .. ARGV[1] then
   return 0
 end

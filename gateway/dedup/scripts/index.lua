@@ -1,15 +1,15 @@
 -- Adds objects in progress, as found in the cluster, to the index, and prolongs the
--- lease.
+-- turn.
 --
--- KEYS  lease, then incident and lock for each
--- ARGV  token of the caller, length of the lease in ms, then for each incident
+-- KEYS  turn, then incident and lock for each
+-- ARGV  token of the caller, length of the turn in ms, then for each incident
 --       "=namespace/name" of its object
 --
--- Returns nil if the lease is lost, else {position, "=namespace/name", ...} of the
+-- Returns nil if the turn is lost, else {position, "=namespace/name", ...} of the
 -- incidents that are another object's already. Positions count from 1.
 --
--- A reservation that nobody holds is resolved by the object found; one that is held
--- is left to its holder, who is looking for himself.
+-- A reservation that nobody holds becomes the object found. One that is held is left
+-- to its holder, who looks in the cluster as well.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return false
 end

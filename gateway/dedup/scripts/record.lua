@@ -1,4 +1,4 @@
--- How a record is written. Prefixed to the scripts that do so.
+-- Writes records. Prefixed to the scripts that do so.
 
 -- Writes ARGV[first] to ARGV[last], a list of fields and values, as the whole
 -- record. Replicas may write out of order, so the count of one object never falls.

@@ -1,12 +1,12 @@
--- Makes an object stand for incidents, whoever may have reserved them.
+-- Makes an object stand for incidents, even those that others have reserved.
 --
 -- KEYS  record, incident, for each
 -- ARGV  "=namespace/name" of the object, lifetime of the records in ms, number n of
 --       a record's arguments, then for each incident its record as n arguments
 --       field, value, ...
 --
--- Returns {position, "=namespace/name", ...} of the incidents that are another
--- object's, which it leaves alone. Positions count from 1.
+-- Leaves incidents alone that are another object's, and returns {position,
+-- "=namespace/name", ...} of those. Positions count from 1.
 local size = tonumber(ARGV[3])
 local others = {}
 for position = 1, #KEYS / 2 do

@@ -1,7 +1,7 @@
 -- Gives a lock back.
 --
 -- KEYS  incident, lock
--- ARGV  token of the caller, "discard" to give up the reservation, too, or ""
+-- ARGV  token of the caller; "discard" to give up the reservation, too, else ""
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end

@@ -1,6 +1,6 @@
 -- Ends the care for the index.
 --
--- KEYS  rest, lease
+-- KEYS  rest, turn
 -- ARGV  token of the caller, time until it is due again in ms; 0 if it failed
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0

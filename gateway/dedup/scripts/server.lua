@@ -1,8 +1,8 @@
--- What scripts ask of the server they run on. Prefixed to those that need it.
+-- Functions about the server that a script runs on. Prefixed to those that need them.
 
--- Names the data that the server holds. A server takes a new replication id when
--- it starts and when it is promoted, that is, whenever its data may lack what was
--- written last; FLUSHALL is told by the absence of whatever was stored with it.
+-- Returns a name of the data that the server holds. A server takes a new replication
+-- id when it starts and when it is promoted: its data may then lack the latest writes.
+-- FLUSHALL keeps the id, but removes what was stored beside it.
 local function data_identity()
   return redis.call('INFO', 'replication'):match('master_replid:(%x+)')
 end

@@ -4,8 +4,8 @@
 -- ARGV  token of the caller, "=namespace/name" of the object, lifetime of the
 --       record in ms, then the record as field, value, ...
 --
--- Returns "" or, if the reservation was lost and the incident is another object's
--- by now, that one's "=namespace/name", having changed nothing.
+-- Changes nothing if the reservation was lost and the incident is another object's by
+-- now. It then returns that object's "=namespace/name", else "".
 local mine = redis.call('GET', KEYS[3]) == ARGV[1]
 local incident = redis.call('GET', KEYS[2])
 if not mine and incident and incident:sub(1, 1) == '=' and incident ~= ARGV[2] then

@@ -3,7 +3,7 @@
 --
 -- ARGV  (1 to 5: see batch.lua)
 --       6 id of the batch, 7 fingerprint, 8 proposed name,
---       9 fence of the holder or "" for a request's own alert, 10 length of its lease in ms
+--       9 fence of the turn or "" for a request's own alert, 10 length of a turn in ms
 --
 -- Returns the name: the proposed one unless another was fixed before; or "" if the
 -- member is not in the batch any more or the batch has another holder.

@@ -1,6 +1,6 @@
 -- Takes the batch that is due first and keeps others from it for a while.
 --
--- ARGV  (1 to 5: see batch.lua; no scope), 6 length of the lease in ms
+-- ARGV  (1 to 5: see batch.lua; no scope), 6 length of a turn in ms
 --
 -- Returns {"idle", ms until the next batch is due, or -1 if there is none}, or a
 -- batch as describe tells it, with members that are to be taken care of, led by

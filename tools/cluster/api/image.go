@@ -1,9 +1,3 @@
-// Package image describes what a cluster's containers run.
-//
-// Nothing is pulled and there are no layers: an Image gives a reference a
-// meaning by naming the files of the host that appear, read-only, inside each
-// container, and how its program is started. A Table maps references to
-// images; the node's runtime looks them up there.
 package api
 
 import (
@@ -20,11 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Image is one row of a Table. The zero value of every field but Reference is
-// usable; the JSON form is what the cluster's control socket takes.
+// Image describes what containers of one reference run. Nothing is pulled and
+// there are no layers: an Image names the files of the host that appear,
+// read-only, inside each container, and how its program is started. The zero
+// value of every field but Reference is usable. The JSON form is what --images
+// and the control interface take.
 type Image struct {
 	// Reference is the name pods use, such as "stormgate/gateway:dev". It is
-	// compared in its normal form, see Normalize. Required.
+	// compared in its normal form, see NormalizeReference. Required.
 	Reference string `json:"reference"`
 	// Entrypoint is the program and its first arguments, used when the
 	// container gives no command of its own. A container of an image without
@@ -125,8 +122,8 @@ func parseID(s string) (int64, error) {
 	return int64(id), err
 }
 
-// clone returns an image that shares no memory with i.
-func (i Image) clone() Image {
+// Clone returns an image that shares no memory with i.
+func (i Image) Clone() Image {
 	i.Entrypoint = slices.Clone(i.Entrypoint)
 	i.Env = maps.Clone(i.Env)
 	i.Files = maps.Clone(i.Files)

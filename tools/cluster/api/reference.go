@@ -10,11 +10,11 @@ import (
 // Prefixes that a reference has when its writer leaves nothing to default.
 var defaultPrefixes = []string{"index.docker.io/", "docker.io/"}
 
-// Normalize returns the form in which references are compared: without the
+// NormalizeReference returns the form in which references are compared: without the
 // default registry and its library folder, with the tag "latest" when neither
-// a tag nor a digest is given. It does not fail; text that is no reference
-// merely matches nothing.
-func Normalize(reference string) string {
+// a tag nor a digest is given. It does not fail: text that is no
+// reference matches nothing.
+func NormalizeReference(reference string) string {
 	for _, prefix := range defaultPrefixes {
 		if rest, found := strings.CutPrefix(reference, prefix); found {
 			reference = strings.TrimPrefix(rest, "library/")

@@ -2,7 +2,7 @@
 // Ready pod, what it costs, and what it costs when idle, against the budgets of
 // the design. It measures and reports; nothing fails for being slow.
 //
-//	bench --cluster=BINARY [--runs=5] [--idle=30s] [--json=FILE]
+//	bench --cluster=BINARY [--runs=5] [--idle=30s] [--json=FILE] [--benchmarks=FILE]
 //
 // The target sandboxed runs it as a test is run, against the budget for a
 // private cluster.
@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"stormgate.internal/tools/benchmark"
 	"stormgate.internal/tools/cluster/internal/clustertest"
 )
 
@@ -35,7 +36,7 @@ func main() {
 }
 
 func newCommand() *cobra.Command {
-	var binary, output string
+	var binary, output, benchmarks string
 	var runs int
 	var idle time.Duration
 	command := &cobra.Command{
@@ -75,6 +76,11 @@ func newCommand() *cobra.Command {
 					return fmt.Errorf("write result: %w", err)
 				}
 			}
+			if benchmarks != "" {
+				if err := benchmark.Write(benchmarks, result.Series()); err != nil {
+					return err
+				}
+			}
 			return result.WriteTable(command.OutOrStdout())
 		},
 	}
@@ -83,6 +89,7 @@ func newCommand() *cobra.Command {
 	flags.IntVar(&runs, "runs", 5, "how many clusters to boot")
 	flags.DurationVar(&idle, "idle", 0, "how long to watch the first cluster idle; 0 leaves it out")
 	flags.StringVar(&output, "json", "", "also write all measurements to this file")
+	flags.StringVar(&benchmarks, "benchmarks", "", "also write this file, which benchstat compares with docs/benchmarks/cluster.txt")
 	command.AddCommand(newServeCommand())
 	return command
 }

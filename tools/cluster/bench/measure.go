@@ -14,9 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"stormgate.internal/tools/cluster/api"
-	"stormgate.internal/tools/cluster/internal/boot"
 	"stormgate.internal/tools/cluster/internal/clustertest"
-	"stormgate.internal/tools/cluster/internal/controlplane"
 )
 
 // Run is one cluster's life. Times are seconds from the launcher's execution.
@@ -27,7 +25,7 @@ type Run struct {
 	// Stop is from the order to end until no process is left.
 	Stop float64 `json:"stop"`
 	// Components are the processes' usages when the pod was Ready.
-	Components []boot.ComponentUsage `json:"components"`
+	Components []api.ComponentUsage `json:"components"`
 	// Idle is nil where it was not measured.
 	Idle *Idle `json:"idle,omitempty"`
 }
@@ -69,7 +67,7 @@ func measure(ctx context.Context, binary string, idle time.Duration) (run Run, e
 		return run, err
 	}
 	defer cluster.Kill()
-	if _, err := cluster.Await(ctx, boot.EventAPI); err != nil {
+	if _, err := cluster.Await(ctx, api.EventAPI); err != nil {
 		return run, err
 	}
 	run.API = time.Since(start).Seconds()
@@ -90,7 +88,7 @@ func measure(ctx context.Context, binary string, idle time.Duration) (run Run, e
 		return run, err
 	}
 	run.Components = report.Components
-	if _, err := cluster.Await(ctx, boot.EventReady); err != nil {
+	if _, err := cluster.Await(ctx, api.EventReady); err != nil {
 		return run, err
 	}
 	if report, err = cluster.Report(ctx); err != nil {
@@ -102,7 +100,7 @@ func measure(ctx context.Context, binary string, idle time.Duration) (run Run, e
 			return run, err
 		}
 	}
-	tree, err := clustertest.Tree(cluster.Cmd.Process.Pid)
+	tree, err := clustertest.Tree(cluster.PID())
 	if err != nil {
 		return run, err
 	}
@@ -211,7 +209,7 @@ func watchIdle(ctx context.Context, cluster *clustertest.Cluster, client kuberne
 	used := total(after.Components).CPUSeconds - total(before.Components).CPUSeconds
 	idle.CPUPercent = 100 * used / idle.Seconds
 	idle.RSSBytes = total(after.Components).RSSBytes
-	idle.ProportionalBytes, err = proportionalMemory(cluster.Cmd.Process.Pid)
+	idle.ProportionalBytes, err = proportionalMemory(cluster.PID())
 	return idle, err
 }
 
@@ -225,8 +223,8 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func total(components []boot.ComponentUsage) controlplane.Usage {
-	var sum controlplane.Usage
+func total(components []api.ComponentUsage) api.Usage {
+	var sum api.Usage
 	for _, component := range components {
 		sum.CPUSeconds += component.CPUSeconds
 		sum.RSSBytes += component.RSSBytes

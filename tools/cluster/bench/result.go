@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"text/tabwriter"
+
+	"stormgate.internal/tools/benchmark"
 )
 
 // Result is what a benchmark writes as JSON.
@@ -17,11 +19,11 @@ type Result struct {
 
 // Budgets of the design, on an idle machine with two cores.
 const (
-	podReadyBudget          = 3.0   // seconds
-	sandboxedPodReadyBudget = 4.5   // seconds
-	stopBudget              = 2.0   // seconds
-	idleCPUBudget           = 5.0   // percent of a core
-	idleMemoryBudget        = 700.0 // MiB
+	podReadyBudget          = 1.0   // seconds
+	sandboxedPodReadyBudget = 1.5   // seconds
+	stopBudget              = 0.5   // seconds
+	idleCPUBudget           = 3.0   // percent of a core
+	idleMemoryBudget        = 400.0 // MiB
 )
 
 // WriteTable prints medians, with smallest and largest, beside the budgets.
@@ -59,6 +61,36 @@ func (r Result) WriteTable(w io.Writer) error {
 		fmt.Fprintf(table, "idle RSS, the binary's pages %d times, MiB\t%.0f\t\t\t\n", len(r.Runs[0].Components), mib(idle.RSSBytes))
 	}
 	return table.Flush()
+}
+
+// Series returns the measurements for benchstat.
+func (r Result) Series() []benchmark.Series {
+	boot := "boot/"
+	if r.Sandboxed {
+		boot = "sandboxed boot/"
+	}
+	each := func(name, unit string, value func(Run) float64) benchmark.Series {
+		series := benchmark.Series{Name: boot + name, Unit: unit}
+		for _, run := range r.Runs {
+			series.Values = append(series.Values, value(run))
+		}
+		return series
+	}
+	series := []benchmark.Series{
+		each("API usable", benchmark.Seconds, func(r Run) float64 { return r.API }),
+		each("cluster ready", benchmark.Seconds, func(r Run) float64 { return r.Ready }),
+		each("first pod Ready", benchmark.Seconds, func(r Run) float64 { return r.PodReady }),
+		each("stop", benchmark.Seconds, func(r Run) float64 { return r.Stop }),
+		each("CPU", benchmark.CPUSeconds, func(r Run) float64 { return total(r.Components).CPUSeconds }),
+		each("RSS", benchmark.Bytes, func(r Run) float64 { return float64(total(r.Components).RSSBytes) }),
+	}
+	if idle := r.Runs[0].Idle; idle != nil {
+		series = append(series,
+			benchmark.Series{Name: "idle/CPU", Unit: benchmark.Cores, Values: []float64{idle.CPUPercent / 100}},
+			benchmark.Series{Name: "idle/PSS", Unit: benchmark.Bytes, Values: []float64{float64(idle.ProportionalBytes)}},
+		)
+	}
+	return series
 }
 
 // median of a non-empty list; the mean of the middle two where its length is even.

@@ -3,11 +3,11 @@ package main
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
-	"stormgate.internal/tools/cluster/internal/boot"
-	"stormgate.internal/tools/cluster/internal/controlplane"
+	"stormgate.internal/tools/cluster/api"
 )
 
 func TestMedian(t *testing.T) {
@@ -25,7 +25,7 @@ func TestMedian(t *testing.T) {
 
 // Promise: the table sets each median beside its budget and leaves idle cost out where it was not measured.
 func TestTable(t *testing.T) {
-	usage := []boot.ComponentUsage{{Name: "etcd", Usage: controlplane.Usage{CPUSeconds: 0.5, RSSBytes: 40 << 20}}}
+	usage := []api.ComponentUsage{{Name: "etcd", Usage: api.Usage{CPUSeconds: 0.5, RSSBytes: 40 << 20}}}
 	result := Result{Runs: []Run{
 		{PodReady: 2.5, Components: usage}, {PodReady: 3.5, Components: usage}, {PodReady: 2.75, Components: usage},
 	}}
@@ -41,16 +41,37 @@ func TestTable(t *testing.T) {
 		}
 		return false
 	}
-	if !hasPodReady("3.0") || strings.Contains(out.String(), "idle") {
+	if !hasPodReady("1.0") || strings.Contains(out.String(), "idle") {
 		t.Errorf("table:\n%s", out.String())
 	}
 	out.Reset()
 	result.Sandboxed = true
-	if err := result.WriteTable(&out); err != nil || !hasPodReady("4.5") {
+	if err := result.WriteTable(&out); err != nil || !hasPodReady("1.5") {
 		t.Errorf("%v, table of a private cluster:\n%s", err, out.String())
 	}
 	result.Runs[0].Idle = &Idle{Seconds: 30, CPUPercent: 4.2, RSSBytes: 600 << 20}
 	if err := result.WriteTable(&out); err != nil || !strings.Contains(out.String(), "idle CPU over 30 s") {
 		t.Errorf("%v, table:\n%s", err, out.String())
+	}
+}
+
+// Promise: what is compared later has every run, and idle cost only where it was measured.
+func TestSeries(t *testing.T) {
+	result := Result{Runs: []Run{{PodReady: 2.5}, {PodReady: 3.5}}}
+	find := func(name string) []float64 {
+		for _, series := range result.Series() {
+			if series.Name == name {
+				return series.Values
+			}
+		}
+		return nil
+	}
+	if got := find("boot/first pod Ready"); !slices.Equal(got, []float64{2.5, 3.5}) || find("idle/CPU") != nil {
+		t.Errorf("series %v", result.Series())
+	}
+	result.Sandboxed = true
+	result.Runs[0].Idle = &Idle{CPUPercent: 4}
+	if find("boot/first pod Ready") != nil || find("sandboxed boot/first pod Ready") == nil || !slices.Equal(find("idle/CPU"), []float64{0.04}) {
+		t.Errorf("series of a private cluster %v", result.Series())
 	}
 }

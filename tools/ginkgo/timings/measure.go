@@ -30,11 +30,11 @@ func (t *target) label() string {
 	return "//" + strings.TrimPrefix(path.Dir(t.path), ".") + ":" + path.Base(t.path)
 }
 
-// shardFolder is what Bazel calls the folder of a shard, in a run of several or
-// not.
+// shardFolder is the name of a shard's folder in bazel-testlogs, with one run of the
+// test or with several.
 var shardFolder = regexp.MustCompile(`^shard_\d+_of_(\d+)(_run_\d+_of_\d+)?$`)
 
-// measure finds all targets with reports of the bridge below logs. After a
+// measure finds all targets below logs whose reports tools/ginkgo wrote. After a
 // change of shard_count the folders of the old shards are still there: only the
 // newest count is looked at.
 func measure(logs string) ([]*target, error) {
@@ -102,8 +102,8 @@ type report struct {
 	} `xml:"testsuite>testcase"`
 }
 
-// readReport returns the times of the specs that passed; none for a report that
-// is not the bridge's.
+// readReport returns the times of the specs that passed; none for a report
+// that tools/ginkgo did not write.
 func readReport(file string) (map[string][]float64, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -154,8 +154,8 @@ func choose(found []*target, labels []string) ([]*target, error) {
 	return chosen, nil
 }
 
-// medians are in tenths of a second, so that a machine's mood does not show in
-// the file, and at least one.
+// medians are in tenths of a second, at least one, so that small differences between
+// two measurements don't change the file.
 func (t *target) medians() map[string]float64 {
 	medians := map[string]float64{}
 	for text, all := range t.specs {
@@ -178,7 +178,7 @@ func (t *target) summary() string {
 	return fmt.Sprintf("%d specs, %.1f s in %s shards; the longest takes %.1f s: %s", len(medians), sum, t.shards, medians[longest], longest)
 }
 
-// writeTimings writes the file that tools/ginkgo reads, if it says something new.
+// writeTimings writes the file that tools/ginkgo reads, if its content changes.
 func writeTimings(file string, medians map[string]float64) error {
 	var content bytes.Buffer
 	encoder := json.NewEncoder(&content)

@@ -76,7 +76,7 @@ func TestTimingsOfLastRuns(t *testing.T) {
 		t.Errorf("timings %s, want %s", content, want)
 	}
 	if _, err := os.Stat(filepath.Join(workspace, "unit")); err == nil {
-		t.Error("timings were written for tests that are not the bridge's")
+		t.Error("timings were written for tests that do not run under tools/ginkgo")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/image"
 	"stormgate.internal/tools/cluster/internal/node"
 )
 
@@ -85,9 +86,9 @@ func newNodeCommand() *cobra.Command {
 }
 
 // readImages makes the image table from a file; without one it is empty.
-func readImages(path string) (*api.Table, error) {
+func readImages(path string) (*image.Table, error) {
 	if path == "" {
-		return api.NewTable()
+		return image.NewTable()
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -102,7 +103,7 @@ func readImages(path string) (*api.Table, error) {
 			return nil, fmt.Errorf("read images %s: %w", path, err)
 		}
 	}
-	table, err := api.NewTable(list...)
+	table, err := image.NewTable(list...)
 	if err != nil {
 		return nil, fmt.Errorf("read images %s: %w", path, err)
 	}

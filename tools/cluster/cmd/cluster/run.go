@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/component-base/version"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/boot"
 )
 
@@ -42,7 +43,7 @@ of it is removed at the end.`,
 			}()
 			options.DataLimit = dataLimit << 20
 			encoder := json.NewEncoder(os.Stdout)
-			options.OnEvent = func(event boot.Event) {
+			options.OnEvent = func(event api.Event) {
 				if err := encoder.Encode(event); err != nil {
 					// Whoever listened is gone; so is the reason to run.
 					cancel()
@@ -54,6 +55,7 @@ of it is removed at the end.`,
 	flags := command.Flags()
 	flags.StringVar(&options.Dir, "dir", "", "the cluster's directory: absolute, short, made if absent, mode 0700 (required)")
 	flags.StringVar(&options.ImagesFile, "images", "", "JSON list of images that the node knows from the start")
+	flags.BoolVar(&options.Expose, "expose", false, "also serve the API on a port of the loopback, and write DIR/kubeconfig for it, an administrator's")
 	addClusterFlags(command, &options, &dataLimit)
 	if err := command.MarkFlagRequired("dir"); err != nil {
 		panic(err) // the flag is defined three lines above
@@ -65,14 +67,14 @@ of it is removed at the end.`,
 func addClusterFlags(command *cobra.Command, options *boot.Options, dataLimit *int64) {
 	flags := command.Flags()
 	flags.BoolVar(&options.KeepLogs, "keep-logs", false, "leave logs/ and boot.json behind")
-	flags.DurationVar(&options.Deadline, "deadline", boot.DefaultDeadline, "give up a boot that takes longer")
+	flags.DurationVar(&options.Deadline, "deadline", api.DefaultDeadline, "give up a boot that takes longer")
 	flags.Int64Var(dataLimit, "data-limit", boot.DefaultDataLimit>>20, "size in MiB of each of the two in-memory file systems: the control plane's and the node's")
 }
 
 // runCluster is boot.Run until a signal.
 func runCluster(ctx context.Context, options boot.Options) error {
 	if err := checkVersion(); err != nil {
-		options.OnEvent(boot.Event{Kind: boot.EventFailed, Failure: &boot.Failure{Component: "launcher", Message: err.Error()}})
+		options.OnEvent(api.Event{Kind: api.EventFailed, Failure: &api.Failure{Component: "launcher", Message: err.Error()}})
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/boot"
 )
 
@@ -31,15 +32,15 @@ stay until Ctrl-C; then nothing of it is left.`,
 				options.Dir = filepath.Join(os.TempDir(), "stormgate-"+strconv.Itoa(os.Getpid()))
 			}
 			out := command.OutOrStdout()
-			options.OnEvent = func(event boot.Event) {
-				if event.Kind == boot.EventReady {
-					if err := welcome(out, options.Dir); err != nil {
+			options.OnEvent = func(event api.Event) {
+				if event.Kind == api.EventReady {
+					if err := welcome(out, api.Dir(options.Dir)); err != nil {
 						fmt.Fprintln(command.ErrOrStderr(), "cluster:", err)
 					}
 				}
 			}
 			err := runCluster(context.Background(), options)
-			var failure *boot.Failure
+			var failure *api.Failure
 			if errors.As(err, &failure) {
 				for _, line := range failure.LogTail {
 					fmt.Fprintln(command.ErrOrStderr(), failure.Component+" |", line)
@@ -55,12 +56,12 @@ stay until Ctrl-C; then nothing of it is left.`,
 	return command
 }
 
-func welcome(out io.Writer, dir string) error {
-	encoded, err := os.ReadFile(filepath.Join(dir, "boot.json"))
+func welcome(out io.Writer, dir api.Dir) error {
+	encoded, err := os.ReadFile(dir.BootReport())
 	if err != nil {
 		return fmt.Errorf("read boot report: %w", err)
 	}
-	var report boot.Report
+	var report api.Report
 	if err := json.Unmarshal(encoded, &report); err != nil {
 		return fmt.Errorf("read boot report: %w", err)
 	}
@@ -68,6 +69,6 @@ func welcome(out io.Writer, dir string) error {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "\nThe cluster is up.\n\n  export KUBECONFIG=%s\n\nLogs are in %s. Ctrl-C ends it.\n",
-		filepath.Join(dir, "kubeconfig"), filepath.Join(dir, "logs"))
+		dir.Kubeconfig(), dir.Logs())
 	return err
 }

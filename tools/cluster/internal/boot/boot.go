@@ -18,13 +18,12 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"stormgate.internal/tools/cluster/api"
 )
 
-// Defaults of Options.
-const (
-	DefaultDeadline  = 60 * time.Second
-	DefaultDataLimit = 4 << 30
-)
+// DefaultDataLimit is the default of Options.DataLimit, in bytes.
+const DefaultDataLimit = 4 << 30
 
 // Fixed addresses, the same in every cluster: each has a network of its own.
 const (
@@ -48,7 +47,7 @@ type Options struct {
 	ImagesFile string
 	// KeepLogs leaves Dir/logs and Dir/boot.json behind.
 	KeepLogs bool
-	// Deadline bounds the boot. Default 60 s.
+	// Deadline bounds the boot. Default api.DefaultDeadline.
 	Deadline time.Duration
 	// DataLimit is the size in bytes of each of the two in-memory file systems,
 	// the control plane's and the node's. Memory is used as they fill. Default 4 GiB.
@@ -57,8 +56,8 @@ type Options struct {
 	// Dir/kubeconfig, an administrator's, for programs that can't dial a unix
 	// socket. Other users of the machine reach the port, but not past its TLS.
 	Expose bool
-	// OnEvent is told each Event, in order, from one goroutine. Optional.
-	OnEvent func(Event)
+	// OnEvent gets each event, in order, from one goroutine. Optional.
+	OnEvent func(api.Event)
 	// Log is for people. Default slog.Default().
 	Log *slog.Logger
 	// Executable is the multi-call binary. Default /proc/self/exe.
@@ -67,7 +66,7 @@ type Options struct {
 
 func (o *Options) setDefaults() error {
 	if o.Deadline == 0 {
-		o.Deadline = DefaultDeadline
+		o.Deadline = api.DefaultDeadline
 	}
 	if o.DataLimit == 0 {
 		o.DataLimit = DefaultDataLimit
@@ -76,7 +75,7 @@ func (o *Options) setDefaults() error {
 		return fmt.Errorf("boot cluster: deadline %s and data limit %d must be positive", o.Deadline, o.DataLimit)
 	}
 	if o.OnEvent == nil {
-		o.OnEvent = func(Event) {}
+		o.OnEvent = func(api.Event) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -89,7 +88,7 @@ func (o *Options) setDefaults() error {
 
 // Run boots a cluster and keeps it until ctx ends; then it takes everything
 // down, within two seconds, and returns nil. When the boot fails or a component
-// dies it returns a *Failure, after the same clean-up and an event of it.
+// dies it returns an *api.Failure, after the same clean-up and an event of it.
 func Run(ctx context.Context, options Options) error {
 	if err := options.setDefaults(); err != nil {
 		return err
@@ -98,11 +97,11 @@ func Run(ctx context.Context, options Options) error {
 	if err == nil {
 		return nil
 	}
-	var failure *Failure
+	var failure *api.Failure
 	if !errors.As(err, &failure) {
-		failure = &Failure{Component: "launcher", Message: err.Error()}
+		failure = &api.Failure{Component: "launcher", Message: err.Error()}
 	}
-	options.OnEvent(Event{Kind: EventFailed, Failure: failure})
+	options.OnEvent(api.Event{Kind: api.EventFailed, Failure: failure})
 	return failure
 }
 

@@ -4,13 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"sync"
 	"time"
+
+	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/internal/unixsocket"
 )
 
 // control answers on DIR/control.sock:
@@ -43,11 +45,11 @@ func (c *control) nodeIsUp() { c.once.Do(func() { close(c.up) }) }
 
 func (c *control) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /boot", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+api.BootPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(c.in.snapshot())
 	})
-	mux.HandleFunc("/images", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(api.ImagesPath, func(w http.ResponseWriter, r *http.Request) {
 		// Images may be registered while the cluster still boots: the request
 		// waits for the node as its pods would.
 		select {
@@ -71,9 +73,5 @@ func nodeProxy(socket string) http.Handler {
 }
 
 func unixTransport(socket string) *http.Transport {
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-	}
+	return &http.Transport{DialContext: unixsocket.Dialer(socket)}
 }

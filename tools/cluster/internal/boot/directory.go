@@ -10,32 +10,26 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"stormgate.internal/tools/cluster/api"
 )
 
 // socketPathLimit is the longest path a unix socket can have: sun_path is 108
 // bytes with its terminator.
 const socketPathLimit = 107
 
-// Paths of a cluster's directory.
+// paths are a cluster's directory with what lies in it for the cluster alone.
 type paths struct {
 	// Dir is the directory, absolute.
-	Dir string
+	Dir api.Dir
 	// KeepLogs and Made say what remove leaves behind.
 	KeepLogs bool
 	// Made is set when the directory was absent and is ours to remove.
 	Made bool
 }
 
-func (p paths) api() string             { return filepath.Join(p.Dir, "api.sock") }
-func (p paths) control() string         { return filepath.Join(p.Dir, "control.sock") }
-func (p paths) adminKubeconfig() string { return filepath.Join(p.Dir, "admin.kubeconfig") }
-func (p paths) suiteKubeconfig() string { return filepath.Join(p.Dir, "suite.kubeconfig") }
-func (p paths) kubeconfig() string      { return filepath.Join(p.Dir, "kubeconfig") }
-func (p paths) report() string          { return filepath.Join(p.Dir, "boot.json") }
-func (p paths) logs() string            { return filepath.Join(p.Dir, "logs") }
-
 // data is a mount point: its content is seen by the cluster only.
-func (p paths) data() string { return filepath.Join(p.Dir, "data") }
+func (p paths) data() string { return filepath.Join(string(p.Dir), "data") }
 
 // nodeData is a second mount, so that pods that fill the node's disk do not
 // take etcd down with it.
@@ -47,7 +41,9 @@ func (p paths) nodeControl() string { return filepath.Join(p.data(), "n.sock") }
 // remove deletes what a cluster makes in its directory, and the directory when
 // it was made for it; what is gone already is no error.
 func (p paths) remove() error {
-	doomed := []string{p.api(), p.control(), p.adminKubeconfig(), p.suiteKubeconfig(), p.kubeconfig(), p.data()}
+	doomed := []string{
+		p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.data(),
+	}
 	var errs []error
 	for _, path := range doomed {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -57,15 +53,15 @@ func (p paths) remove() error {
 	if p.KeepLogs {
 		return errors.Join(errs...)
 	}
-	if err := os.Remove(p.report()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(p.Dir.BootReport()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
-	if err := os.RemoveAll(p.logs()); err != nil {
+	if err := os.RemoveAll(p.Dir.Logs()); err != nil {
 		errs = append(errs, err)
 	}
 	if p.Made {
 		// Files of others keep the directory alive; they are not ours to delete.
-		if err := os.Remove(p.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+		if err := os.Remove(string(p.Dir)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
 			errs = append(errs, err)
 		}
 	}
@@ -83,11 +79,11 @@ type directory struct {
 // openDirectory makes or checks the directory, locks it and removes what a
 // cluster that was killed together with its init left there.
 func openDirectory(dir string) (*directory, error) {
-	d := &directory{paths: paths{Dir: dir}}
+	d := &directory{paths: paths{Dir: api.Dir(dir)}}
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 		return nil, fmt.Errorf("use cluster directory %q: it must be an absolute path without . or .. in it", dir)
 	}
-	if n := len(d.paths.control()); n > socketPathLimit {
+	if n := len(d.paths.Dir.ControlSocket()); n > socketPathLimit {
 		return nil, fmt.Errorf("use cluster directory %s: the path of its control.sock is %d bytes long and a unix socket allows %d: choose a shorter directory, such as one below /tmp", dir, n, socketPathLimit)
 	}
 	switch err := os.Mkdir(dir, 0o700); {
@@ -121,7 +117,7 @@ func checkPrivate(dir string, info fs.FileInfo, user int) error {
 }
 
 func (d *directory) check() error {
-	dir := d.paths.Dir
+	dir := string(d.paths.Dir)
 	info, err := d.lock.Stat()
 	if err != nil {
 		return fmt.Errorf("check cluster directory: %w", err)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"stormgate.internal/tools/cluster/api"
 )
 
 // shortDir returns a directory whose sockets fit into a unix address, which
@@ -82,13 +84,13 @@ func TestLongestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.close()
-	if n := len(d.paths.control()); n != socketPathLimit {
+	if n := len(d.paths.Dir.ControlSocket()); n != socketPathLimit {
 		t.Fatalf("control.sock's path has %d bytes, want the limit", n)
 	}
-	if len(d.paths.nodeControl()) > len(d.paths.control()) {
+	if len(d.paths.nodeControl()) > len(d.paths.Dir.ControlSocket()) {
 		t.Errorf("the node's socket %s is longer than the one that is checked", d.paths.nodeControl())
 	}
-	file, err := listen(d.paths.control())
+	file, err := listen(d.paths.Dir.ControlSocket())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,15 +121,15 @@ func TestDirectoryIsLocked(t *testing.T) {
 // Promise: what a killed cluster left is removed, and nothing that is not ours.
 func TestStaleFilesAreRemoved(t *testing.T) {
 	dir := shortDir(t)
-	p := paths{Dir: dir}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: p.api(), Net: "unix"})
+	p := paths{Dir: api.Dir(dir)}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: p.Dir.APISocket(), Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	listener.SetUnlinkOnClose(false)
 	listener.Close()
 	foreign := filepath.Join(dir, "notes.txt")
-	for _, file := range []string{p.adminKubeconfig(), p.report(), foreign} {
+	for _, file := range []string{p.Dir.AdminKubeconfig(), p.Dir.BootReport(), foreign} {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -155,15 +157,15 @@ func TestRemove(t *testing.T) {
 		"logs kept":              {made: true, keepLogs: true, want: []string{"boot.json", "logs"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := paths{Dir: shortDir(t), KeepLogs: test.keepLogs, Made: test.made}
-			for _, dir := range []string{p.logs(), p.data()} {
+			p := paths{Dir: api.Dir(shortDir(t)), KeepLogs: test.keepLogs, Made: test.made}
+			for _, dir := range []string{p.Dir.Logs(), p.data()} {
 				if err := os.Mkdir(dir, 0o700); err != nil {
 					t.Fatal(err)
 				}
 			}
-			files := []string{p.api(), p.control(), p.adminKubeconfig(), p.suiteKubeconfig(), p.kubeconfig(), p.report(), filepath.Join(p.logs(), "etcd.log")}
+			files := []string{p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.Dir.BootReport(), p.Dir.Log("etcd")}
 			if test.extra != "" {
-				files = append(files, filepath.Join(p.Dir, test.extra))
+				files = append(files, filepath.Join(string(p.Dir), test.extra))
 			}
 			for _, file := range files {
 				if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -175,7 +177,7 @@ func TestRemove(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			entries, err := os.ReadDir(p.Dir)
+			entries, err := os.ReadDir(string(p.Dir))
 			if test.want == nil {
 				if !os.IsNotExist(err) {
 					t.Errorf("the directory is there: %v", entries)

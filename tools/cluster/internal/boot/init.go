@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/controlplane"
 )
 
@@ -52,7 +53,7 @@ type initProcess struct {
 
 	mu         sync.Mutex // guards what follows
 	events     *json.Encoder
-	report     Report
+	report     api.Report
 	components []*controlplane.Component
 }
 
@@ -79,7 +80,7 @@ func (in *initProcess) run(life io.Reader) int {
 		in.tidy()
 		return 0
 	}
-	in.emit(Event{Kind: EventFailed, Failure: in.explain(err)})
+	in.emit(api.Event{Kind: api.EventFailed, Failure: in.explain(err)})
 	return 1
 }
 
@@ -109,8 +110,8 @@ func (in *initProcess) live(ctx context.Context, cancel context.CancelCauseFunc)
 }
 
 // explain turns an error into the report of a failure.
-func (in *initProcess) explain(err error) *Failure {
-	failure := &Failure{Component: "init", Message: err.Error()}
+func (in *initProcess) explain(err error) *api.Failure {
+	failure := &api.Failure{Component: "init", Message: err.Error()}
 	var exit *controlplane.ExitError
 	var late *controlplane.NotReadyError
 	switch {
@@ -160,7 +161,7 @@ func killAll(grace time.Duration) {
 	}
 }
 
-func (in *initProcess) emit(event Event) {
+func (in *initProcess) emit(event api.Event) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err := in.events.Encode(event); err != nil {
@@ -175,30 +176,30 @@ func (in *initProcess) sinceStart() float64 { return time.Since(in.spec.Started)
 // step records a finished step of the boot and reports it. process is a /proc
 // name whose usage belongs to the step.
 func (in *initProcess) step(name string, start float64, process string) {
-	step := Step{Name: name, Start: start, End: in.sinceStart()}
+	step := api.Step{Name: name, Start: start, End: in.sinceStart()}
 	if usage, err := controlplane.UsageOf(process); err == nil {
 		step.Usage = usage
 	}
 	in.mu.Lock()
 	in.report.Steps = append(in.report.Steps, step)
 	in.mu.Unlock()
-	in.emit(Event{Kind: EventStep, Step: &step})
+	in.emit(api.Event{Kind: api.EventStep, Step: &step})
 }
 
 // snapshot is the report with current usages.
-func (in *initProcess) snapshot() Report {
+func (in *initProcess) snapshot() api.Report {
 	in.mu.Lock()
 	report := in.report
-	report.Steps = append([]Step(nil), in.report.Steps...)
+	report.Steps = append([]api.Step(nil), in.report.Steps...)
 	components := append([]*controlplane.Component(nil), in.components...)
 	in.mu.Unlock()
 	report.Components = nil
 	if usage, err := controlplane.UsageOf("self"); err == nil {
-		report.Components = append(report.Components, ComponentUsage{Name: "init", Usage: usage})
+		report.Components = append(report.Components, api.ComponentUsage{Name: "init", Usage: usage})
 	}
 	for _, component := range components {
 		if usage, err := component.Usage(); err == nil {
-			report.Components = append(report.Components, ComponentUsage{Name: component.Name, Usage: usage})
+			report.Components = append(report.Components, api.ComponentUsage{Name: component.Name, Usage: usage})
 		}
 	}
 	return report

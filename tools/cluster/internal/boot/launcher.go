@@ -15,15 +15,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/controlplane"
+	"stormgate.internal/tools/internal/relay"
+	"stormgate.internal/tools/internal/unixsocket"
 )
 
-const (
-	// stopGrace is how long init may take to remove its files; then it is killed.
-	stopGrace = time.Second
-	// overtime is what init gets beyond the deadline to report that it missed it.
-	overtime = 5 * time.Second
-)
+// stopGrace is how long init may take to remove its files; then it is killed.
+const stopGrace = time.Second
 
 // initSpec is what the launcher tells init, as the first line of its standard
 // input. Standard input then stays open: its end is the order to end.
@@ -58,7 +57,7 @@ func (l *launcher) run(ctx context.Context) error {
 	if err := markCloseOnExec(); err != nil {
 		return err
 	}
-	for _, dir := range []string{l.dir.paths.logs(), l.dir.paths.data()} {
+	for _, dir := range []string{l.dir.paths.Dir.Logs(), l.dir.paths.data()} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("prepare cluster directory: %w", err)
 		}
@@ -67,12 +66,12 @@ func (l *launcher) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	api, err := listen(l.dir.paths.api())
+	apiSocket, err := listen(l.dir.paths.Dir.APISocket())
 	if err != nil {
 		return err
 	}
-	defer api.Close()
-	control, err := listen(l.dir.paths.control())
+	defer apiSocket.Close()
+	control, err := listen(l.dir.paths.Dir.ControlSocket())
 	if err != nil {
 		return err
 	}
@@ -85,17 +84,17 @@ func (l *launcher) run(ctx context.Context) error {
 		}
 		defer listener.Close()
 		l.exposed = listener.Addr().String()
-		go Pipe(listener, func() (net.Conn, error) { return net.Dial("unix", l.dir.paths.api()) })
+		relay.Start(listener, func() (net.Conn, error) { return unixsocket.Dial(context.Background(), l.dir.paths.Dir.APISocket()) })
 	}
 	if ctx.Err() != nil {
 		return nil // told to end before there was anything
 	}
-	child, err := l.start([]*os.File{api, control, l.dir.lock}, images)
+	child, err := l.start([]*os.File{apiSocket, control, l.dir.lock}, images)
 	if err != nil {
 		return err
 	}
 	// Init holds them now. Ours would keep clients waiting after its death.
-	api.Close()
+	apiSocket.Close()
 	control.Close()
 	return l.supervise(ctx, child)
 }
@@ -227,20 +226,20 @@ func (l *launcher) supervise(ctx context.Context, c *child) error {
 	booted, finished := make(chan struct{}), make(chan struct{})
 	go l.enforce(ctx, c, booted, finished)
 
-	var failure *Failure
+	var failure *api.Failure
 	lines := bufio.NewScanner(c.events)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var event Event
+		var event api.Event
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			l.options.Log.Warn("init printed something that is no event", "line", lines.Text())
 			continue
 		}
 		switch event.Kind {
-		case EventFailed:
+		case api.EventFailed:
 			failure = event.Failure
 			continue // Run reports it, when everything is down
-		case EventReady:
+		case api.EventReady:
 			close(booted)
 		}
 		l.options.OnEvent(event)
@@ -251,7 +250,7 @@ func (l *launcher) supervise(ctx context.Context, c *child) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		failure = &Failure{Component: "init", Message: "it ended unexpectedly: " + describe(err)}
+		failure = &api.Failure{Component: "init", Message: "it ended unexpectedly: " + describe(err)}
 		if !isClosed(booted) && time.Since(l.started) > l.options.Deadline {
 			failure.Message = fmt.Sprintf("it hung beyond the boot deadline of %s and was killed", l.options.Deadline)
 		}
@@ -279,7 +278,7 @@ func isClosed(c <-chan struct{}) bool {
 // neither booted nor given up long after its deadline.
 func (l *launcher) enforce(ctx context.Context, c *child, booted, finished <-chan struct{}) {
 	defer c.life.Close()
-	late := time.NewTimer(time.Until(l.started.Add(l.options.Deadline + overtime)))
+	late := time.NewTimer(time.Until(l.started.Add(l.options.Deadline + api.Overtime)))
 	defer late.Stop()
 	select {
 	case <-booted:

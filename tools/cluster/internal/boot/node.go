@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/controlplane"
 	"stormgate.internal/tools/cluster/internal/pki"
 )
@@ -42,7 +43,7 @@ func (in *initProcess) newNode(files pki.Files) (*controlplane.Component, error)
 	return &controlplane.Component{
 		Name: "node", Args: args, Env: os.Environ(), Log: journal,
 		Probe: func(ctx context.Context) error {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/images", nil)
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+api.ImagesPath, nil)
 			if err != nil {
 				return err
 			}

@@ -3,11 +3,11 @@ package boot
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"sync"
 	"time"
+
+	"stormgate.internal/tools/internal/relay"
 )
 
 // dialTimeout bounds a connection inside one network namespace.
@@ -22,7 +22,7 @@ func servePipe(ctx context.Context, file *os.File, address string) error {
 		return err
 	}
 	context.AfterFunc(ctx, func() { listener.Close() })
-	go Pipe(listener, func() (net.Conn, error) { return net.DialTimeout("tcp", address, dialTimeout) })
+	relay.Start(listener, func() (net.Conn, error) { return net.DialTimeout("tcp", address, dialTimeout) })
 	return nil
 }
 
@@ -34,40 +34,4 @@ func fileListener(file *os.File) (net.Listener, error) {
 		return nil, fmt.Errorf("take over listener %s: %w", file.Name(), err)
 	}
 	return listener, nil
-}
-
-// Pipe joins each connection that listener accepts to one that dial makes,
-// until the listener is closed. A failed dial closes the accepted connection.
-func Pipe(listener net.Listener, dial func() (net.Conn, error)) {
-	for {
-		inbound, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer inbound.Close()
-			outbound, err := dial()
-			if err != nil {
-				return
-			}
-			defer outbound.Close()
-			join(inbound, outbound)
-		}()
-	}
-}
-
-// join copies both ways until both have ended. An end of one direction is
-// passed on as such, since HTTP/2 and TLS close the two apart.
-func join(a, b net.Conn) {
-	var both sync.WaitGroup
-	forward := func(to, from net.Conn) {
-		// An error ends the direction just as an end does; the peers see it in TLS.
-		io.Copy(to, from)
-		if half, ok := to.(interface{ CloseWrite() error }); ok {
-			half.CloseWrite()
-		}
-	}
-	both.Go(func() { forward(a, b) })
-	both.Go(func() { forward(b, a) })
-	both.Wait()
 }

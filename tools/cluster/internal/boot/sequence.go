@@ -2,10 +2,10 @@ package boot
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/controlplane"
 	"stormgate.internal/tools/cluster/internal/pki"
 )
@@ -65,7 +66,7 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 	if err != nil {
 		return err
 	}
-	api, err := controlplane.NewAPIServer(settings)
+	apiServer, err := controlplane.NewAPIServer(settings)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 		return err
 	}
 	// Each is loaded while the one before it starts, on the core that is free then.
-	if err := in.load(s, etcd, api.Component); err != nil {
+	if err := in.load(s, etcd, apiServer.Component); err != nil {
 		return err
 	}
 	if err := in.bring(ctx, etcd); err != nil {
@@ -87,7 +88,7 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 	if err := in.load(s, node); err != nil {
 		return err
 	}
-	if err := in.bring(ctx, api.Component); err != nil {
+	if err := in.bring(ctx, apiServer.Component); err != nil {
 		return err
 	}
 	client, config, err := adminClient(admin)
@@ -100,7 +101,7 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 	if err := servePipe(life, os.NewFile(apiDescriptor, "api.sock"), net.JoinHostPort(NodeIP, controlplane.APIServerPort)); err != nil {
 		return err
 	}
-	in.emit(Event{Kind: EventAPI})
+	in.emit(api.Event{Kind: api.EventAPI})
 	go followCustomResources(life, config, client, in.log)
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -141,7 +142,7 @@ func (in *initProcess) boot(ctx, life context.Context, s *supervisor) error {
 		}
 		close(loaded)
 		// It asks for the API server's health once a second.
-		if err := in.await("kube-apiserver complete", func() error { return api.Complete(ctx) }); err != nil {
+		if err := in.await("kube-apiserver complete", func() error { return apiServer.Complete(ctx) }); err != nil {
 			return err
 		}
 		if err := passed(ctx, granted); err != nil {
@@ -232,13 +233,13 @@ func (in *initProcess) issue() (*pki.Bundle, pki.Kubeconfig, error) {
 		return nil, pki.Kubeconfig{}, err
 	}
 	configs := map[string]pki.Kubeconfig{
-		in.spec.Paths.adminKubeconfig(): admin,
-		in.spec.Paths.suiteKubeconfig(): suite,
+		in.spec.Paths.Dir.AdminKubeconfig(): admin,
+		in.spec.Paths.Dir.SuiteKubeconfig(): suite,
 	}
 	if address := in.spec.ExposedAddress; address != "" {
 		exposed := admin
 		exposed.Server = "https://" + address
-		configs[in.spec.Paths.kubeconfig()] = exposed
+		configs[in.spec.Paths.Dir.Kubeconfig()] = exposed
 	}
 	for path, config := range configs {
 		rendered, err := config.Render()
@@ -253,7 +254,7 @@ func (in *initProcess) issue() (*pki.Bundle, pki.Kubeconfig, error) {
 }
 
 func (in *initProcess) journal(name string) (*controlplane.Journal, error) {
-	journal, err := controlplane.OpenJournal(filepath.Join(in.spec.Paths.logs(), name+".log"))
+	journal, err := controlplane.OpenJournal(in.spec.Paths.Dir.Log(name))
 	if err != nil {
 		return nil, err
 	}
@@ -268,14 +269,14 @@ func (in *initProcess) ready() error {
 	in.mu.Lock()
 	in.report.Ready = in.sinceStart()
 	in.mu.Unlock()
-	encoded, err := marshalReport(in.snapshot())
+	encoded, err := json.MarshalIndent(in.snapshot(), "", "  ")
 	if err != nil {
-		return err
+		return fmt.Errorf("encode boot report: %w", err)
 	}
-	if err := os.WriteFile(in.spec.Paths.report(), encoded, 0o600); err != nil {
+	if err := os.WriteFile(in.spec.Paths.Dir.BootReport(), append(encoded, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write boot report: %w", err)
 	}
-	in.emit(Event{Kind: EventReady})
+	in.emit(api.Event{Kind: api.EventReady})
 	return nil
 }
 

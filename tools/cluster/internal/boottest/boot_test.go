@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/boot"
 	"stormgate.internal/tools/cluster/internal/clustertest"
 )
@@ -37,16 +38,16 @@ func client(t *testing.T, cluster *clustertest.Cluster, identity string) kuberne
 // standard input and leaves nothing.
 func TestBootAndEnd(t *testing.T) {
 	cluster := run(t)
-	await(t, cluster, boot.EventAPI)
+	await(t, cluster, api.EventAPI)
 
 	// "api" means that administrators may write, long before all is ready.
 	ctx := deadline(t, bootTimeout)
 	admin := client(t, cluster, "admin")
 	if _, err := admin.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "early"}}, metav1.CreateOptions{}); err != nil {
-		t.Errorf("write right after the event %q: %v", boot.EventAPI, err)
+		t.Errorf("write right after the event %q: %v", api.EventAPI, err)
 	}
 
-	await(t, cluster, boot.EventReady)
+	await(t, cluster, api.EventReady)
 	node, err := admin.CoreV1().Nodes().Get(ctx, boot.NodeName, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +55,7 @@ func TestBootAndEnd(t *testing.T) {
 	if !slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	}) {
-		t.Errorf("after %q the node's conditions are %v", boot.EventReady, node.Status.Conditions)
+		t.Errorf("after %q the node's conditions are %v", api.EventReady, node.Status.Conditions)
 	}
 	checkSuiteIdentity(t, cluster, admin)
 	checkDefaults(t, admin)

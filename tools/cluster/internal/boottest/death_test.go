@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"stormgate.internal/tools/cluster/internal/boot"
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/clustertest"
 )
 
@@ -27,10 +27,10 @@ func TestDeathOfAPart(t *testing.T) {
 	for _, name := range []string{"init", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "node"} {
 		t.Run(name, func(t *testing.T) {
 			cluster := run(t)
-			await(t, cluster, boot.EventReady)
+			await(t, cluster, api.EventReady)
 			processes := tree(t, cluster)
 			kill(t, processes, name)
-			event, err := cluster.Await(deadline(t, bootTimeout), boot.EventFailed)
+			event, err := cluster.Await(deadline(t, bootTimeout), api.EventFailed)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,7 +52,7 @@ func TestDeathOfAPart(t *testing.T) {
 // Promise: a launcher that is killed takes all with it, files included, at whatever moment: before
 // there is a component, between them, and when all is up.
 func TestDeathOfTheLauncher(t *testing.T) {
-	for _, moment := range []string{"namespaces", "etcd", boot.EventAPI, boot.EventReady} {
+	for _, moment := range []string{"namespaces", "etcd", api.EventAPI, api.EventReady} {
 		t.Run(moment, func(t *testing.T) {
 			cluster := run(t)
 			await(t, cluster, moment)
@@ -70,13 +70,13 @@ func TestSignals(t *testing.T) {
 		moment string
 	}{
 		"SIGTERM while booting":       {syscall.SIGTERM, "etcd"},
-		"SIGINT when the API answers": {syscall.SIGINT, boot.EventAPI},
+		"SIGINT when the API answers": {syscall.SIGINT, api.EventAPI},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := run(t)
 			await(t, cluster, test.moment)
 			processes := tree(t, cluster)
-			if err := cluster.Cmd.Process.Signal(test.signal); err != nil {
+			if err := cluster.Signal(test.signal); err != nil {
 				t.Fatal(err)
 			}
 			if err := cluster.Wait(deadline(t, bootTimeout)); err != nil {

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"stormgate.internal/tools/cluster/internal/boot"
+	"stormgate.internal/tools/cluster/api"
 )
 
 // Promise: a pod whose image the cluster does not have says so, and which images there are; nothing is
@@ -24,7 +24,7 @@ func TestUnknownImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster := run(t, "--images="+images)
-	await(t, cluster, boot.EventReady)
+	await(t, cluster, api.EventReady)
 	ctx := deadline(t, bootTimeout)
 	pods := client(t, cluster, "admin").CoreV1().Pods(metav1.NamespaceDefault)
 	pod := &corev1.Pod{

@@ -123,7 +123,7 @@ func await(t *testing.T, cluster *clustertest.Cluster, kind string) {
 
 func tree(t *testing.T, cluster *clustertest.Cluster) []clustertest.Process {
 	t.Helper()
-	processes, err := clustertest.Tree(cluster.Cmd.Process.Pid)
+	processes, err := clustertest.Tree(cluster.PID())
 	if err != nil {
 		t.Fatal(err)
 	}

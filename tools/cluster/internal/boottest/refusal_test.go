@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"stormgate.internal/tools/cluster/internal/boot"
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/clustertest"
 )
 
 // expectFailure waits for the failure and checks what it says and leaves.
 func expectFailure(t *testing.T, cluster *clustertest.Cluster, component string, words ...string) {
 	t.Helper()
-	event, err := cluster.Await(deadline(t, bootTimeout), boot.EventFailed)
+	event, err := cluster.Await(deadline(t, bootTimeout), api.EventFailed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestDirectoryInUse(t *testing.T) {
 	await(t, first, "etcd")
 	second := start(t, exec.Command(clusterBinary(t), "run", "--dir="+first.Dir), first.Dir)
 	expectFailure(t, second, "launcher", "another cluster", first.Dir)
-	await(t, first, boot.EventAPI)
+	await(t, first, api.EventAPI)
 }
 
 // Promise: an images file that is absent or wrong is named.
@@ -74,7 +74,7 @@ func TestBrokenImages(t *testing.T) {
 	})
 	t.Run("wrong", func(t *testing.T) {
 		cluster := run(t, "--images="+broken)
-		event, err := cluster.Await(deadline(t, bootTimeout), boot.EventFailed)
+		event, err := cluster.Await(deadline(t, bootTimeout), api.EventFailed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestDataTooSmall(t *testing.T) {
 // Promise: no boot hangs beyond its deadline.
 func TestDeadline(t *testing.T) {
 	cluster := run(t, "--deadline=300ms")
-	event, err := cluster.Await(deadline(t, bootTimeout), boot.EventFailed)
+	event, err := cluster.Await(deadline(t, bootTimeout), api.EventFailed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestWithoutUserNamespaces(t *testing.T) {
 func TestRootWithoutUserNamespaces(t *testing.T) {
 	dir := newDir(t)
 	cluster := start(t, barred(t, 0, clusterBinary(t), "run", "--dir="+dir), dir)
-	await(t, cluster, boot.EventReady)
+	await(t, cluster, api.EventReady)
 	processes := tree(t, cluster)
 	cluster.Kill()
 	expectNothingLeft(t, processes, dir)

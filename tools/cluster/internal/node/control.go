@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/image"
 )
 
 const (
@@ -29,16 +30,16 @@ const (
 // PUT answers 204 and is all or nothing. Errors are JSON objects with an
 // "error" text: 400 for what is no list of valid images, 413 for more than
 // 8 MiB, 422 for images whose files the node can't find.
-func NewControlHandler(images *api.Table) http.Handler {
+func NewControlHandler(images *image.Table) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /images", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+api.ImagesPath, func(w http.ResponseWriter, _ *http.Request) {
 		list := images.List()
 		if list == nil {
 			list = []api.Image{}
 		}
 		writeJSON(w, http.StatusOK, list)
 	})
-	mux.HandleFunc("PUT /images", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("PUT "+api.ImagesPath, func(w http.ResponseWriter, r *http.Request) {
 		if code, err := putImages(images, http.MaxBytesReader(w, r.Body, maxControlBody)); err != nil {
 			writeJSON(w, code, map[string]string{"error": err.Error()})
 			return
@@ -49,7 +50,7 @@ func NewControlHandler(images *api.Table) http.Handler {
 }
 
 // putImages returns the status code to send with its error.
-func putImages(images *api.Table, body io.Reader) (int, error) {
+func putImages(images *image.Table, body io.Reader) (int, error) {
 	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
 	var list []api.Image

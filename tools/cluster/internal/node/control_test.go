@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/image"
 )
 
 func call(t *testing.T, handler http.Handler, method, body string) (int, string) {
@@ -29,7 +30,7 @@ func TestControlReplacesImages(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	images, err := api.NewTable(
+	images, err := image.NewTable(
 		api.Image{Reference: "kept:1", Entrypoint: []string{"/kept"}},
 		api.Image{Reference: "replaced:1", Entrypoint: []string{"/old"}})
 	if err != nil {
@@ -82,7 +83,7 @@ func TestControlRefusesBadImageListsAsAWhole(t *testing.T) {
 		"far too much":    {`[` + good + strings.Repeat(" ", maxControlBody) + `]`, http.StatusRequestEntityTooLarge, "too large"},
 		"far too much at": {`[` + good + `]` + strings.Repeat(" ", maxControlBody), http.StatusRequestEntityTooLarge, "after the end"},
 	} {
-		images := &api.Table{}
+		images := &image.Table{}
 		code, answer := call(t, NewControlHandler(images), http.MethodPut, test.body)
 		var failure struct{ Error string }
 		if err := json.Unmarshal([]byte(answer), &failure); err != nil {
@@ -98,13 +99,13 @@ func TestControlRefusesBadImageListsAsAWhole(t *testing.T) {
 }
 
 func TestControlListsAnEmptyTable(t *testing.T) {
-	if code, answer := call(t, NewControlHandler(&api.Table{}), http.MethodGet, ""); code != http.StatusOK || strings.TrimSpace(answer) != "[]" {
+	if code, answer := call(t, NewControlHandler(&image.Table{}), http.MethodGet, ""); code != http.StatusOK || strings.TrimSpace(answer) != "[]" {
 		t.Errorf("GET = %d %q, want an empty list", code, answer)
 	}
 }
 
 func TestControlRefusesOtherMethods(t *testing.T) {
-	if code, _ := call(t, NewControlHandler(&api.Table{}), http.MethodDelete, ""); code != http.StatusMethodNotAllowed {
+	if code, _ := call(t, NewControlHandler(&image.Table{}), http.MethodDelete, ""); code != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE = %d", code)
 	}
 }
@@ -133,7 +134,7 @@ func TestControlSocketServesUntilTheEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serveControl(ctx, listener, NewControlHandler(&api.Table{})) }()
+	go func() { ended <- serveControl(ctx, listener, NewControlHandler(&image.Table{})) }()
 	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)

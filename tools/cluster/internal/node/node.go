@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/image"
 	"stormgate.internal/tools/cluster/internal/network"
 	"stormgate.internal/tools/cluster/internal/node/process"
 )
@@ -59,7 +59,7 @@ type Options struct {
 	TLSCertFile, TLSKeyFile string
 	// Images are what pods can run; the control API replaces rows. Default an
 	// empty table.
-	Images *api.Table
+	Images *image.Table
 	// ContainerInit is as in process.Options. Default nil.
 	ContainerInit []byte
 	// PodCIDR is where pods get their addresses. Default 10.244.0.0/16.
@@ -93,7 +93,7 @@ func (o *Options) complete() error {
 		return fmt.Errorf("option Root is %q, want an absolute path", o.Root)
 	}
 	if o.Images == nil {
-		o.Images = &api.Table{}
+		o.Images = &image.Table{}
 	}
 	if !o.PodCIDR.IsValid() {
 		o.PodCIDR = netip.MustParsePrefix("10.244.0.0/16")

@@ -1,5 +1,5 @@
-// Command faultproxy stands between a client and a Kubernetes API server and
-// injects the faults that it is told to, over HTTP: see package faultproxy.
+// Command faultproxy stands between a client and a Kubernetes API server and injects
+// faults. Its rules are set over HTTP: see package faultproxy.
 //
 //	faultproxy [--listen=:8001] [--control=:8002] [--kubeconfig=FILE] [--tls-cert=FILE --tls-key=FILE]
 //
@@ -53,7 +53,7 @@ func command() *cobra.Command {
 	}
 	set := cmd.Flags()
 	set.StringVar(&f.listen, "listen", ":8001", "address for the API server's clients")
-	set.StringVar(&f.control, "control", ":8002", "address for whoever sets the rules")
+	set.StringVar(&f.control, "control", ":8002", "address at which the rules are set")
 	set.StringVar(&f.kubeconfig, "kubeconfig", "", "where the API server is, and the credentials of requests that have none (default: the pod's)")
 	set.StringVar(&f.cert, "tls-cert", "", "certificate file of --listen (default: plain HTTP)")
 	set.StringVar(&f.key, "tls-key", "", "key file of --tls-cert")

@@ -97,7 +97,7 @@ func (r *Runtime) check(c *container) (err error) {
 	if c.image, err = r.options.Images.Resolve(c.config.GetImage().GetImage()); err != nil {
 		return status.Error(codes.NotFound, err.Error())
 	}
-	c.imageRef = api.Normalize(c.image.Reference)
+	c.imageRef = api.NormalizeReference(c.image.Reference)
 	if err := c.image.CheckFiles(); err != nil {
 		return err
 	}

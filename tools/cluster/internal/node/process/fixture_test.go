@@ -19,6 +19,7 @@ import (
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/image"
 )
 
 // patience bounds waits that should be short, on a busy machine as well.
@@ -70,7 +71,7 @@ type fixture struct {
 	ctx     context.Context
 	runtime *Runtime
 	network *fakeNetwork
-	images  *api.Table
+	images  *image.Table
 	log     *lockedBuffer
 	logDir  string
 	numbers *atomic.Int32 // for logs of their own
@@ -100,7 +101,7 @@ func newFixture(t *testing.T) *fixture {
 
 func newFixtureAt(t *testing.T, root string) *fixture {
 	t.Helper()
-	images, err := api.NewTable(progImage(t))
+	images, err := image.NewTable(progImage(t))
 	if err != nil {
 		t.Fatal(err)
 	}

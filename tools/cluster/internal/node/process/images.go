@@ -18,7 +18,7 @@ func (r *Runtime) ListImages(_ context.Context, filter *rt.ImageFilter) ([]*rt.I
 	wanted := filter.GetImage().GetImage()
 	var list []*rt.Image
 	for _, i := range r.options.Images.List() {
-		if wanted == "" || api.Normalize(wanted) == api.Normalize(i.Reference) {
+		if wanted == "" || api.NormalizeReference(wanted) == api.NormalizeReference(i.Reference) {
 			list = append(list, criImage(i))
 		}
 	}
@@ -42,7 +42,7 @@ func (r *Runtime) PullImage(_ context.Context, spec *rt.ImageSpec, _ *rt.AuthCon
 	if err != nil {
 		return "", status.Error(codes.NotFound, err.Error())
 	}
-	return api.Normalize(i.Reference), nil
+	return api.NormalizeReference(i.Reference), nil
 }
 
 // RemoveImage refuses: images are the cluster's configuration. They are
@@ -76,7 +76,7 @@ func (r *Runtime) ImageFsInfo(context.Context) (*rt.ImageFsInfoResponse, error) 
 // criImage describes an image; its size is that of its files, without its
 // directories.
 func criImage(i api.Image) *rt.Image {
-	id := api.Normalize(i.Reference)
+	id := api.NormalizeReference(i.Reference)
 	uid, _, err := i.UserIDs()
 	if err != nil { // the table takes no such image
 		uid = 0

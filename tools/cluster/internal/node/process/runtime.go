@@ -30,7 +30,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/image"
 	"stormgate.internal/tools/cluster/internal/node/process/containerinit"
 )
 
@@ -41,7 +41,7 @@ type Options struct {
 	// when missing and should be empty. Required.
 	Root string
 	// Images is what containers can run; it may change at any time. Required.
-	Images *api.Table
+	Images *image.Table
 	// Network gives each pod its network namespace. Required.
 	Network Network
 	// ContainerInit is the program that becomes each container's: an executable

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/image"
 )
 
 func TestNewChecksItsOptions(t *testing.T) {
-	images, network := &api.Table{}, &fakeNetwork{}
+	images, network := &image.Table{}, &fakeNetwork{}
 	file := t.TempDir() + "/file"
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

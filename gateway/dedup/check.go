@@ -1,0 +1,159 @@
+package dedup
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/signal"
+)
+
+// Check decides about a signal and counts it if it is a duplicate: the count is
+// stored when Check returns. While the Kubernetes API fails, incidents that have a
+// record are answered from that alone, and counted there.
+//
+// Errors of Redis are *redisclient.UnavailableError. A wait that was too long is a
+// *BusyError. Errors of the Kubernetes API are as Objects returned them.
+func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, error) {
+	i, token := d.incidentOf(sig), rand.Text()
+	deadline := time.Now().Add(d.wait)
+	var finished []string // objects that are known not to stand for it any more
+	for poll := 0; ; poll++ {
+		if poll > 0 && time.Now().After(deadline) {
+			return Verdict{}, &BusyError{fmt.Errorf("others have been handling it for more than %s", d.wait)}
+		}
+		name := d.name(sig.Fingerprint, after(proposal(sig.Fingerprint, d.now()), finished...))
+		start, err := d.index.begin(ctx, i, token, name)
+		if err != nil {
+			return Verdict{}, err
+		}
+		if start.standing == held {
+			if err := d.flights.wait(ctx, i.lock(), poll); err != nil {
+				return Verdict{}, err
+			}
+			continue
+		}
+		ref := start.object
+		if start.standing != known {
+			claim := d.claim(i, sig, token, start)
+			if start.standing != certain {
+				if ref, err = d.search(ctx, claim, start.standing); err != nil {
+					occurrence, err := d.countInRecord(ctx, i, sig, types.NamespacedName{}, err)
+					return Verdict{Duplicate: occurrence}, err
+				}
+			}
+			if ref.Name == "" {
+				return Verdict{Claim: claim}, nil
+			}
+		}
+		occurrence, err := d.count(ctx, i, sig, ref)
+		if !errors.Is(err, errNotInProgress) {
+			return Verdict{Duplicate: occurrence}, err
+		}
+		if err := d.index.forget(ctx, i, ref, types.NamespacedName{}); err != nil {
+			return Verdict{}, err
+		}
+		finished = append(finished, ref.Name)
+	}
+}
+
+// search looks in the cluster for the object of an incident. The claim keeps others
+// from doing so meanwhile. It goes on if there is no object in progress: the result
+// is then zero. Otherwise search ends it.
+func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (types.NamespacedName, error) {
+	if why == unsure {
+		d.wakeUp()
+	}
+	var found []v1alpha1.RemediationRequest
+	err := d.retry.Do(ctx, func(ctx context.Context) (err error) {
+		found, err = d.objects.Find(ctx, claim.sig)
+		return err
+	})
+	if err != nil {
+		claim.Release(ctx)
+		return types.NamespacedName{}, err
+	}
+	if len(found) == 0 || !found[0].InProgress() {
+		claim.avoid(found)
+		return types.NamespacedName{}, nil
+	}
+	claim.Created(ctx, &found[0])
+	return refOf(&found[0]), nil
+}
+
+// errNotInProgress says that an object does not stand for the incident any more.
+var errNotInProgress = errors.New("object is not in progress")
+
+// count counts the signal on an object. The error is errNotInProgress if the
+// object is finished, gone or does not stand for the incident.
+func (d *Deduplicator) count(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName) (*Occurrence, error) {
+	var count int
+	object, err := d.amender.Amend(ctx, ref, func(object *v1alpha1.RemediationRequest) error {
+		if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {
+			return errNotInProgress
+		}
+		info := &object.Spec.Deduplication
+		info.OccurrenceCount++
+		count = info.OccurrenceCount
+		if sig.ReceivedTime.After(info.LastSeen.Time) {
+			info.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		// The object holds the count. If the record can't be written, the signal is a
+		// success all the same: its sender would repeat it, and it would count twice.
+		if err := d.index.count(detach(ctx), i, recordOf(sig, object, count)); err != nil {
+			d.logger.Warn("duplicate is counted on its object, its record in Redis is not written", "object", ref.String(), "error", err)
+		}
+		return &Occurrence{
+			Object: ref, Environment: object.Spec.Environment, Count: count,
+			FirstSeen: object.Spec.Deduplication.FirstSeen.Time, LastSeen: object.Spec.Deduplication.LastSeen.Time,
+		}, nil
+	case errors.Is(err, errNotInProgress), apierrors.IsNotFound(err):
+		return nil, errNotInProgress
+	}
+	return d.countInRecord(ctx, i, sig, ref, err)
+}
+
+// countInRecord counts the signal in the incident's record, since the Kubernetes API
+// failed. It returns that failure if there is no record of the object. If ref is zero
+// the record may be of any object.
+func (d *Deduplicator) countInRecord(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName, failure error) (*Occurrence, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	record, err := d.index.touch(ctx, i, sig, ref)
+	if err != nil {
+		return nil, err
+	}
+	if record == nil {
+		return nil, failure
+	}
+	d.logger.Error("duplicate is counted in its record only", "object", record.ref.String(), "count", record.count, "error", failure)
+	return &Occurrence{Object: record.ref, Count: record.count, FirstSeen: record.firstSeen, LastSeen: record.lastSeen}, nil
+}
+
+func (d *Deduplicator) incidentOf(sig *signal.Signal) incident {
+	return incident{fingerprint: sig.Fingerprint, place: d.objects.Place(sig.Namespace)}
+}
+
+// wakeUp has Run look at the index now.
+func (d *Deduplicator) wakeUp() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// detach returns a context for what must be done even if the sender has gone.
+// The Redis client's own timeouts limit it.
+func detach(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

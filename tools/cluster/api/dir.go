@@ -1,0 +1,38 @@
+package api
+
+import "path/filepath"
+
+// Dir is the directory of one cluster, which "cluster run --dir" names. Its
+// methods return the paths of what a client finds in it; all of it is removed
+// when the cluster ends, but for what --keep-logs keeps.
+type Dir string
+
+// APISocket is kube-apiserver's TLS port, as a unix socket. The kubeconfigs of
+// this directory are for it.
+func (d Dir) APISocket() string { return d.join("api.sock") }
+
+// ControlSocket serves the control interface, see [BootPath] and [ImagesPath].
+// It has the longest name of all sockets of the directory.
+func (d Dir) ControlSocket() string { return d.join("control.sock") }
+
+// AdminKubeconfig is the cluster administrator's.
+func (d Dir) AdminKubeconfig() string { return d.join("admin.kubeconfig") }
+
+// SuiteKubeconfig is a test suite's: it may run and watch workloads, and can not
+// become an administrator.
+func (d Dir) SuiteKubeconfig() string { return d.join("suite.kubeconfig") }
+
+// Kubeconfig is the administrator's over a TCP port of the host's loopback.
+// Only "cluster up" and "cluster run --expose" make it.
+func (d Dir) Kubeconfig() string { return d.join("kubeconfig") }
+
+// BootReport is a [Report] as JSON. --keep-logs keeps it.
+func (d Dir) BootReport() string { return d.join("boot.json") }
+
+// Logs holds one file a component. --keep-logs keeps it.
+func (d Dir) Logs() string { return d.join("logs") }
+
+// Log is the log of one component, such as "etcd".
+func (d Dir) Log(component string) string { return filepath.Join(d.Logs(), component+".log") }
+
+func (d Dir) join(name string) string { return filepath.Join(string(d), name) }
