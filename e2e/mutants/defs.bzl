@@ -7,7 +7,7 @@ def _go_sources_impl(ctx):
     files = []
     for package in packages:
         if package.label.repo_name == ctx.label.repo_name:
-            # rules_go tells of embedded files under a name that it may change.
+            # _embedsrcs is not part of rules_go's interface: it may be renamed.
             files += list(package.srcs) + list(package._embedsrcs)
     return [DefaultInfo(files = depset(files), runfiles = ctx.runfiles(files))]
 

@@ -14,21 +14,20 @@ import (
 // calm.
 const OverlayVariable = "STORMGATE_OVERLAY"
 
-// onExisting is what the scenarios need of such a cluster.
-func onExisting() map[string]string {
+// onExisting returns what the scenarios use of such a cluster. Which of the further
+// services an overlay has, the cluster knows.
+func onExisting() []client.Option {
 	overlay := cmp.Or(os.Getenv(OverlayVariable), "calm")
-	forwards := map[string]string{
-		gatewayForward: "service/gateway." + overlay + ":8080",
-		redisForward:   "service/redis." + overlay + ":6379",
+	return []client.Option{
+		client.WithForwards(gatewayForward, map[string]string{
+			gatewayForward: "service/gateway." + overlay + ":8080",
+			redisForward:   "service/redis." + overlay + ":6379",
+		}),
+		client.WithOptionalForwards(map[string]string{
+			faultsForward:        "service/fault-proxy." + overlay + ":8002",
+			secondGatewayForward: "service/gateway-2." + overlay + ":8080",
+		}),
 	}
-	switch overlay {
-	case "faults":
-		forwards[faultsForward] = "service/fault-proxy." + overlay + ":8002"
-	case "metrics":
-	default:
-		forwards[secondGatewayForward] = "service/gateway-2." + overlay + ":8080"
-	}
-	return forwards
 }
 
 // leased is the client's environment.
@@ -37,11 +36,11 @@ type leased struct{ *client.Environment }
 // Home is the one namespace that an overlay fills.
 func (l leased) Home() string { return l.Namespaces[0] }
 
-// acquire gets the environment that this binary was built for.
+// acquire returns the environment that this binary was built for.
 func acquire(ctx context.Context) (environment, error) {
 	var options []client.Option
 	if os.Getenv(client.EnvironmentVariable) == "" {
-		options = append(options, client.WithForwards(onExisting()))
+		options = onExisting()
 	}
 	e, err := client.Acquire(ctx, options...)
 	if err != nil {

@@ -1,6 +1,7 @@
-"""go_depcheck_test: which packages a Go package must not link."""
+"""What Go packages must not link and must not import."""
 
 load("@rules_go//go:def.bzl", "GoArchive")
+load("//tools/internal/program:defs.bzl", "program_test")
 
 def _go_depcheck_test_impl(ctx):
     findings = []
@@ -35,9 +36,40 @@ go_depcheck_test = rule(
             mandatory = True,
         ),
         "reason": attr.string(
-            doc = "Why, for whoever trips over it.",
+            doc = "Why, for the reader of a failure.",
             mandatory = True,
         ),
     },
     test = True,
 )
+
+def import_directions_test(name, forbidden, reason, workspace, tags = [], **kwargs):
+    """Fails when a folder of this repository imports from one that it must not depend on.
+
+    Imports are those of all Go files below the folder, tests included, and the
+    loads of all Starlark files. A new package needs no entry: the test reads the
+    source tree. That is no declared input, so the test runs each time.
+
+    Args:
+      name: target name.
+      forbidden: dict of folder to list of folders, all from the root of the repository, like `{"gateway": ["tools", "e2e"]}`.
+      reason: why, for the reader of a failure.
+      workspace: a source file in the root folder of the repository, beside its `go.mod`.
+      tags: further tags; default none.
+      **kwargs: common attributes of tests (visibility, timeout, ...).
+    """
+    program_test(
+        name = name,
+        size = "small",
+        args = [
+            "--workspace=$(rootpath {})".format(workspace),
+            "'--reason={}'".format(reason.replace("'", "")),
+        ] + [
+            "{}={}".format(folder, ",".join(others))
+            for folder, others in forbidden.items()
+        ],
+        data = [workspace],
+        program = Label("//tools/depcheck/cmd/directions"),
+        tags = tags + ["external"],
+        **kwargs
+    )

@@ -3,15 +3,15 @@
 load("@rules_go//go:def.bzl", "go_test")
 
 def ginkgo_test(name, timings = None, env = {}, data = [], **kwargs):
-    """A `go_test` for a package whose TestMain hands over to `//tools/ginkgo`.
+    """A `go_test` for a package whose TestMain calls `//tools/ginkgo`.
 
     Args:
       name: target name.
-      timings: how long each spec takes, as `bazel run //tools/ginkgo/timings`
-        writes it: balances the shards by time. An input of the test. Default:
-        `<name>.timings.json` if the package has that file.
-      env: further environment variables of the test.
-      data: further runfiles.
+      timings: file of how long each spec takes, as `bazel run //tools/ginkgo/timings`
+        writes it: the shards are balanced by time. It is an input of the test.
+        Default: `<name>.timings.json` if the package has that file.
+      env: further environment variables of the test; default none.
+      data: further runfiles; default none.
       **kwargs: what `go_test` takes (srcs, deps, shard_count, size, tags, ...).
         `shard_count` is at most the number of top-level containers.
     """

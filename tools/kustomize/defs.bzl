@@ -26,7 +26,7 @@ kustomization = rule(
             mandatory = True,
         ),
         "srcs": attr.label_list(
-            doc = "Every file that it reaches: resources, patches, bases, generators' inputs.",
+            doc = "Every file that it reaches: resources, patches, bases, generators' inputs. Default none.",
             allow_files = True,
         ),
         "_kustomize": attr.label(
