@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"stormgate.internal/tools/cluster/internal/procstat"
+	"stormgate.internal/tools/internal/procstat"
 )
 
 // usage is what a container's processes use at one moment.
