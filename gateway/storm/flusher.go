@@ -79,11 +79,14 @@ func (s *Storms) step(ctx context.Context) (time.Duration, error) {
 
 // flush gives each member of a buffer that was not filled an object of its own.
 func (s *Storms) flush(ctx context.Context, b batch) error {
+	return b.each(func(m pendingMember) error { return s.flushOne(ctx, b, m) })
+}
+
+// each calls do for each pending member, also after an error.
+func (b batch) each(do func(pendingMember) error) error {
 	var failures []error
 	for _, m := range b.pending {
-		if err := s.flushOne(ctx, b, m); err != nil {
-			failures = append(failures, err)
-		}
+		failures = append(failures, do(m))
 	}
 	return errors.Join(failures...)
 }
@@ -103,15 +106,23 @@ func (s *Storms) flushOne(ctx context.Context, b batch, m pendingMember) error {
 		_, err := s.flushMember(ctx, b.ref, b.fence, sig, m.name)
 		return err
 	}
+	return s.takeAfresh(ctx, b.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
+		return s.flushMember(ctx, b.ref, b.fence, sig, name)
+	})
+}
+
+// takeAfresh takes a member's signal as one that has just come: create gives it an
+// object of the name, unless its incident has one.
+func (s *Storms) takeAfresh(ctx context.Context, ref batchRef, sig *signal.Signal, create func(name string) (*v1alpha1.RemediationRequest, error)) error {
 	verdict, err := s.deduplicator.Check(ctx, sig)
 	if err != nil {
 		return err
 	}
 	if verdict.Duplicate != nil {
 		// The incident has got an object, which has counted the alert.
-		return s.batches.settle(ctx, b.ref, "", m.fingerprint)
+		return s.batches.settle(ctx, ref, "", sig.Fingerprint)
 	}
-	object, err := s.flushMember(ctx, b.ref, b.fence, sig, verdict.Claim.Name)
+	object, err := create(verdict.Claim.Name)
 	end(ctx, verdict.Claim, object, err)
 	return err
 }
@@ -137,13 +148,7 @@ func (s *Storms) catchUp(ctx context.Context, b batch) error {
 		_, err := s.ensure(ctx, b)
 		return err
 	}
-	var failures []error
-	for _, m := range b.pending {
-		if err := s.catchUpOne(ctx, b, m); err != nil {
-			failures = append(failures, err)
-		}
-	}
-	return errors.Join(failures...)
+	return b.each(func(m pendingMember) error { return s.catchUpOne(ctx, b, m) })
 }
 
 func (s *Storms) catchUpOne(ctx context.Context, b batch, m pendingMember) error {
@@ -160,16 +165,10 @@ func (s *Storms) catchUpOne(ctx context.Context, b batch, m pendingMember) error
 	if sig == nil || err != nil {
 		return err
 	}
-	verdict, err := s.deduplicator.Check(ctx, sig)
-	if err != nil {
-		return err
-	}
-	if verdict.Duplicate != nil {
-		return s.batches.settle(ctx, b.ref, "", m.fingerprint)
-	}
-	handled, err := s.handle(ctx, sig, verdict.Claim.Name, b.ref.id, b.kind)
-	end(ctx, verdict.Claim, handled.Object, err)
-	return err
+	return s.takeAfresh(ctx, b.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
+		handled, err := s.handle(ctx, sig, name, b.ref.id, b.kind)
+		return handled.Object, err
+	})
 }
 
 // settleSome is settle for members that were added to an object: the others are

@@ -85,7 +85,7 @@ func (b *bed) open(ctx context.Context) (err error) {
 	return err
 }
 
-// output is where processes write, which may be nowhere.
+// output is where processes write their logs; nil if that is not wanted.
 func (b *bed) output() io.Writer {
 	if b.log == nil {
 		return nil
@@ -105,7 +105,7 @@ func (b *bed) bootCluster(ctx context.Context) error {
 	dir := api.Dir(filepath.Join(b.dir, "c"))
 	b.kubeconfig = dir.Kubeconfig()
 	var err error
-	// Gateways dial a port: they are told no more than any gateway.
+	// Gateways know the API by a kubeconfig alone, as any gateway does. So it needs a port.
 	if b.cluster, err = api.Start(api.Options{Binary: binary, Dir: dir, Args: []string{"--expose"}, Log: b.output()}); err != nil {
 		return fmt.Errorf("boot cluster: %w", err)
 	}
@@ -135,7 +135,7 @@ func (b *bed) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// settings are a gateway's.
+// settings are those of a gateway.
 func (b *bed) settings(storm config.Storm) config.Config {
 	cfg := config.Default()
 	cfg.Middleware.RateLimit.RequestsPerMinute = 0
@@ -160,7 +160,7 @@ func atOnce() config.Storm {
 	return storm
 }
 
-// fromTenth is a production's thresholds, with short windows for the same reason.
+// fromTenth has the thresholds of production, and the short windows of atOnce.
 func fromTenth() config.Storm {
 	storm := atOnce()
 	storm.RateThreshold, storm.PatternThreshold = 10, 10

@@ -82,7 +82,12 @@ func (b *bed) floors(ctx context.Context, template *v1alpha1.RemediationRequest,
 }
 
 // template is an object as the gateway makes it.
-func (b *bed) template(ctx context.Context, gateway *testbed.Gateway) (*v1alpha1.RemediationRequest, error) {
+func (b *bed) template(ctx context.Context) (*v1alpha1.RemediationRequest, error) {
+	gateway, err := b.startGateway(ctx, never())
+	if err != nil {
+		return nil, err
+	}
+	defer gateway.Close()
 	spaces, err := b.namespaces(ctx, "template", 1)
 	if err != nil {
 		return nil, err

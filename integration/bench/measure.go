@@ -112,12 +112,7 @@ func (m *Measurement) compare(floors []Measurement, name string) {
 
 // measureAll fills the report with floors and workloads.
 func (b *bed) measureAll(ctx context.Context, report *Report) error {
-	gateway, err := b.startGateway(ctx, never())
-	if err != nil {
-		return err
-	}
-	template, err := b.template(ctx, gateway)
-	gateway.Close()
+	template, err := b.template(ctx)
 	if err != nil {
 		return err
 	}

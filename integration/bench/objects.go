@@ -34,12 +34,7 @@ type ObjectsComparison struct {
 
 // compareObjects measures the closed loops with few objects and with many.
 func (b *bed) compareObjects(ctx context.Context, report *Report) error {
-	gateway, err := b.startGateway(ctx, never())
-	if err != nil {
-		return err
-	}
-	template, err := b.template(ctx, gateway)
-	gateway.Close()
+	template, err := b.template(ctx)
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ type Report struct {
 	Started   time.Time     `json:"started"`
 	Floors    []Measurement `json:"floors,omitempty"`
 	Workloads []Measurement `json:"workloads,omitempty"`
-	// Objects are of --objects: each measurement with few objects in the cluster,
-	// and with many.
+	// Objects are the results of --objects: each measurement with few objects in the
+	// cluster, and with many.
 	Objects []ObjectsComparison `json:"objects,omitempty"`
 	Soak    *Soak               `json:"soak,omitempty"`
 }
@@ -64,8 +64,8 @@ func writeWorkloads(table io.Writer, workloads []Measurement) {
 	fmt.Fprintln(table)
 }
 
-// series are the rates and latencies for benchstat, each workload's rate also as a
-// ratio to the bare request of the same run, which a slower machine changes less.
+// series are the rates and latencies for benchstat. A workload's rate is there also as
+// a ratio to the bare request of the same run: a slower machine changes that less.
 func (r *Report) series() []benchmark.Series {
 	var series []benchmark.Series
 	add := func(m Measurement, what, unit string, value float64) {

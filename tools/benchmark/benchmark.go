@@ -24,7 +24,7 @@ const (
 	// Cores is a share of one core: 0.04 is 4 %.
 	Cores     = "cores"
 	PerSecond = "op/s"
-	// Ratio is to the bare request of the same run.
+	// Ratio is a rate divided by that of the bare request in the same run.
 	Ratio = "of-bare"
 )
 
@@ -38,8 +38,9 @@ type Series struct {
 	Values []float64
 }
 
-// Write writes the series to the file, which it replaces. Beside them it has only
-// what results may be compared across: system, architecture and number of CPUs.
+// Write writes the series to the file, which it replaces. The file also states the
+// system, the architecture and the number of CPUs. It states no more than that, since
+// benchstat does not compare results of files that state different things.
 func Write(path string, series []Series) error {
 	var out bytes.Buffer
 	if err := encode(&out, series); err != nil {
@@ -70,7 +71,7 @@ func encode(out *bytes.Buffer, series []Series) error {
 			return fmt.Errorf("series %q has the unit %q: both must be given, the unit as one word", s.Name, s.Unit)
 		}
 		for _, value := range s.Values {
-			// The format wants an upper-case letter behind its own word.
+			// The format demands an upper-case letter after the word "Benchmark".
 			result := &benchfmt.Result{
 				Config: config, Name: benchfmt.Name(strings.ToUpper(name[:1]) + name[1:]), Iters: 1,
 				Values: []benchfmt.Value{{Value: value, Unit: s.Unit}},

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"stormgate.internal/tools/internal/procstat"
 )
 
 // If the process that runs the specs ends early, the shard fails. Its log names the
@@ -112,7 +114,7 @@ func TestKilledSupervisor(t *testing.T) {
 	}
 	o := p.end(t) // returns when no process has the log open any more
 	// It closes the log a moment before it is gone. If it went on, so would this test.
-	for syscall.Kill(runner, 0) == nil && !strings.Contains(read("/proc/"+number+"/stat"), ") Z ") {
+	for procstat.Running(runner) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if c := o.testCase(t, "program waits"); c.Error == nil || c.Error.Type != kindCutShort {

@@ -17,14 +17,14 @@ import (
 )
 
 // ComponentProgram is the Failure.Component of a cluster program that ended without
-// a word, or that LimitBoot ended.
+// stating a failure, or that LimitBoot ended.
 const ComponentProgram = "cluster"
 
 const (
 	// stopGrace is how long the program has to end in order. It needs a second at most.
 	stopGrace = 3 * time.Second
 	// outputDelay is how long the program's children, which die with it, may hold its
-	// output open: what they still say is why it ended.
+	// output open. Their last lines may state why it ended.
 	outputDelay = time.Second
 )
 
@@ -37,7 +37,8 @@ type Options struct {
 	Dir Dir
 	// Args are further arguments of "cluster run", such as --images=FILE.
 	Args []string
-	// Command leads to "cluster run --dir=DIR" in a way of its own. Default: Binary.
+	// Command runs "cluster run --dir=DIR" by way of another program. Default: Binary
+	// with Args.
 	Command *exec.Cmd
 	// OnEvent gets each event, in order, from one goroutine. Optional.
 	OnEvent func(Event)
@@ -177,8 +178,8 @@ func (p *Process) Ready() <-chan struct{} { return p.ready }
 // Done is closed when the program has ended, and the cluster with it.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Failure is what the cluster ended for, or is about to end for; nil if there is
-// no such thing, as for a cluster that was stopped.
+// Failure is why the cluster ended, or is about to end. It is nil while nothing has
+// failed, and for a cluster that was stopped.
 func (p *Process) Failure() *Failure {
 	p.mu.Lock()
 	defer p.mu.Unlock()

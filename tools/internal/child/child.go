@@ -1,9 +1,9 @@
 // Package child runs programs as children of this process: it starts them, keeps
 // the last lines of their output, notices their end, and ends them.
 //
-// A child gets the order to end in the same way as it learns of this process's
-// death: its standard input ends. A tether, a signal that the kernel sends it when
-// this process dies, serves children that don't read theirs.
+// The end of its standard input is a child's order to end. It comes when the child is
+// stopped, and when this process dies. A tether is for children that don't read their
+// input: a signal that the kernel sends them when this process dies.
 package child
 
 import (
@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// outputDelay is how long what a child left behind may hold its output open. Its end
-// is noticed all the same.
+// outputDelay is how long the end of a child's output is awaited after the child's
+// own. Processes that it left behind may hold the output open for longer.
 const outputDelay = 200 * time.Millisecond
 
 // Child is a running or ended program. All methods may be called concurrently.
@@ -165,7 +165,7 @@ type KilledError struct {
 	Name string
 	// Grace is how long it had; less where Cause is set.
 	Grace time.Duration
-	// Cause is why the context of Stop ended before; nil if it did not.
+	// Cause is why the context of Stop ended before Grace was over; nil if it did not.
 	Cause error
 }
 
@@ -183,8 +183,8 @@ func (e *KilledError) Error() string {
 func (e *KilledError) Unwrap() error { return e.Cause }
 
 // Stop gives the order to end, by closing Input, and waits for the end. It kills the
-// child when grace is over or ctx ends, and then returns a *KilledError. How the
-// child ended by itself is no error of Stop's, see Err.
+// child when grace is over or ctx ends, and then returns a *KilledError. A child that
+// ends by itself is no error, whatever its exit status: see Err.
 func (c *Child) Stop(ctx context.Context, grace time.Duration) error {
 	if c.Input != nil {
 		c.Input.Close()

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"stormgate.internal/tools/cluster/internal/procstat"
+	"stormgate.internal/tools/internal/procstat"
 )
 
 // processStart returns when this process was executed, to a hundredth of a

@@ -3,7 +3,6 @@
 package boottest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/onsi/gomega/gbytes"
 
 	"stormgate.internal/tools/cluster/internal/clustertest"
 )
@@ -87,15 +88,15 @@ func newDir(t *testing.T) string {
 // start boots a cluster; its log is shown when the test fails.
 func start(t *testing.T, cmd *exec.Cmd, dir string) *clustertest.Cluster {
 	t.Helper()
-	var log lockedBuffer
-	cluster, err := clustertest.StartCommand(cmd, dir, &log)
+	log := gbytes.NewBuffer()
+	cluster, err := clustertest.StartCommand(cmd, dir, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		cluster.Kill()
 		if t.Failed() {
-			t.Logf("cluster's log:\n%s", log.String())
+			t.Logf("cluster's log:\n%s", log.Contents())
 		}
 	})
 	return cluster
@@ -141,22 +142,4 @@ func expectNothingLeft(t *testing.T, processes []clustertest.Process, dir string
 	if entries, err := os.ReadDir(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is there: %v, %v", dir, entries, err)
 	}
-}
-
-// lockedBuffer may be written by a process's copier while a test reads it.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

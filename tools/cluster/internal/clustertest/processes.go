@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"stormgate.internal/tools/internal/procstat"
 )
 
 // Process is a process as /proc shows it.
@@ -17,8 +19,9 @@ type Process struct {
 	Parent int
 	// Name is the base name of argv[0].
 	Name string
-	// started tells the process from a later one with its pid.
-	started string
+	// started is when, in ticks since the machine's boot. A later process with the
+	// same pid has another.
+	started int64
 }
 
 // Tree lists a process and all its descendants, in whatever namespaces, itself first.
@@ -63,15 +66,15 @@ func Find(tree []Process, name string) (Process, error) {
 }
 
 func read(pid int) (Process, bool) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	stat, err := procstat.Read(strconv.Itoa(pid))
 	if err != nil {
 		return Process{}, false
 	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 20 {
+	parent, err := stat.Int(4)
+	if err != nil {
 		return Process{}, false
 	}
-	parent, err := strconv.Atoi(fields[1])
+	started, err := stat.Int(22)
 	if err != nil {
 		return Process{}, false
 	}
@@ -83,7 +86,7 @@ func read(pid int) (Process, bool) {
 	if strings.HasSuffix(name, "cluster") && bytes.HasPrefix(cmdline, []byte(name+"\x00init\x00")) {
 		name = "init"
 	}
-	return Process{Pid: pid, Parent: parent, Name: filepath.Base(name), started: fields[19]}, true
+	return Process{Pid: pid, Parent: int(parent), Name: filepath.Base(name), started: started}, true
 }
 
 // AwaitGone waits until none of the processes is left, zombies included, and

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"stormgate.internal/tools/cluster/api"
-	"stormgate.internal/tools/cluster/internal/procstat"
 	"stormgate.internal/tools/internal/child"
+	"stormgate.internal/tools/internal/procstat"
 )
 
 func openTestJournal(t *testing.T) (*Journal, string) {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"stormgate.internal/tools/cluster/api"
-	"stormgate.internal/tools/cluster/internal/procstat"
+	"stormgate.internal/tools/internal/procstat"
 )
 
 // Usage reads the component's consumption. It fails before Start and after the end.

@@ -15,7 +15,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/kubelet/cadvisor"
 
-	"stormgate.internal/tools/cluster/internal/procstat"
+	"stormgate.internal/tools/internal/procstat"
 )
 
 // machine describes the machine to the kubelet, as read from the kernel,

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega/gbytes"
 	"k8s.io/client-go/tools/remotecommand"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -26,11 +27,11 @@ func (f *fixture) attachURL(request *rt.AttachRequest) string {
 func TestAttach(t *testing.T) {
 	f := newFixture(t)
 	id := f.start(f.pod("web"), "app", []string{"echo"}, func(c *rt.ContainerConfig) { c.Stdin, c.StdinOnce = true, true })
-	var watched lockedBuffer
+	watched := gbytes.NewBuffer()
 	watching := make(chan error, 1)
 	address := f.attachURL(&rt.AttachRequest{ContainerId: id, Stdout: true, Stderr: true})
 	go func() {
-		watching <- session(t.Context(), address, remotecommand.StreamOptions{Stdout: &watched, Stderr: io.Discard})
+		watching <- session(t.Context(), address, remotecommand.StreamOptions{Stdout: watched, Stderr: io.Discard})
 	}()
 	eventually(t, func() error { return f.audience(id, 1) })
 	var out bytes.Buffer
@@ -44,8 +45,8 @@ func TestAttach(t *testing.T) {
 	// stdinOnce: the end of the client's input was the container's.
 	s := f.await(id)
 	want := "hello\nend of input\n"
-	if s.GetExitCode() != 0 || f.output(s) != want || out.String() != want || watched.String() != want {
-		t.Errorf("exit code %d, log %q, client %q, watcher %q", s.GetExitCode(), f.output(s), out.String(), watched.String())
+	if s.GetExitCode() != 0 || f.output(s) != want || out.String() != want || string(watched.Contents()) != want {
+		t.Errorf("exit code %d, log %q, client %q, watcher %q", s.GetExitCode(), f.output(s), out.String(), watched.Contents())
 	}
 }
 

@@ -61,12 +61,12 @@ func (c *container) idle() bool {
 func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, config *rt.ContainerConfig, sandboxConfig *rt.PodSandboxConfig) (string, error) {
 	name := config.GetMetadata().GetName()
 	r.mu.Lock()
-	s := r.sandboxes[sandboxID]
-	ready := s != nil && s.ready
+	s, err := r.sandbox(sandboxID)
+	ready := err == nil && s.ready
 	r.mu.Unlock()
 	switch {
-	case s == nil:
-		return "", errNoSandbox(sandboxID)
+	case err != nil:
+		return "", err
 	case !ready:
 		return "", status.Errorf(codes.FailedPrecondition, "create container %q: pod %s has been stopped", name, s.pod())
 	}
@@ -155,10 +155,10 @@ func (r *Runtime) StartContainer(ctx context.Context, id string) error {
 func (r *Runtime) claimStart(id string) (*container, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.containers[id]
+	c, err := r.container(id)
 	switch {
-	case c == nil:
-		return nil, errNoContainer(id)
+	case err != nil:
+		return nil, err
 	case r.closed:
 		return nil, errClosed()
 	case !c.sandbox.ready:
@@ -337,9 +337,9 @@ func (r *Runtime) forget(c *container) {
 func (r *Runtime) UpdateContainerResources(_ context.Context, id string, resources *rt.ContainerResources) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.containers[id]
-	if c == nil {
-		return errNoContainer(id)
+	c, err := r.container(id)
+	if err != nil {
+		return err
 	}
 	if resources.GetLinux() != nil {
 		c.resources = resources.GetLinux()
@@ -364,11 +364,11 @@ func (r *Runtime) ReopenContainerLog(_ context.Context, id string) error {
 func (r *Runtime) runningContainer(id string) (*container, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.containers[id]
-	switch {
-	case c == nil:
-		return nil, errNoContainer(id)
-	case c.state != rt.ContainerState_CONTAINER_RUNNING:
+	c, err := r.container(id)
+	if err != nil {
+		return nil, err
+	}
+	if c.state != rt.ContainerState_CONTAINER_RUNNING {
 		return nil, status.Errorf(codes.FailedPrecondition, "container %s is not running (%s)", c.name(), stateWord(c.state))
 	}
 	return c, nil
@@ -385,6 +385,10 @@ func stateWord(s rt.ContainerState) string {
 	}
 }
 
-func errNoContainer(id string) error {
-	return status.Errorf(codes.NotFound, "container %q does not exist", id)
+// container returns the container with the id. The caller holds r.mu.
+func (r *Runtime) container(id string) (*container, error) {
+	if c := r.containers[id]; c != nil {
+		return c, nil
+	}
+	return nil, status.Errorf(codes.NotFound, "container %q does not exist", id)
 }

@@ -16,6 +16,7 @@ import (
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/internal/procstat"
 )
 
 func TestContainerRunsToItsEnd(t *testing.T) {
@@ -287,11 +288,7 @@ func processes(t *testing.T) int {
 	}
 	n := 0
 	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
-		if err == nil && !strings.Contains(string(stat), ") Z ") {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && procstat.Running(pid) {
 			n++
 		}
 	}

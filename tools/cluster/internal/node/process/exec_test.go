@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega/gbytes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -174,7 +175,7 @@ func (s sizes) Next() *remotecommand.TerminalSize {
 // dialogue is the client's side of a session: what it has seen, what it types.
 type dialogue struct {
 	*testing.T
-	seen  lockedBuffer
+	seen  *gbytes.Buffer
 	types *io.PipeWriter
 	input *io.PipeReader
 	sizes sizes
@@ -184,10 +185,10 @@ type dialogue struct {
 // talk starts a session with a terminal.
 func talk(t *testing.T, ctx context.Context, address string) *dialogue {
 	t.Helper()
-	d := &dialogue{T: t, sizes: make(sizes, 4), ended: make(chan error, 1)}
+	d := &dialogue{T: t, seen: gbytes.NewBuffer(), sizes: make(sizes, 4), ended: make(chan error, 1)}
 	d.input, d.types = io.Pipe()
 	go func() {
-		d.ended <- session(ctx, address, remotecommand.StreamOptions{Stdin: d.input, Stdout: &d.seen, Tty: true, TerminalSizeQueue: d.sizes})
+		d.ended <- session(ctx, address, remotecommand.StreamOptions{Stdin: d.input, Stdout: d.seen, Tty: true, TerminalSizeQueue: d.sizes})
 	}()
 	return d
 }
@@ -195,7 +196,7 @@ func talk(t *testing.T, ctx context.Context, address string) *dialogue {
 func (d *dialogue) expect(text string) {
 	d.Helper()
 	eventually(d.T, func() error {
-		if seen := d.seen.String(); !strings.Contains(seen, text) {
+		if seen := string(d.seen.Contents()); !strings.Contains(seen, text) {
 			return fmt.Errorf("the terminal shows %q, not %q", seen, text)
 		}
 		return nil

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"debug/elf"
 	"encoding/json"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega/gbytes"
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -72,26 +72,9 @@ type fixture struct {
 	runtime *Runtime
 	network *fakeNetwork
 	images  *image.Table
-	log     *lockedBuffer
+	log     *gbytes.Buffer
 	logDir  string
 	numbers *atomic.Int32 // for logs of their own
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -105,7 +88,7 @@ func newFixtureAt(t *testing.T, root string) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{T: t, ctx: t.Context(), network: &fakeNetwork{}, images: images, log: &lockedBuffer{}, logDir: t.TempDir(), numbers: new(atomic.Int32)}
+	f := &fixture{T: t, ctx: t.Context(), network: &fakeNetwork{}, images: images, log: gbytes.NewBuffer(), logDir: t.TempDir(), numbers: new(atomic.Int32)}
 	f.runtime, err = New(Options{
 		Root: root, Images: images, Network: f.network, Logger: slog.New(slog.NewTextHandler(f.log, nil)),
 	})

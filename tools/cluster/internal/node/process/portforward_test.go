@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega/gbytes"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -131,12 +132,12 @@ func TestPortForwardEndsWithThePod(t *testing.T) {
 			defer cancel()
 			input, types := io.Pipe()
 			defer types.Close()
-			var seen lockedBuffer
+			seen := gbytes.NewBuffer()
 			ended := make(chan error, 1)
-			go func() { ended <- f.runtime.portForward(ctx, pod, 7000, pipeStream{input, &seen}) }()
+			go func() { ended <- f.runtime.portForward(ctx, pod, 7000, pipeStream{input, seen}) }()
 			go io.WriteString(types, "hello")
 			eventually(t, func() error {
-				if !bytes.Equal([]byte(seen.String()), []byte("hello")) {
+				if !bytes.Equal(seen.Contents(), []byte("hello")) {
 					return errors.New("no answer yet")
 				}
 				return nil

@@ -278,7 +278,7 @@ func TestLogDiskFull(t *testing.T) {
 	if s.GetExitCode() != 0 {
 		t.Errorf("exit code %d", s.GetExitCode())
 	}
-	if log := f.log.String(); strings.Count(log, "container output is lost") != 1 || !strings.Contains(log, "no space left") {
+	if log := string(f.log.Contents()); strings.Count(log, "container output is lost") != 1 || !strings.Contains(log, "no space left") {
 		t.Errorf("the runtime's log is %q", log)
 	}
 	id, err := f.create(pod, "more", []string{"wait"})

@@ -233,10 +233,10 @@ func (r *Runtime) RemovePodSandbox(ctx context.Context, id string) error {
 func (r *Runtime) networkNamespace(id string) (*sandbox, *os.File, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.sandboxes[id]
+	s, err := r.sandbox(id)
 	switch {
-	case s == nil:
-		return nil, nil, errNoSandbox(id)
+	case err != nil:
+		return nil, nil, err
 	case !s.ready:
 		return nil, nil, status.Errorf(codes.FailedPrecondition, "pod %s has been stopped", s.pod())
 	case s.network == nil:
@@ -251,14 +251,18 @@ func (r *Runtime) networkNamespace(id string) (*sandbox, *os.File, error) {
 func (r *Runtime) UpdatePodSandboxResources(_ context.Context, request *rt.UpdatePodSandboxResourcesRequest) (*rt.UpdatePodSandboxResourcesResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sandboxes[request.GetPodSandboxId()] == nil {
-		return nil, errNoSandbox(request.GetPodSandboxId())
+	if _, err := r.sandbox(request.GetPodSandboxId()); err != nil {
+		return nil, err
 	}
 	return &rt.UpdatePodSandboxResourcesResponse{}, nil
 }
 
-func errNoSandbox(id string) error {
-	return status.Errorf(codes.NotFound, "pod sandbox %q does not exist", id)
+// sandbox returns the sandbox with the id. The caller holds r.mu.
+func (r *Runtime) sandbox(id string) (*sandbox, error) {
+	if s := r.sandboxes[id]; s != nil {
+		return s, nil
+	}
+	return nil, status.Errorf(codes.NotFound, "pod sandbox %q does not exist", id)
 }
 
 // startPause starts the process that holds a process namespace for a pod, in an

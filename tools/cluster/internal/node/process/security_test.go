@@ -160,7 +160,7 @@ func TestWithOneUserID(t *testing.T) {
 			t.Errorf("user %d, group %d, status %v", r.UID, r.GID, r.Status)
 		}
 	}
-	if log := f.log.String(); strings.Count(log, "wantedUser=65532") != 1 || !strings.Contains(log, "pod=test/web") {
+	if log := string(f.log.Contents()); strings.Count(log, "wantedUser=65532") != 1 || !strings.Contains(log, "pod=test/web") {
 		t.Errorf("log: %q", log)
 	}
 	if r := f.report(f.pod("root"), "app"); r.Status["CapEff"] != hexSet(defaultCapabilities) {

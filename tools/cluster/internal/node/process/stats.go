@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"stormgate.internal/tools/cluster/internal/procstat"
+	"stormgate.internal/tools/internal/procstat"
 )
 
 // usage is what a container's processes use at one moment.
@@ -53,10 +53,10 @@ func (a *cpuAccount) total(living time.Duration) time.Duration {
 // nothing and keeps its CPU time.
 func (r *Runtime) ContainerStats(_ context.Context, id string) (*rt.ContainerStats, error) {
 	r.mu.Lock()
-	c := r.containers[id]
+	c, err := r.container(id)
 	r.mu.Unlock()
-	if c == nil {
-		return nil, errNoContainer(id)
+	if err != nil {
+		return nil, err
 	}
 	return r.containerStats(c)
 }
@@ -82,10 +82,10 @@ func (r *Runtime) ListContainerStats(_ context.Context, filter *rt.ContainerStat
 // network traffic.
 func (r *Runtime) PodSandboxStats(_ context.Context, id string) (*rt.PodSandboxStats, error) {
 	r.mu.Lock()
-	s := r.sandboxes[id]
+	s, err := r.sandbox(id)
 	r.mu.Unlock()
-	if s == nil {
-		return nil, errNoSandbox(id)
+	if err != nil {
+		return nil, err
 	}
 	return r.sandboxStats(s)
 }

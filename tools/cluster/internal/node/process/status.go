@@ -11,9 +11,9 @@ import (
 func (r *Runtime) PodSandboxStatus(_ context.Context, id string, _ bool) (*rt.PodSandboxStatusResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.sandboxes[id]
-	if s == nil {
-		return nil, errNoSandbox(id)
+	s, err := r.sandbox(id)
+	if err != nil {
+		return nil, err
 	}
 	return &rt.PodSandboxStatusResponse{Status: s.status()}, nil
 }
@@ -40,9 +40,9 @@ func (r *Runtime) ListPodSandbox(_ context.Context, filter *rt.PodSandboxFilter)
 func (r *Runtime) ContainerStatus(_ context.Context, id string, _ bool) (*rt.ContainerStatusResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.containers[id]
-	if c == nil {
-		return nil, errNoContainer(id)
+	c, err := r.container(id)
+	if err != nil {
+		return nil, err
 	}
 	return &rt.ContainerStatusResponse{Status: c.status()}, nil
 }

@@ -34,10 +34,10 @@ func (r *Runtime) Attach(_ context.Context, request *rt.AttachRequest) (*rt.Atta
 // PortForward returns the address of a port-forward session, as Exec does.
 func (r *Runtime) PortForward(_ context.Context, request *rt.PortForwardRequest) (*rt.PortForwardResponse, error) {
 	r.mu.Lock()
-	s := r.sandboxes[request.GetPodSandboxId()]
+	_, err := r.sandbox(request.GetPodSandboxId())
 	r.mu.Unlock()
-	if s == nil {
-		return nil, errNoSandbox(request.GetPodSandboxId())
+	if err != nil {
+		return nil, err
 	}
 	return r.streams.GetPortForward(request)
 }

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Promise: fields count as in the manual, whatever the program is called.
@@ -28,6 +31,35 @@ func TestFieldsCountFromTheLastParenthesis(t *testing.T) {
 	}
 	if _, err := Parse([]byte("no parenthesis")); err == nil {
 		t.Error("text without a name was taken")
+	}
+}
+
+// Promise: a process that has ended does not run, waited for or not.
+func TestRunning(t *testing.T) {
+	if !Running(os.Getpid()) {
+		t.Error("this process does not run")
+	}
+	cmd := exec.Command("/bin/sh", "-c", "read line")
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !Running(cmd.Process.Pid) {
+		t.Error("a child that waits for its input does not run")
+	}
+	input.Close()
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if Running(cmd.Process.Pid) {
+		t.Error("a child that was not waited for runs")
+	}
+	cmd.Wait()
+	if Running(cmd.Process.Pid) {
+		t.Error("a child that was waited for runs")
 	}
 }
 

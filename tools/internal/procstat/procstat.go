@@ -44,6 +44,13 @@ func Parse(text []byte) (Stat, error) {
 	return Stat{text: text, fields: strings.Fields(string(text[end+1:]))}, nil
 }
 
+// Running reports whether the process has not ended. One that has ended, but that
+// its parent has not waited for yet, does not run.
+func Running(pid int) bool {
+	stat, err := Read(strconv.Itoa(pid))
+	return err == nil && len(stat.fields) > 0 && stat.fields[0] != "Z" && stat.fields[0] != "X"
+}
+
 // Int returns a field of a number, counted as in proc_pid_stat(5). The least is
 // 4, the parent's process id.
 func (s Stat) Int(field int) (int64, error) {
