@@ -17,7 +17,7 @@ type Process struct {
 	Parent int
 	// Name is the base name of argv[0].
 	Name string
-	// started tells the process from a later one with its pid.
+	// started distinguishes the process from a later one with the same pid.
 	started string
 }
 
