@@ -2,6 +2,11 @@ package api
 
 import "path/filepath"
 
+// MaxSocketPath is the length in bytes of the longest path that a unix socket can
+// have: sun_path of unix(7) is 108 bytes with its terminator. The longest path in
+// a Dir is [Dir.ControlSocket].
+const MaxSocketPath = 107
+
 // Dir is the directory of one cluster, which "cluster run --dir" names. Its
 // methods return the paths of what a client finds in it; all of it is removed
 // when the cluster ends, but for what --keep-logs keeps.

@@ -24,14 +24,17 @@ const outputDelay = 200 * time.Millisecond
 
 // Child is a running or ended program. All methods may be called concurrently.
 type Child struct {
-	// Input is the program's standard input; nil where the command had one of its own.
+	// Input is the program's standard input; nil where the command had one of its own,
+	// and with WithoutInput.
 	Input io.WriteCloser
 
 	name  string
 	cmd   *exec.Cmd
 	start func(*exec.Cmd) error
 	done  chan struct{}
-	err   error // after done
+	// inputless is set by WithoutInput.
+	inputless bool
+	err       error // after done
 }
 
 // Option changes how Start starts a program.
@@ -58,6 +61,11 @@ func OwnSession() Option {
 	return func(c *Child) { attributes(c.cmd).Setsid = true }
 }
 
+// WithoutInput gives the child an empty standard input, and leaves Input nil.
+func WithoutInput() Option {
+	return func(c *Child) { c.inputless = true }
+}
+
 func attributes(cmd *exec.Cmd) *syscall.SysProcAttr {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -75,7 +83,7 @@ func Start(cmd *exec.Cmd, options ...Option) (*Child, error) {
 	for _, option := range options {
 		option(c)
 	}
-	if cmd.Stdin == nil {
+	if cmd.Stdin == nil && !c.inputless {
 		input, err := cmd.StdinPipe()
 		if err != nil {
 			return nil, fmt.Errorf("start %s: %w", c.name, err)

@@ -76,6 +76,17 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// Promise: a child without input reads its end at once, and has nothing to be closed.
+func TestWithoutInput(t *testing.T) {
+	c, err := Start(script("cat; exit 6"), WithoutInput())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Wait(within(t)); c.How() != "exit status 6" || c.Input != nil {
+		t.Errorf("it ended with %s, input %v", c.How(), c.Input)
+	}
+}
+
 // Promise: a signal is the order to end, for a child that ignores its input.
 func TestTerminate(t *testing.T) {
 	ready := make(chan struct{})

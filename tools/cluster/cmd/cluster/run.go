@@ -45,7 +45,7 @@ of it is removed at the end.`,
 			encoder := json.NewEncoder(os.Stdout)
 			options.OnEvent = func(event api.Event) {
 				if err := encoder.Encode(event); err != nil {
-					// Whoever listened is gone; so is the reason to run.
+					// The reader of the events is gone, and with it the reason to run.
 					cancel()
 				}
 			}

@@ -117,7 +117,7 @@ func runIn(ctx context.Context, options Options) error {
 	}
 	defer dir.close()
 	dir.paths.KeepLogs = options.KeepLogs
-	l := &launcher{options: options, dir: dir, started: started}
+	l := &launcher{options: options, dir: dir, started: started, booted: make(chan struct{})}
 	err = l.run(ctx)
 	if removeErr := dir.paths.remove(); removeErr != nil {
 		options.Log.Warn("clean up cluster directory", "error", removeErr)

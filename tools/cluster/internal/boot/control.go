@@ -67,7 +67,7 @@ func nodeProxy(socket string) http.Handler {
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "node"}) },
 		Transport: unixTransport(socket),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, fmt.Sprintf("the node does not answer: %v", err), http.StatusBadGateway)
+			http.Error(w, fmt.Sprintf("forward to the node: its control socket does not answer: %v; see logs/node.log in the cluster's directory", err), http.StatusBadGateway)
 		},
 	}
 }

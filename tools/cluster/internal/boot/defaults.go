@@ -50,7 +50,7 @@ func (d Defaults) controllersGrant() grant {
 }
 
 // of returns the part that gives some identities their rights, by name or as
-// somebody authenticated: the bindings whose subject they are and the roles that
+// authenticated users: the bindings whose subject they are and the roles that
 // they bind.
 func (d Defaults) of(who ...pki.Identity) Defaults {
 	isSubject := func(subjects []rbacv1.Subject) bool {

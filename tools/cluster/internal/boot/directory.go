@@ -14,10 +14,6 @@ import (
 	"stormgate.internal/tools/cluster/api"
 )
 
-// socketPathLimit is the longest path a unix socket can have: sun_path is 108
-// bytes with its terminator.
-const socketPathLimit = 107
-
 // paths are a cluster's directory with what lies in it for the cluster alone.
 type paths struct {
 	// Dir is the directory, absolute.
@@ -83,8 +79,8 @@ func openDirectory(dir string) (*directory, error) {
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 		return nil, fmt.Errorf("use cluster directory %q: it must be an absolute path without . or .. in it", dir)
 	}
-	if n := len(d.paths.Dir.ControlSocket()); n > socketPathLimit {
-		return nil, fmt.Errorf("use cluster directory %s: the path of its control.sock is %d bytes long and a unix socket allows %d: choose a shorter directory, such as one below /tmp", dir, n, socketPathLimit)
+	if n := len(d.paths.Dir.ControlSocket()); n > api.MaxSocketPath {
+		return nil, fmt.Errorf("use cluster directory %s: the path of its control.sock is %d bytes long and a unix socket allows %d: choose a shorter directory, such as one below /tmp", dir, n, api.MaxSocketPath)
 	}
 	switch err := os.Mkdir(dir, 0o700); {
 	case err == nil:
@@ -92,7 +88,7 @@ func openDirectory(dir string) (*directory, error) {
 	case !errors.Is(err, fs.ErrExist):
 		return nil, fmt.Errorf("make cluster directory: %w", err)
 	}
-	// O_NOFOLLOW: somebody else's symbolic link in /tmp must not choose the place.
+	// O_NOFOLLOW: another user's symbolic link in /tmp must not choose the place.
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open cluster directory %s: %w", dir, err)

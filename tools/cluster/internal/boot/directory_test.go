@@ -50,7 +50,7 @@ func TestUnusableDirectories(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	long := "/tmp/" + strings.Repeat("x", socketPathLimit)
+	long := "/tmp/" + strings.Repeat("x", api.MaxSocketPath)
 	for name, test := range map[string]struct{ dir, want string }{
 		"relative":         {"cluster", "absolute"},
 		"not clean":        {"/tmp/../tmp/c", "absolute"},
@@ -78,13 +78,13 @@ func TestUnusableDirectories(t *testing.T) {
 // lenient: listen fails with a bare "invalid argument" otherwise.
 func TestLongestDirectory(t *testing.T) {
 	base := shortDir(t)
-	dir := filepath.Join(base, strings.Repeat("x", socketPathLimit-len(base)-len("//control.sock")))
+	dir := filepath.Join(base, strings.Repeat("x", api.MaxSocketPath-len(base)-len("//control.sock")))
 	d, err := openDirectory(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.close()
-	if n := len(d.paths.Dir.ControlSocket()); n != socketPathLimit {
+	if n := len(d.paths.Dir.ControlSocket()); n != api.MaxSocketPath {
 		t.Fatalf("control.sock's path has %d bytes, want the limit", n)
 	}
 	if len(d.paths.nodeControl()) > len(d.paths.Dir.ControlSocket()) {

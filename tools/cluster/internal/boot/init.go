@@ -19,21 +19,21 @@ import (
 	"stormgate.internal/tools/cluster/internal/controlplane"
 )
 
-// InitMain is process 1 of a cluster's namespaces, which the launcher starts;
-// it is of no use to anybody else. It returns the exit status. defaults lists the
-// objects that the kube-apiserver in the same binary leaves to init.
+// InitMain is process 1 of a cluster's namespaces. Only the launcher starts it.
+// It returns the exit status. defaults lists the objects that the kube-apiserver
+// in the same binary leaves to init.
 func InitMain(defaults func() Defaults) int {
 	for _, fd := range []int{apiDescriptor, controlDescriptor, lockDescriptor} {
 		unix.CloseOnExec(fd)
 	}
-	// A write to the standard output of a dead launcher must be an error, not the
-	// death of the one who cleans up. Notify and not Ignore: components would
-	// inherit that.
+	// A write to the standard output of a dead launcher must be an error: init has
+	// to live on and clean up. Notify and not Ignore, which components would
+	// inherit.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	input := bufio.NewReader(os.Stdin)
 	line, err := input.ReadBytes('\n')
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "cluster init is started by `cluster run` or `cluster up`, not by hand")
+		fmt.Fprintln(os.Stderr, "cluster init: read instructions: there are none: start a cluster with `cluster run` or `cluster up`")
 		return 2
 	}
 	var spec initSpec
@@ -60,12 +60,12 @@ type initProcess struct {
 // errOrdered ends the cluster without a failure.
 var errOrdered = errors.New("the launcher ended or ordered the end")
 
-func (in *initProcess) run(life io.Reader) int {
+func (in *initProcess) run(tether io.Reader) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	// Either of the launcher's end and its order closes the pipe.
+	// The launcher's end closes the tether, and so does its order to end.
 	go func() {
-		io.Copy(io.Discard, life)
+		io.Copy(io.Discard, tether)
 		cancel(errOrdered)
 	}()
 	signals := make(chan os.Signal, 1)
@@ -75,7 +75,7 @@ func (in *initProcess) run(life io.Reader) int {
 		cancel(errOrdered)
 	}()
 
-	err := in.live(ctx, cancel)
+	err := in.supervise(ctx, cancel)
 	if errors.Is(err, errOrdered) || errors.Is(context.Cause(ctx), errOrdered) {
 		in.tidy()
 		return 0
@@ -84,14 +84,16 @@ func (in *initProcess) run(life io.Reader) int {
 	return 1
 }
 
-// live boots and then waits for the first thing to go wrong, or for the end of
-// ctx. Returning ends the process, and the kernel all others with it.
-func (in *initProcess) live(ctx context.Context, cancel context.CancelCauseFunc) error {
+// supervise boots and then waits for the first failure or the end of ctx.
+// Returning ends the process, and the kernel all others with it.
+func (in *initProcess) supervise(ctx context.Context, cancel context.CancelCauseFunc) error {
 	in.report.Started = in.spec.Started
 	in.step("namespaces", 0, "self")
-	if err := in.stage("isolation", isolate(in.spec.Paths, in.spec.DataLimit)); err != nil {
+	start := in.sinceStart()
+	if err := furnish(in.spec.Paths, in.spec.DataLimit); err != nil {
 		return explainMountRefusal(err, os.DirFS("/proc/sys"))
 	}
+	in.step("isolation", start, "self")
 	supervisor := newSupervisor(cancel)
 	go supervisor.reap(ctx)
 
@@ -99,7 +101,7 @@ func (in *initProcess) live(ctx context.Context, cancel context.CancelCauseFunc)
 		fmt.Errorf("the boot's deadline of %s passed", in.spec.Deadline))
 	defer done()
 	if err := in.boot(bootContext, ctx, supervisor); err != nil {
-		// What a component's death makes fail first is often somebody else's request.
+		// A component's death often makes another part's request fail first.
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
@@ -128,7 +130,7 @@ func (in *initProcess) explain(err error) *api.Failure {
 
 // tidy removes the cluster's files in the launcher's place, which may be dead.
 func (in *initProcess) tidy() {
-	// Whoever still ran would write below the mount point once the mount is gone.
+	// A process that still ran would write below the mount point once the mount is gone.
 	killAll(tidyGrace)
 	// Our own mounts keep the mount point busy for us, and for us only.
 	if err := unix.Unmount(in.spec.Paths.data(), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
@@ -165,7 +167,7 @@ func (in *initProcess) emit(event api.Event) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err := in.events.Encode(event); err != nil {
-		// The launcher is gone; the life pipe says so too.
+		// The launcher is gone; the tether's end says so too.
 		in.log.Debug("report event", "error", err)
 	}
 }
@@ -203,4 +205,15 @@ func (in *initProcess) snapshot() api.Report {
 		}
 	}
 	return report
+}
+
+func (in *initProcess) journal(name string) (*controlplane.Journal, error) {
+	journal, err := controlplane.OpenJournal(in.spec.Paths.Dir.Log(name))
+	if err != nil {
+		return nil, err
+	}
+	journal.OnError = func(err error) {
+		in.log.Warn("a component's log is cut short; free space below the cluster's directory", "component", name, "error", err)
+	}
+	return journal, nil
 }

@@ -1,12 +1,10 @@
 package boot
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +15,7 @@ import (
 
 	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/controlplane"
+	"stormgate.internal/tools/internal/child"
 	"stormgate.internal/tools/internal/relay"
 	"stormgate.internal/tools/internal/unixsocket"
 )
@@ -24,15 +23,14 @@ import (
 // stopGrace is how long init may take to remove its files; then it is killed.
 const stopGrace = time.Second
 
-// initSpec is what the launcher tells init, as the first line of its standard
-// input. Standard input then stays open: its end is the order to end.
+// initSpec instructs init, as the first line of its standard input. Standard
+// input then stays open as the tether: its end is the order to end.
 type initSpec struct {
 	Paths      paths
 	ImagesFile string
 	Deadline   time.Duration
 	DataLimit  int64
 	Started    time.Time
-	Isolation  string
 	// ExposedAddress is where the launcher serves the API on the host's
 	// loopback; empty when it does not.
 	ExposedAddress string
@@ -51,6 +49,8 @@ type launcher struct {
 	dir     *directory
 	started time.Time
 	exposed string
+	booted  chan struct{} // closed when init reports that the cluster is ready
+	failure *api.Failure  // what init reported, once it has ended
 }
 
 func (l *launcher) run(ctx context.Context) error {
@@ -87,16 +87,16 @@ func (l *launcher) run(ctx context.Context) error {
 		relay.Start(listener, func() (net.Conn, error) { return unixsocket.Dial(context.Background(), l.dir.paths.Dir.APISocket()) })
 	}
 	if ctx.Err() != nil {
-		return nil // told to end before there was anything
+		return nil // ordered to end before anything was started
 	}
-	child, err := l.start([]*os.File{apiSocket, control, l.dir.lock}, images)
+	init, err := l.start([]*os.File{apiSocket, control, l.dir.lock}, images)
 	if err != nil {
 		return err
 	}
-	// Init holds them now. Ours would keep clients waiting after its death.
+	// Init holds them now. A copy here would keep clients waiting after its death.
 	apiSocket.Close()
 	control.Close()
-	return l.supervise(ctx, child)
+	return l.supervise(ctx, init)
 }
 
 func absolute(path string) (string, error) {
@@ -133,22 +133,13 @@ func markCloseOnExec() error {
 	return nil
 }
 
-// child is a running init as the launcher sees it.
-type child struct {
-	cmd *exec.Cmd
-	// life is init's standard input; closing it ends the cluster.
-	life io.Closer
-	// events is init's standard output.
-	events io.Reader
-}
-
 // start clones init in the first way that the kernel allows.
 //
 // There is no Pdeathsig: it would be tied to the launcher's thread rather than
 // to the process, and SIGKILL would leave init no time to remove the sockets.
-// The life pipe is closed by the kernel when the launcher dies in any way, and
+// The tether is closed by the kernel when the launcher dies in any way, and
 // init watches it from its first moment.
-func (l *launcher) start(files []*os.File, images string) (*child, error) {
+func (l *launcher) start(files []*os.File, images string) (*child.Child, error) {
 	uidMap, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
 		return nil, fmt.Errorf("read own id map: %w", err)
@@ -158,10 +149,10 @@ func (l *launcher) start(files []*os.File, images string) (*child, error) {
 		return nil, fmt.Errorf("read own id map: %w", err)
 	}
 	var refusals []error
-	for _, way := range isolations(os.Geteuid(), os.Getegid(), uidMap, gidMap) {
-		child, err := l.clone(way, files, images)
+	for _, way := range clonings(os.Geteuid(), os.Getegid(), uidMap, gidMap) {
+		init, err := l.clone(way, files, images)
 		if err == nil {
-			return child, nil
+			return init, nil
 		}
 		if !refused(err) {
 			return nil, fmt.Errorf("start init (%s): %w", way.Name, err)
@@ -172,7 +163,7 @@ func (l *launcher) start(files []*os.File, images string) (*child, error) {
 	return nil, explainRefusal(errors.Join(refusals...), os.DirFS("/proc/sys"))
 }
 
-func (l *launcher) clone(way isolation, files []*os.File, images string) (*child, error) {
+func (l *launcher) clone(way cloning, files []*os.File, images string) (*child.Child, error) {
 	cmd := &exec.Cmd{
 		Path:        l.options.Executable,
 		Args:        []string{"cluster", "init"},
@@ -181,28 +172,20 @@ func (l *launcher) clone(way isolation, files []*os.File, images string) (*child
 		ExtraFiles:  files,
 		SysProcAttr: way.Attributes,
 	}
-	life, err := cmd.StdinPipe()
+	cmd.Stdout = child.EachLine(l.read)
+	init, err := child.Start(cmd)
 	if err != nil {
-		return nil, err
-	}
-	events, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	spec := initSpec{
 		Paths: l.dir.paths, ImagesFile: images, Deadline: l.options.Deadline,
-		DataLimit: l.options.DataLimit, Started: l.started, Isolation: way.Name,
+		DataLimit: l.options.DataLimit, Started: l.started,
 		ExposedAddress: l.exposed,
 	}
-	if err := json.NewEncoder(life).Encode(spec); err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
-		return nil, fmt.Errorf("instruct init: %w", err)
+	if err := json.NewEncoder(init.Input).Encode(spec); err != nil {
+		return nil, errors.Join(fmt.Errorf("instruct init: %w", err), init.Kill())
 	}
-	return &child{cmd: cmd, life: life, events: events}, nil
+	return init, nil
 }
 
 // initEnvironment is all that a cluster sees of the caller's environment: where
@@ -221,91 +204,69 @@ func initEnvironment() []string {
 	return env
 }
 
-// supervise passes events on until init has ended.
-func (l *launcher) supervise(ctx context.Context, c *child) error {
-	booted, finished := make(chan struct{}), make(chan struct{})
-	go l.enforce(ctx, c, booted, finished)
-
-	var failure *api.Failure
-	lines := bufio.NewScanner(c.events)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event api.Event
-		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			l.options.Log.Warn("init printed something that is no event", "line", lines.Text())
-			continue
-		}
-		switch event.Kind {
-		case api.EventFailed:
-			failure = event.Failure
-			continue // Run reports it, when everything is down
-		case api.EventReady:
-			close(booted)
-		}
-		l.options.OnEvent(event)
+// read passes on what init prints. Run reports a failure, when everything is down.
+func (l *launcher) read(line []byte) {
+	var event api.Event
+	if err := json.Unmarshal(line, &event); err != nil {
+		l.options.Log.Warn("init printed a line that is no event", "line", string(line))
+		return
 	}
-	err := c.cmd.Wait()
-	close(finished)
-	if failure == nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		failure = &api.Failure{Component: "init", Message: "it ended unexpectedly: " + describe(err)}
-		if !isClosed(booted) && time.Since(l.started) > l.options.Deadline {
+	switch event.Kind {
+	case api.EventFailed:
+		l.failure = event.Failure
+		return
+	case api.EventReady:
+		close(l.booted)
+	}
+	l.options.OnEvent(event)
+}
+
+// supervise returns when init has ended.
+func (l *launcher) supervise(ctx context.Context, init *child.Child) error {
+	go l.enforce(ctx, init)
+	<-init.Done()
+	if l.failure != nil {
+		return l.failure
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	failure := &api.Failure{Component: "init", Message: "it ended unexpectedly: " + init.How()}
+	select {
+	case <-l.booted:
+	default:
+		if time.Since(l.started) > l.options.Deadline {
 			failure.Message = fmt.Sprintf("it hung beyond the boot deadline of %s and was killed", l.options.Deadline)
 		}
 	}
 	return failure
 }
 
-func describe(err error) string {
-	if err == nil {
-		return "exit status 0"
-	}
-	return err.Error()
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // enforce ends init when ctx does, and kills it when it does not obey, or has
-// neither booted nor given up long after its deadline.
-func (l *launcher) enforce(ctx context.Context, c *child, booted, finished <-chan struct{}) {
-	defer c.life.Close()
+// neither booted nor given up long after its deadline. The kernel then kills all
+// processes of the cluster.
+func (l *launcher) enforce(ctx context.Context, init *child.Child) {
+	defer init.Input.Close()
 	late := time.NewTimer(time.Until(l.started.Add(l.options.Deadline + api.Overtime)))
 	defer late.Stop()
 	select {
-	case <-booted:
+	case <-l.booted:
 		select {
 		case <-ctx.Done():
-		case <-finished:
+		case <-init.Done():
 			return
 		}
 	case <-ctx.Done():
-	case <-finished:
+	case <-init.Done():
 		return
 	case <-late.C:
-		c.kill(l)
+		l.options.Log.Warn("init is neither ready nor has it given up; killing it", "pid", init.PID())
+		if err := init.Kill(); err != nil {
+			l.options.Log.Error("kill init", "error", err)
+		}
 		return
 	}
-	c.life.Close()
-	select {
-	case <-time.After(stopGrace):
-		c.kill(l)
-	case <-finished:
-	}
-}
-
-// kill ends init and with it, by the kernel, all processes of the cluster.
-func (c *child) kill(l *launcher) {
-	l.options.Log.Warn("init does not end by itself; killing it", "pid", c.cmd.Process.Pid)
-	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		l.options.Log.Error("kill init", "error", err)
+	if err := init.Stop(context.WithoutCancel(ctx), stopGrace); err != nil {
+		l.options.Log.Warn("stop init", "pid", init.PID(), "error", err)
 	}
 }

@@ -18,19 +18,19 @@ import (
 // fullMap is how many ids a cluster gets when it can: all that images use.
 const fullMap = 65536
 
-// isolation is one way to put init into namespaces of its own.
-type isolation struct {
+// cloning is one way to put init into namespaces of its own.
+type cloning struct {
 	// Name says which, for logs and errors.
 	Name string
 	// Attributes make the clone.
 	Attributes *syscall.SysProcAttr
 }
 
-// isolations lists the ways open to a user, best first. The next one is tried
-// only when the kernel refuses one.
-func isolations(uid, gid int, uidMap, gidMap []byte) []isolation {
-	userNamespace := func(name string, uid, gid, size int) isolation {
-		return isolation{Name: name, Attributes: &syscall.SysProcAttr{
+// clonings lists the ways that are open to a user, best first. The next one is
+// tried only when the kernel refuses one.
+func clonings(uid, gid int, uidMap, gidMap []byte) []cloning {
+	userNamespace := func(name string, uid, gid, size int) cloning {
+		return cloning{Name: name, Attributes: &syscall.SysProcAttr{
 			Cloneflags:  userns.Flags | unix.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: size}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: size}},
@@ -40,13 +40,13 @@ func isolations(uid, gid int, uidMap, gidMap []byte) []isolation {
 			Setsid:                     true,
 		}}
 	}
-	var ways []isolation
+	var ways []cloning
 	if uid == 0 && maps(uidMap, fullMap) && maps(gidMap, fullMap) {
 		ways = append(ways, userNamespace("user namespace with all ids", 0, 0, fullMap))
 	}
 	ways = append(ways, userNamespace("user namespace with one id", uid, gid, 1))
 	if uid == 0 {
-		ways = append(ways, isolation{Name: "no user namespace", Attributes: &syscall.SysProcAttr{
+		ways = append(ways, cloning{Name: "no user namespace", Attributes: &syscall.SysProcAttr{
 			Cloneflags: userns.Flags,
 			Setsid:     true,
 		}})

@@ -13,7 +13,7 @@ import (
 )
 
 // Promise: a cluster gets as many ids as its user can give, and only root goes without a user namespace.
-func TestIsolations(t *testing.T) {
+func TestClonings(t *testing.T) {
 	const host = "         0          0 4294967295\n"
 	const one = "      1000          0          1\n"
 	const rootOne = "         0       1000          1\n"
@@ -36,7 +36,7 @@ func TestIsolations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, way := range isolations(test.uid, test.uid, []byte(test.uidMap), []byte(test.gidMap)) {
+			for _, way := range clonings(test.uid, test.uid, []byte(test.uidMap), []byte(test.gidMap)) {
 				got = append(got, way.Name)
 				if hasUser := way.Attributes.Cloneflags&unix.CLONE_NEWUSER != 0; hasUser != (way.Name != none) {
 					t.Errorf("%s: new user namespace = %v", way.Name, hasUser)

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
 	"stormgate.internal/tools/cluster/api"
@@ -42,21 +43,7 @@ func (in *initProcess) newNode(files pki.Files) (*controlplane.Component, error)
 	client := &http.Client{Transport: unixTransport(socket), Timeout: 5 * time.Second}
 	return &controlplane.Component{
 		Name: "node", Args: args, Env: os.Environ(), Log: journal,
-		Probe: func(ctx context.Context) error {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+api.ImagesPath, nil)
-			if err != nil {
-				return err
-			}
-			response, err := client.Do(request)
-			if err != nil {
-				return err
-			}
-			defer response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				return fmt.Errorf("list images: %s", response.Status)
-			}
-			return nil
-		},
+		Probe: controlplane.HTTPProbe(client, "http://node"+api.ImagesPath),
 	}, nil
 }
 
@@ -64,22 +51,18 @@ func (in *initProcess) newNode(files pki.Files) (*controlplane.Component, error)
 // while the API server is busiest.
 const pollInterval = 20 * time.Millisecond
 
-// poll calls check until it returns nil; at the end of ctx it returns the last
+// poll calls check until it returns nil. At the end of ctx it returns the last
 // answer with the reason.
 func poll(ctx context.Context, what string, check func(context.Context) error) error {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		last := check(ctx)
-		if last == nil {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w; last answer: %w", what, context.Cause(ctx), last)
-		}
+	var last error
+	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w; last answer: %w", what, context.Cause(ctx), last)
 	}
+	return nil
 }
 
 func waitNodeReady(ctx context.Context, client kubernetes.Interface) error {

@@ -1,29 +1,23 @@
 package boot
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"stormgate.internal/tools/cluster/internal/procstat"
 )
 
 // processStart returns when this process was executed, to a hundredth of a
 // second: loading a binary of 140 MB is part of the boot.
 func processStart() (time.Time, error) {
-	stat, err := os.ReadFile("/proc/self/stat")
+	stat, err := procstat.Read("self")
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read own start time: %w", err)
 	}
-	// Field 22, counted from the end of the command's name, in ticks since boot.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 20 {
-		return time.Time{}, fmt.Errorf("read own start time: unexpected %q", stat)
-	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	// Field 22 counts ticks since the machine's boot.
+	ticks, err := stat.Int(22)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read own start time: %w", err)
 	}
@@ -31,6 +25,6 @@ func processStart() (time.Time, error) {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		return time.Time{}, fmt.Errorf("read clock: %w", err)
 	}
-	age := time.Duration(now.Nano()) - time.Duration(ticks)*(time.Second/100)
+	age := time.Duration(now.Nano()) - time.Duration(ticks)*procstat.Tick
 	return time.Now().Add(-age), nil
 }

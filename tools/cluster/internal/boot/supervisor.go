@@ -68,7 +68,7 @@ func (s *supervisor) reapAll() {
 		}
 		pid := childPid(&info)
 		if pid == 0 || s.owned[pid] {
-			// Nobody, or a component: then the cluster is ending anyway.
+			// No child is left, or it is a component's: then the cluster ends anyway.
 			return
 		}
 		if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != nil {

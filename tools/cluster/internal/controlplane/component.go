@@ -2,13 +2,12 @@
 // kube-apiserver, kube-controller-manager, kube-scheduler) as processes.
 //
 // Each part is a Component: a value with Start, Ready and Stop, whose output is
-// kept in a log file and, its last lines, in memory, so that whoever reports a
+// kept in a log file and, its last lines, in memory, so that the report of a
 // death can quote them. The same type runs the node beside the control plane.
 package controlplane
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +16,10 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"stormgate.internal/tools/internal/child"
 )
 
 // Component is one process of the cluster. The exported fields are its
@@ -39,10 +42,10 @@ type Component struct {
 	// gate and held are the two ends of a held component's pipe; see Hold.
 	gate, held *os.File
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error
+	mu      sync.Mutex
+	process *child.Child
+	done    chan struct{}
+	err     error
 }
 
 // probeInterval is how often Ready asks. It bounds what a boot step can lose, and
@@ -54,7 +57,7 @@ const probeInterval = 15 * time.Millisecond
 func (c *Component) Start() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cmd != nil {
+	if c.process != nil {
 		return fmt.Errorf("start %s: it was started before", c.Name)
 	}
 	if c.Log == nil {
@@ -70,9 +73,6 @@ func (c *Component) Start() error {
 		Env:    c.Env,
 		Stdout: c.Log,
 		Stderr: c.Log,
-		// Children of a dead component may hold its output open; its death must
-		// be noticed all the same.
-		WaitDelay: 200 * time.Millisecond,
 	}
 	if cmd.Env == nil {
 		cmd.Env = []string{}
@@ -82,16 +82,14 @@ func (c *Component) Start() error {
 		cmd.Env = append(slices.Clip(cmd.Env), fmt.Sprintf("%s=%d", gateEnv, gateDescriptor))
 		defer c.gate.Close()
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", c.Name, err)
+	process, err := child.Start(cmd, child.WithoutInput())
+	if err != nil {
+		return err
 	}
-	c.cmd, c.done = cmd, make(chan struct{})
+	c.process, c.done = process, make(chan struct{})
 	go func() {
-		err := cmd.Wait()
-		if errors.Is(err, exec.ErrWaitDelay) {
-			err = nil
-		}
-		c.err = &ExitError{Component: c.Name, Cause: err, Tail: c.Log.Tail()}
+		<-process.Done()
+		c.err = &ExitError{Component: c.Name, Cause: process.Err(), Tail: c.Log.Tail()}
 		close(c.done)
 	}()
 	return nil
@@ -101,10 +99,10 @@ func (c *Component) Start() error {
 func (c *Component) Pid() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cmd == nil {
+	if c.process == nil {
 		return 0
 	}
-	return c.cmd.Process.Pid
+	return c.process.PID()
 }
 
 // Done is closed when the process has ended; nil, which blocks for ever, before Start.
@@ -138,21 +136,21 @@ func (c *Component) await(ctx context.Context, probe func(context.Context) error
 	if c.Done() == nil {
 		return fmt.Errorf("wait for %s: it was not started", c.Name)
 	}
-	ticker := time.NewTicker(probeInterval)
-	defer ticker.Stop()
 	var last error
-	for {
-		if last = probe(ctx); last == nil {
-			return nil
+	err := wait.PollUntilContextCancel(ctx, probeInterval, true, func(ctx context.Context) (bool, error) {
+		last = probe(ctx)
+		if last == nil {
+			return true, nil
 		}
-		select {
-		case <-ticker.C:
-		case <-c.Done():
-			return c.err
-		case <-ctx.Done():
-			return &NotReadyError{Component: c.Name, Probe: last, Cause: context.Cause(ctx), Tail: c.Log.Tail()}
-		}
+		return false, c.Err()
+	})
+	switch {
+	case err == nil:
+		return nil
+	case c.Err() != nil:
+		return c.Err()
 	}
+	return &NotReadyError{Component: c.Name, Probe: last, Cause: context.Cause(ctx), Tail: c.Log.Tail()}
 }
 
 // Stop kills the process and waits for its end; stopping what never ran or has
@@ -162,7 +160,7 @@ func (c *Component) Stop() error {
 	if done == nil {
 		return nil
 	}
-	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := c.process.Kill(); err != nil {
 		return fmt.Errorf("stop %s: %w", c.Name, err)
 	}
 	<-done

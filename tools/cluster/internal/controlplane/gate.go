@@ -8,17 +8,18 @@ import (
 	"strconv"
 )
 
-// gateEnv tells a process that it was started ahead of its time, and on which
-// descriptor it learns that the time has come.
+// gateEnv is set for a process that was started ahead of its time. Its value is
+// the descriptor that closes when the time has come.
 const gateEnv = "STORMGATE_GATE"
 
 // gateDescriptor is the first that os/exec hands to a child.
 const gateDescriptor = 3
 
-// Hold makes Start start the process ahead of its time: it loads, runs its
-// packages' initialisation, 60 ms of CPU time for a binary of this size, or
-// whatever else it can do before AwaitGate, and then waits there until Release.
-// So one component loads while another's start is waited for. Only programs that call AwaitGate can be held.
+// Hold makes Start start the process ahead of its time, so that one component
+// loads while another's start is waited for. The process runs its packages'
+// initialisation (60 ms of CPU time for a binary of this size) and what else its
+// program does before AwaitGate. There it waits until Release. Only programs
+// that call AwaitGate can be held.
 func (c *Component) Hold() error {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -39,9 +40,8 @@ func (c *Component) Release() error {
 	return nil
 }
 
-// AwaitGate blocks a process that was started by a held Component until it is
-// released, or until the one that holds it has ended. It returns at once in any
-// other process.
+// AwaitGate blocks the process of a held Component until Release, or until the
+// process that holds it has ended. It returns at once in any other process.
 func AwaitGate() error {
 	value, held := os.LookupEnv(gateEnv)
 	if !held {

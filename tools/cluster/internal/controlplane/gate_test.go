@@ -47,7 +47,7 @@ func TestHeldComponentWaits(t *testing.T) {
 	}
 }
 
-// Promise: nobody waits who is not held.
+// Promise: a process that is not held does not wait.
 func TestGateIsOpenForOthers(t *testing.T) {
 	if err := controlplane.AwaitGate(); err != nil {
 		t.Error(err)

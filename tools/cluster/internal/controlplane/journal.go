@@ -1,29 +1,23 @@
 package controlplane
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"sync"
+
+	"stormgate.internal/tools/internal/child"
 )
 
-const (
-	// tailLines is how many lines a failure report quotes.
-	tailLines = 30
-	// tailLineBytes bounds one quoted line; kube-apiserver can log whole objects.
-	tailLineBytes = 2000
-	// journalBytes is the size at which a log file is set aside, so that a
-	// cluster that stays up for days does not fill the disk.
-	journalBytes = 32 << 20
-)
+// journalBytes is the size at which a log file is set aside, so that a cluster that
+// stays up for days does not fill the disk.
+const journalBytes = 32 << 20
 
 // Journal is where a component's output goes: a file, of which at most two
-// times 32 MiB are kept (NAME and NAME.1), and the last 30 lines, stack traces left out, in memory. A
-// full disk costs lines in the file, never the component nor the tail.
+// times 32 MiB are kept (NAME and NAME.1), and the last lines, in memory. A full disk
+// costs lines in the file, never the component nor the tail.
 type Journal struct {
-	// OnError is told of the first write to the file that fails. Optional.
+	// OnError gets the error of the first write to the file that fails. Optional.
 	OnError func(error)
 
 	mu      sync.Mutex
@@ -31,9 +25,7 @@ type Journal struct {
 	file    *os.File
 	written int64
 	failed  bool
-	tail    []string
-	partial []byte
-	inTrace bool
+	tail    child.Tail
 }
 
 var _ io.WriteCloser = (*Journal)(nil)
@@ -51,7 +43,7 @@ func OpenJournal(path string) (*Journal, error) {
 func (j *Journal) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.remember(p)
+	j.tail.Write(p)
 	if j.file != nil {
 		if err := j.store(p); err != nil && !j.failed {
 			j.failed = true
@@ -80,50 +72,8 @@ func (j *Journal) store(p []byte) error {
 	return err
 }
 
-func (j *Journal) remember(p []byte) {
-	for {
-		line, rest, found := bytes.Cut(p, []byte("\n"))
-		if room := tailLineBytes - len(j.partial); room > 0 {
-			j.partial = append(j.partial, line[:min(room, len(line))]...)
-		}
-		if !found {
-			return
-		}
-		j.keep(string(j.partial))
-		j.partial, p = j.partial[:0], rest
-	}
-}
-
-// keep adds a line to the tail unless it belongs to a stack trace: those would
-// push out the line that says why, which comes before them.
-func (j *Journal) keep(line string) {
-	if j.inTrace = traceStart.MatchString(line) || j.inTrace && traceLine.MatchString(line); j.inTrace {
-		return
-	}
-	if len(j.tail) == tailLines {
-		copy(j.tail, j.tail[1:])
-		j.tail = j.tail[:tailLines-1]
-	}
-	j.tail = append(j.tail, line)
-}
-
-// What the Go runtime prints of a goroutine: its state, then pairs of a call
-// and its place, an empty line at the end.
-var (
-	traceStart = regexp.MustCompile(`^goroutine \d+ .*\[.*\]:$`)
-	traceLine  = regexp.MustCompile(`^$|^\t|^created by |^\.\.\.|^[\w./\-]+(\.|\().*\)$`)
-)
-
 // Tail returns the last lines, oldest first, the unfinished one included.
-func (j *Journal) Tail() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	tail := append([]string(nil), j.tail...)
-	if len(j.partial) > 0 {
-		tail = append(tail, string(j.partial))
-	}
-	return tail
-}
+func (j *Journal) Tail() []string { return j.tail.Lines() }
 
 // Close closes the file; later output is only remembered.
 func (j *Journal) Close() error {

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/procstat"
+	"stormgate.internal/tools/internal/child"
 )
 
 func openTestJournal(t *testing.T) (*Journal, string) {
@@ -54,15 +58,15 @@ func TestTail(t *testing.T) {
 // Promise: memory is bounded in lines and in the length of one.
 func TestTailIsBounded(t *testing.T) {
 	journal, _ := openTestJournal(t)
-	for i := range tailLines + 5 {
+	for i := range child.TailLines + 5 {
 		fmt.Fprintln(journal, i)
 	}
-	fmt.Fprintln(journal, strings.Repeat("x", 3*tailLineBytes))
+	fmt.Fprintln(journal, strings.Repeat("x", 3*child.TailLineBytes))
 	tail := journal.Tail()
-	if len(tail) != tailLines || tail[0] != "6" {
+	if len(tail) != child.TailLines || tail[0] != "6" {
 		t.Errorf("%d lines, the first is %q", len(tail), tail[0])
 	}
-	if last := tail[len(tail)-1]; len(last) != tailLineBytes {
+	if last := tail[len(tail)-1]; len(last) != child.TailLineBytes {
 		t.Errorf("a long line is kept with %d bytes", len(last))
 	}
 }
@@ -111,17 +115,26 @@ func TestOpenJournalNamesTheFile(t *testing.T) {
 	}
 }
 
+// parseUsage is UsageOf for a status that is given.
+func parseUsage(text string) (api.Usage, error) {
+	stat, err := procstat.Parse([]byte(text))
+	if err != nil {
+		return api.Usage{}, err
+	}
+	return usageIn(stat)
+}
+
 // The command's name may hold what the format is made of.
 func TestParseStat(t *testing.T) {
 	const rest = " S 1 1 1 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 9 0 12345 1000000 300 18446744073709551615"
 	for _, name := range []string{"etcd", "a b) (c"} {
-		usage, err := parseStat([]byte("42 (" + name + ")" + rest))
+		usage, err := parseUsage("42 (" + name + ")" + rest)
 		if err != nil || usage.CPUSeconds != 2 || usage.RSSBytes != 300*int64(os.Getpagesize()) {
 			t.Errorf("%s: %+v, %v", name, usage, err)
 		}
 	}
 	for _, broken := range []string{"", "42 (etcd", "42 (etcd) S 1", "42 (x) S 1 1 1 0 -1 4194560 1 2 3 4 x 50 7 8 20 0 9 0 12345 1000000 300 1"} {
-		if _, err := parseStat([]byte(broken)); err == nil {
+		if _, err := parseUsage(broken); err == nil {
 			t.Errorf("%q was parsed", broken)
 		}
 	}

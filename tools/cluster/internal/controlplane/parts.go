@@ -82,8 +82,8 @@ func NewAPIServer(s Settings) (*APIServer, error) {
 		return nil, err
 	}
 	base := "https://" + net.JoinHostPort(s.NodeIP, APIServerPort)
-	c.Probe = httpProbe(client, base+"/livez/ping")
-	return &APIServer{Component: c, complete: httpProbe(client, base+"/readyz")}, nil
+	c.Probe = HTTPProbe(client, base+"/livez/ping")
+	return &APIServer{Component: c, complete: HTTPProbe(client, base+"/readyz")}, nil
 }
 
 func apiServerArgs(s Settings) []string {
@@ -170,7 +170,7 @@ func schedulerArgs(s Settings) []string {
 	return append([]string{"--kubeconfig=" + s.Files.Scheduler}, loneClientArgs()...)
 }
 
-// loneClientArgs suit a component that has no replica, serves nobody and whose
+// loneClientArgs suit a component that has no replica, has no clients, and whose
 // default rate limit (20 requests a second) would be most of a test's time.
 func loneClientArgs() []string {
 	return []string{

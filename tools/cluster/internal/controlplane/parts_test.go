@@ -86,7 +86,7 @@ func TestProbeQuotesTheAnswer(t *testing.T) {
 		w.Write([]byte("[-]poststarthook/rbac/bootstrap-roles failed\n"))
 	}))
 	defer server.Close()
-	probe := httpProbe(server.Client(), server.URL+"/readyz")
+	probe := HTTPProbe(server.Client(), server.URL+"/readyz")
 	if err := probe(context.Background()); err == nil || !strings.Contains(err.Error(), "bootstrap-roles failed") {
 		t.Errorf("error = %v", err)
 	}

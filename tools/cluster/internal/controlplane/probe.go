@@ -32,8 +32,9 @@ func (s Settings) adminClient() (*http.Client, error) {
 	}, nil
 }
 
-// httpProbe asks for a 200; the refused answer's first lines say what is missing.
-func httpProbe(client *http.Client, url string) func(context.Context) error {
+// HTTPProbe returns a Probe that wants the status 200 from GET of url. Its error
+// has the first 4096 bytes of another answer, which say what is missing.
+func HTTPProbe(client *http.Client, url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

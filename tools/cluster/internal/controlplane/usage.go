@@ -1,17 +1,14 @@
 package controlplane
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
+	"time"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/procstat"
 )
-
-// clockTicks is USER_HZ, which Linux fixes at 100 in what user space sees.
-const clockTicks = 100
 
 // Usage reads the component's consumption. It fails before Start and after the end.
 func (c *Component) Usage() (api.Usage, error) {
@@ -29,35 +26,25 @@ func (c *Component) Usage() (api.Usage, error) {
 // UsageOf reads the consumption of the process that /proc shows under the given
 // name, a process id or "self".
 func UsageOf(process string) (api.Usage, error) {
-	stat, err := os.ReadFile("/proc/" + process + "/stat")
+	stat, err := procstat.Read(process)
 	if err != nil {
 		return api.Usage{}, err
 	}
-	return parseStat(stat)
+	return usageIn(stat)
 }
 
-// parseStat reads /proc/PID/stat. The second field is the command's name in
-// parentheses and may hold spaces and parentheses itself, so fields count from
-// the last one: utime and stime are fields 14 and 15, rss (in pages) is 24.
-func parseStat(stat []byte) (api.Usage, error) {
-	end := bytes.LastIndexByte(stat, ')')
-	if end < 0 {
-		return api.Usage{}, fmt.Errorf("parse process status %q: no command name", stat)
+// usageIn takes utime and stime, fields 14 and 15, and rss in pages, field 24.
+func usageIn(stat procstat.Stat) (api.Usage, error) {
+	ticks, err := stat.Sum(14, 15)
+	if err != nil {
+		return api.Usage{}, err
 	}
-	fields := strings.Fields(string(stat[end+1:]))
-	if len(fields) < 22 {
-		return api.Usage{}, fmt.Errorf("parse process status %q: too few fields", stat)
-	}
-	var numbers [3]int64
-	for i, field := range []string{fields[11], fields[12], fields[21]} {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return api.Usage{}, fmt.Errorf("parse process status %q: %w", stat, err)
-		}
-		numbers[i] = n
+	pages, err := stat.Int(24)
+	if err != nil {
+		return api.Usage{}, err
 	}
 	return api.Usage{
-		CPUSeconds: float64(numbers[0]+numbers[1]) / clockTicks,
-		RSSBytes:   numbers[2] * int64(os.Getpagesize()),
+		CPUSeconds: float64(ticks) / float64(time.Second/procstat.Tick),
+		RSSBytes:   pages * int64(os.Getpagesize()),
 	}, nil
 }

@@ -30,7 +30,7 @@ const kubeletPort = 10250
 var featureGates = map[string]bool{
 	// No /dev/kmsg and no sysctls: the node has a user namespace's rights.
 	"KubeletInUserNamespace": true,
-	// The runtime tells of exits at once, in place of a look once a second.
+	// The runtime reports exits at once; without it the kubelet looks once a second.
 	"EventedPLEG":        true,
 	"PLEGOnDemandRelist": true,
 	// A container that crashed is started again after 1 s and not 10 s.

@@ -15,12 +15,8 @@ import (
 	"stormgate.internal/tools/cluster/internal/image"
 )
 
-const (
-	// maxControlBody bounds what a client may send, in bytes.
-	maxControlBody = 8 << 20
-	// maxSocketPath is what the kernel takes as the path of a unix socket.
-	maxSocketPath = 107
-)
+// maxControlBody bounds what a client may send, in bytes.
+const maxControlBody = 8 << 20
 
 // NewControlHandler serves the node's control API:
 //
@@ -84,15 +80,15 @@ func bodyError(err error) int {
 func writeJSON(w http.ResponseWriter, code int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	// The client may have gone; there is nobody else to tell.
+	// It fails when the client has gone, and then there is no one to report to.
 	_ = json.NewEncoder(w).Encode(value)
 }
 
 // listenControl opens the socket, which a dead node may have left behind, for
 // the own user only.
 func listenControl(path string) (net.Listener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("control socket %q has %d bytes, the kernel takes %d: choose a shorter directory", path, len(path), maxSocketPath)
+	if len(path) > api.MaxSocketPath {
+		return nil, fmt.Errorf("control socket %q has %d bytes, the kernel takes %d: choose a shorter directory", path, len(path), api.MaxSocketPath)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove old control socket: %w", err)

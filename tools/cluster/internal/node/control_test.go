@@ -165,7 +165,7 @@ func TestControlSocketServesUntilTheEnd(t *testing.T) {
 }
 
 func TestControlSocketWithALongPathIsRefused(t *testing.T) {
-	path := "/" + strings.Repeat("x", maxSocketPath)
+	path := "/" + strings.Repeat("x", api.MaxSocketPath)
 	if _, err := listenControl(path); err == nil || !strings.Contains(err.Error(), "shorter") {
 		t.Errorf("listenControl = %v, want an error that says the way out", err)
 	}

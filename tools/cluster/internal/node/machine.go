@@ -14,13 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/kubelet/cadvisor"
+
+	"stormgate.internal/tools/cluster/internal/procstat"
 )
 
-// clockTick is the unit of times in /proc/stat, which is the same on all
-// machines that Go runs on.
-const clockTick = 10 * time.Millisecond
-
-// machine tells the kubelet the truth about the machine, read from the kernel,
+// machine describes the machine to the kubelet, as read from the kernel,
 // as cAdvisor would, but knows of no cgroup other than the root.
 type machine struct {
 	name string
@@ -209,7 +207,7 @@ func readCPU() (time.Duration, error) {
 		}
 		ticks += value
 	}
-	return time.Duration(ticks) * clockTick, nil
+	return time.Duration(ticks) * procstat.Tick, nil
 }
 
 func uptime() time.Duration {

@@ -21,7 +21,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stormgate.internal/tools/cluster/internal/image"
-	"stormgate.internal/tools/cluster/internal/network"
+	"stormgate.internal/tools/cluster/internal/network/catalog"
+	"stormgate.internal/tools/cluster/internal/network/dns"
+	"stormgate.internal/tools/cluster/internal/network/pods"
+	"stormgate.internal/tools/cluster/internal/network/proxy"
 	"stormgate.internal/tools/cluster/internal/node/process"
 )
 
@@ -99,7 +102,7 @@ func (o *Options) complete() error {
 		o.PodCIDR = netip.MustParsePrefix("10.244.0.0/16")
 	}
 	if !o.ServiceCIDR.IsValid() {
-		o.ServiceCIDR = network.DefaultServiceCIDR
+		o.ServiceCIDR = pods.DefaultServiceCIDR
 	}
 	if !o.ClusterDNS.IsValid() {
 		o.ClusterDNS = netip.MustParseAddr("10.96.0.10")
@@ -137,7 +140,7 @@ func Run(ctx context.Context, options Options) error {
 
 type node struct {
 	options Options
-	pods    *network.PodNetwork
+	pods    *pods.Network
 	runtime *process.Runtime
 }
 
@@ -149,7 +152,7 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("make root directory: %w", err)
 	}
 	var err error
-	n.pods, err = network.NewPodNetwork(network.Options{
+	n.pods, err = pods.New(pods.Options{
 		NodeIP:      n.options.IP,
 		PodCIDR:     n.options.PodCIDR,
 		ServiceCIDR: n.options.ServiceCIDR,
@@ -183,13 +186,13 @@ func (n *node) serve(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	catalog := network.NewCatalog(client, n.options.Logger)
-	group.Go(func() error { return catalog.Run(ctx) })
+	services := catalog.New(client, n.options.Logger)
+	group.Go(func() error { return services.Run(ctx) })
 	group.Go(func() error {
-		return network.RunServiceProxy(ctx, catalog, network.ProxyOptions{Sockets: n.pods, Logger: n.options.Logger})
+		return proxy.Run(ctx, services, proxy.Options{Sockets: n.pods, Logger: n.options.Logger})
 	})
 	group.Go(func() error {
-		return network.RunDNS(ctx, catalog, network.DNSOptions{
+		return dns.Run(ctx, services, dns.Options{
 			Address:  netip.AddrPortFrom(n.options.ClusterDNS, 53),
 			Domain:   n.options.ClusterDomain,
 			Networks: []netip.Prefix{n.options.ServiceCIDR, n.options.PodCIDR},
@@ -231,14 +234,14 @@ func (n *node) close() {
 }
 
 // podNetwork is the pod network in the form that the runtime wants.
-type podNetwork struct{ *network.PodNetwork }
+type podNetwork struct{ *pods.Network }
 
 var _ process.Network = podNetwork{}
 
-func (p podNetwork) Setup(podID string) (process.Sandbox, error) {
-	sandbox, err := p.PodNetwork.Setup(podID)
+func (p podNetwork) Setup(podID string) (process.Attachment, error) {
+	attachment, err := p.Network.Setup(podID)
 	if err != nil {
 		return nil, err
 	}
-	return sandbox, nil
+	return attachment, nil
 }

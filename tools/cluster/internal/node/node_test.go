@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	kubeletoptions "k8s.io/kubernetes/cmd/kubelet/app/options"
 	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
 )
 
@@ -44,8 +45,9 @@ func TestRunRefusesIncompleteOptions(t *testing.T) {
 	}
 }
 
-// The kubelet's defaults for embedders let everybody in.
-func TestKubeletServerIsClosedToStrangers(t *testing.T) {
+// kubeletServer is the kubelet's configuration under completeOptions.
+func kubeletServer(t *testing.T) *kubeletoptions.KubeletServer {
+	t.Helper()
 	options := completeOptions(t)
 	if err := options.complete(); err != nil {
 		t.Fatal(err)
@@ -54,6 +56,12 @@ func TestKubeletServerIsClosedToStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return server
+}
+
+// The kubelet's defaults for embedders let everybody in.
+func TestKubeletServerIsClosedToStrangers(t *testing.T) {
+	server := kubeletServer(t)
 	if server.Authentication.Anonymous.Enabled || server.ReadOnlyPort != 0 {
 		t.Error("anonymous requests are served")
 	}
@@ -71,14 +79,7 @@ func TestKubeletServerIsClosedToStrangers(t *testing.T) {
 // Pods with dnsPolicy Default get the node's resolv.conf; that of the machine
 // must not get into the cluster.
 func TestNodeResolvesByClusterDNS(t *testing.T) {
-	options := completeOptions(t)
-	if err := options.complete(); err != nil {
-		t.Fatal(err)
-	}
-	server, err := (&node{options: options}).kubeletServer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := kubeletServer(t)
 	content, err := os.ReadFile(server.ResolverConfig)
 	if err != nil || string(content) != "nameserver 10.96.0.10\n" {
 		t.Errorf("%s has %q, %v", server.ResolverConfig, content, err)

@@ -112,7 +112,7 @@ func TestClientCertificateNamesItsIdentity(t *testing.T) {
 	}
 }
 
-// Promise: nobody but the administrator is in system:masters, since that group bypasses RBAC.
+// Promise: only the administrator is in system:masters, since that group bypasses RBAC.
 func TestOnlyAdminIsMaster(t *testing.T) {
 	for _, identity := range []pki.Identity{
 		pki.Suite, pki.KubeletClient, pki.ControllerManager, pki.Scheduler, pki.ServiceProxy, pki.Node("n"),

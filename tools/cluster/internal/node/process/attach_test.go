@@ -125,7 +125,7 @@ func TestAttachedClientThatDoesNotRead(t *testing.T) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("the client was told that all went well")
+			t.Error("the client got no error")
 		}
 	case <-time.After(patience):
 		t.Error("the client still waits")

@@ -50,8 +50,8 @@ func (c *container) name() string {
 	return fmt.Sprintf("%q of pod %s", c.config.GetMetadata().GetName(), c.sandbox.pod())
 }
 
-// idle tells that the container was not started and nobody is about to. The
-// caller holds Runtime.mu.
+// idle reports that the container was not started and that no call is about to
+// start it. The caller holds Runtime.mu.
 func (c *container) idle() bool {
 	return c.state == rt.ContainerState_CONTAINER_CREATED && !c.starting
 }
@@ -204,7 +204,7 @@ func (r *Runtime) supervise(c *container) {
 	p := c.process
 	<-p.done
 	if !c.ownsProcesses() {
-		// Nobody else ends what the first process left behind.
+		// The kernel does not end what the first process left behind.
 		if err := killMembers(p.mounts); err != nil {
 			r.log.Error("kill left-over processes", "container", c.config.GetMetadata().GetName(), "pod", c.sandbox.pod(), "error", err)
 		}
@@ -233,7 +233,7 @@ func (r *Runtime) finish(c *container, code int32, reason, message string) {
 	r.emitContainer(c, rt.ContainerEventType_CONTAINER_STOPPED_EVENT)
 }
 
-// ownsProcesses tells whether the container's end is the end of all its
+// ownsProcesses reports whether the container's end is the end of all its
 // processes because they have a process namespace of their own.
 func (c *container) ownsProcesses() bool {
 	return namespaceOptions(c.config).GetPid() == rt.NamespaceMode_CONTAINER

@@ -39,7 +39,7 @@ func TestContainerRunsToItsEnd(t *testing.T) {
 	}
 }
 
-// What a pod's author got wrong must be told at once and name the culprit: it
+// What a pod's author got wrong must be reported at once and name the culprit: it
 // becomes the message of CreateContainerError or RunContainerError.
 func TestContainerThatCannotRun(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")

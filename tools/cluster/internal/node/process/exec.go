@@ -143,7 +143,7 @@ func forward(group *sync.WaitGroup, to io.Writer, from *os.File, p *process) {
 	})
 }
 
-// failureOf tells a reader's failure from a writer's.
+// failureOf distinguishes a reader's failure from a writer's.
 type failureOf struct {
 	io.Reader
 	err error
@@ -198,7 +198,7 @@ func resize(terminal *os.File, size remotecommand.TerminalSize) {
 // a process group of its own.
 func killGroup(p *process) { signalGroup(p, unix.SIGKILL) }
 
-// hangUp tells them that their terminal is gone.
+// hangUp ends the same processes as a terminal that is gone does.
 func hangUp(p *process) { signalGroup(p, unix.SIGHUP) }
 
 func signalGroup(p *process, s unix.Signal) {

@@ -55,7 +55,7 @@ func TestExecSync(t *testing.T) {
 	}
 }
 
-// Probes tell a timeout from a failure by this very error, and what timed out
+// Probes distinguish a timeout from a failure by this very error, and what timed out
 // must not go on.
 func TestExecSyncTimeout(t *testing.T) {
 	f := newFixture(t)

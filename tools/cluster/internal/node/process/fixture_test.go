@@ -33,7 +33,7 @@ type fakeNetwork struct {
 	fails error
 }
 
-type fakeSandbox struct {
+type fakeAttachment struct {
 	network *fakeNetwork
 	ip      string
 	ns      *os.File
@@ -41,7 +41,7 @@ type fakeSandbox struct {
 
 func (n *fakeNetwork) HostIP() string { return "10.0.0.1" }
 
-func (n *fakeNetwork) Setup(string) (Sandbox, error) {
+func (n *fakeNetwork) Setup(string) (Attachment, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fails != nil {
@@ -53,12 +53,12 @@ func (n *fakeNetwork) Setup(string) (Sandbox, error) {
 	}
 	n.made++
 	n.open++
-	return &fakeSandbox{network: n, ip: fmt.Sprintf("10.244.0.%d", n.made), ns: ns}, nil
+	return &fakeAttachment{network: n, ip: fmt.Sprintf("10.244.0.%d", n.made), ns: ns}, nil
 }
 
-func (s *fakeSandbox) IP() string      { return s.ip }
-func (s *fakeSandbox) NetNS() *os.File { return s.ns }
-func (s *fakeSandbox) Close() error {
+func (s *fakeAttachment) IP() string      { return s.ip }
+func (s *fakeAttachment) NetNS() *os.File { return s.ns }
+func (s *fakeAttachment) Close() error {
 	s.network.mu.Lock()
 	defer s.network.mu.Unlock()
 	s.network.open--

@@ -56,8 +56,8 @@ func awaitListening(ctx context.Context, c *container, longest time.Duration) {
 }
 
 // declaredPorts returns the container's TCP ports: those of the kubelet's
-// annotation. Without one none are known; the sandbox's port mappings would
-// not tell which of the pod's containers means to listen.
+// annotation. Without one none are known: the sandbox's port mappings do
+// not say which of the pod's containers means to listen.
 func declaredPorts(c *container) map[int]bool {
 	var declared []struct {
 		ContainerPort int

@@ -58,6 +58,6 @@ func killMembers(mounts *os.File) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes %v are still there after %v", pids, killPatience)
 		}
-		time.Sleep(time.Millisecond) // the kernel tells nobody that a stranger's child is gone
+		time.Sleep(time.Millisecond) // the end of another process's child can not be waited for
 	}
 }

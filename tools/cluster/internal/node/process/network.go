@@ -7,13 +7,13 @@ import "os"
 type Network interface {
 	// Setup makes a network namespace, with loopback up, and an address for
 	// the pod sandbox of the given id.
-	Setup(podID string) (Sandbox, error)
+	Setup(podID string) (Attachment, error)
 	// HostIP is the address of pods that use the node's own network.
 	HostIP() string
 }
 
-// Sandbox is the network of one pod.
-type Sandbox interface {
+// Attachment is the network of one pod.
+type Attachment interface {
 	// IP is the pod's address.
 	IP() string
 	// NetNS is the network namespace. It stays open and stays the same until

@@ -59,7 +59,7 @@ func (o *output) copy(name string, stream io.Reader) {
 			report(o.log.write(name, buffer[:n]))
 			o.broadcast(name, buffer[:n])
 		}
-		if err != nil { // end of file; EIO from a terminal that nobody has open; or drain's deadline
+		if err != nil { // end of file; EIO from a terminal that no process has open; or drain's deadline
 			report(o.log.end(name))
 			return
 		}

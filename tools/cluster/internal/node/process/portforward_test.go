@@ -101,7 +101,7 @@ func TestPortForwardFailures(t *testing.T) {
 	}
 	stream := pipeStream{strings.NewReader(""), io.Discard}
 	if err := f.runtime.portForward(t.Context(), pod, 7000, stream); !errors.Is(err, unix.ECONNREFUSED) || !strings.Contains(err.Error(), "test/web") {
-		t.Errorf("nobody listens: %v", err)
+		t.Errorf("forward to a port without a listener: %v", err)
 	}
 	for want, err := range map[codes.Code]error{
 		codes.InvalidArgument:    f.runtime.portForward(t.Context(), pod, 65536, stream),

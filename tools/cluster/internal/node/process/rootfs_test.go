@@ -239,7 +239,7 @@ func dynamicImage() (api.Image, bool) {
 	return i, len(i.Entrypoint) > 0
 }
 
-// A full disk is told by name and leaves nothing behind.
+// A full disk is named in the error, and the failed start leaves nothing behind.
 func TestDiskFull(t *testing.T) {
 	root := t.TempDir()
 	// Room for the root's own directories and nothing else.

@@ -52,7 +52,7 @@ type Options struct {
 	// StreamAddr is where exec, attach and port-forward sessions are served to
 	// the kubelet; "127.0.0.1:0" when empty.
 	StreamAddr string
-	// Logger receives what no caller is told; slog.Default() when nil.
+	// Logger receives what no call returns; slog.Default() when nil.
 	Logger *slog.Logger
 }
 

@@ -25,9 +25,9 @@ type sandbox struct {
 	dir     string // the pod's files, see writePodFiles
 	ip      string
 
-	network  Sandbox  // nil in the node's network
-	uts, ipc *os.File // nil in the node's namespaces
-	pause    *process // first process of a shared process namespace, nil without one
+	network  Attachment // nil in the node's network
+	uts, ipc *os.File   // nil in the node's namespaces
+	pause    *process   // first process of a shared process namespace, nil without one
 
 	// live ends when the sandbox stops; what hangs on it (port forwards) then ends.
 	live context.Context

@@ -196,7 +196,7 @@ func TestStopPodSandbox(t *testing.T) {
 		return ids
 	}
 	if !slices.Equal(state(rt.PodSandboxState_SANDBOX_NOTREADY), []string{pod}) || !slices.Equal(state(rt.PodSandboxState_SANDBOX_READY), []string{other}) {
-		t.Error("the list of sandboxes does not tell the stopped one from the other")
+		t.Error("the list of sandboxes shows the stopped one like the other")
 	}
 	if err := f.runtime.RemovePodSandbox(t.Context(), pod); err != nil {
 		t.Fatal(err)

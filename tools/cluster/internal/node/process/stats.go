@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,11 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
-)
 
-// clockTick is the unit of the CPU times in /proc: the kernel reports them in
-// hundredths of a second on every architecture that Go supports.
-const clockTick = 10 * time.Millisecond
+	"stormgate.internal/tools/cluster/internal/procstat"
+)
 
 // usage is what a container's processes use at one moment.
 type usage struct {
@@ -232,24 +229,16 @@ func containerUsage(mounts *os.File) (usage, error) {
 // processUsage reads a process's numbers; its CPU time includes that of the
 // children it has reaped.
 func processUsage(pid int) (usage, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	stat, err := procstat.Read(strconv.Itoa(pid))
 	if err != nil {
 		return usage{}, err
 	}
-	// The program's name, in parentheses, may itself contain spaces and
-	// parentheses. Fields 14 to 17 of proc_pid_stat(5) are at 11 to 14 behind it.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 15 {
-		return usage{}, fmt.Errorf("process %d: unknown format %q", pid, stat)
+	// utime, stime, cutime and cstime.
+	ticks, err := stat.Sum(14, 17)
+	if err != nil {
+		return usage{}, fmt.Errorf("process %d: CPU time: %w", pid, err)
 	}
-	var u usage
-	for _, field := range fields[11:15] {
-		ticks, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return usage{}, fmt.Errorf("process %d: CPU time: %w", pid, err)
-		}
-		u.cpu += time.Duration(ticks) * clockTick
-	}
+	u := usage{cpu: time.Duration(ticks) * procstat.Tick}
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return usage{}, err

@@ -102,7 +102,7 @@ func (s *streamServer) close() error {
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
-	s.served <- http.ErrServerClosed // for whoever closes again
+	s.served <- http.ErrServerClosed // for a second Close
 	if err != nil {
 		return fmt.Errorf("close streaming server: %w", err)
 	}

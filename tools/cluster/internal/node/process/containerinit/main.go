@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main becomes the container's program, or ends with status 128 after having
-// told the runtime why. It is to be called first thing in main when the
-// program's first argument is Command.
+// Main becomes the container's program. If it can not, it reports the reason to
+// the runtime and ends with status 128. It is to be called first thing in main
+// when the program's first argument is Command.
 func Main() {
 	// Namespaces, capabilities and user ids belong to threads: everything up
 	// to the exec happens on this one.

@@ -12,7 +12,7 @@
 // with the help of the exported functions.
 package containerinit
 
-// Command is the first argument that tells an executable to call Main.
+// Command is the first argument with which an executable has to call Main.
 const Command = "container-init"
 
 // ControlFD is the descriptor of the control socket. The descriptors named by
