@@ -74,7 +74,7 @@ type Options struct {
 	// flusher may take the batch once the turn is over. Default 5 s.
 	Turn time.Duration
 
-	now func() string // time in ms; "" means Redis'
+	now func() int64 // time in ms since 1970; 0 means Redis'
 }
 
 // Storms gathers alerts. Run its flusher, and Close it at the end.
@@ -103,7 +103,7 @@ func New(o Options) *Storms {
 		o.Turn = 5 * time.Second
 	}
 	if o.now == nil {
-		o.now = func() string { return "" }
+		o.now = func() int64 { return 0 }
 	}
 	s := &Storms{
 		batches: newBatches(o), deduplicator: o.Deduplicator, amender: o.Amender, creator: o.Creator,
@@ -170,50 +170,51 @@ func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string) (V
 func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished, kind string) (Verdict, error) {
 	m := newMember(sig)
 	for range maxRounds {
-		d, err := s.batches.admit(ctx, m, name, finished, kind)
+		a, err := s.batches.admit(ctx, m, name, finished, kind)
 		if err != nil {
 			return Verdict{}, err
 		}
-		if d.word == "none" {
+		if a.decision == admitNone {
 			return Verdict{}, nil
 		}
 		if kind == "" {
-			s.observe(sig, d)
+			s.observe(sig, a)
 		}
-		verdict := Verdict{Type: d.kind, Members: d.members}
-		switch d.word {
-		case "buffered":
+		verdict := Verdict{Type: a.kind, Members: a.members}
+		var known *contents
+		switch a.decision {
+		case admitBuffered:
 			verdict.Kind = Buffered
 			return verdict, nil
-		case "flush":
-			object, err := s.flushMember(ctx, d.ref, "", sig, name)
+		case admitFlush:
+			object, err := s.flushMember(ctx, a.ref, nil, sig, name)
 			if object == nil {
 				return Verdict{Kind: Overtaken}, err
 			}
 			return Verdict{Kind: Flushed, Object: object}, nil
-		case "opened":
+		case admitOpened:
 			verdict.Kind = Opened
-			d.filler = string(m.data) // which the script need not tell
-		default:
+			known = &contents{pending: a.contents.pending, first: a.contents.first, filler: string(m.data)}
+		case admitAdded, admitAgain:
 			verdict.Kind = Added
 		}
-		verdict.WindowID = sig.Name + "-" + strconv.FormatInt(d.opened/1000, 10)
-		verdict.Object, err = s.hold(ctx, d, m)
+		verdict.WindowID = sig.Name + "-" + strconv.FormatInt(a.opened/1000, 10)
+		verdict.Object, err = s.hold(ctx, a.batch, known, m, a.decision != admitAgain)
 		if !errors.Is(err, errFinished) {
 			return verdict, err
 		}
-		finished, kind = d.ref.id, d.kind
+		finished, kind = a.ref.id, a.kind
 	}
 	return Verdict{}, &dedup.BusyError{Err: fmt.Errorf("%d storm windows have ended meanwhile", maxRounds)}
 }
 
-func (s *Storms) observe(sig *signal.Signal, d batch) {
-	s.metrics.StormAlert(d.kind, sig.Name)
-	s.metrics.BufferUtilization(sig.Namespace, float64(d.buffered)/float64(limit(s.batches.settings, sig.Namespace)))
-	if d.reason != "" {
+func (s *Storms) observe(sig *signal.Signal, a admission) {
+	s.metrics.StormAlert(a.kind, sig.Name)
+	s.metrics.BufferUtilization(sig.Namespace, float64(a.buffered)/float64(limit(s.batches.settings, sig.Namespace)))
+	if a.overflow != overflowNone {
 		s.metrics.BufferOverflowed(sig.Namespace)
 		s.logger.Warn("storm window is opened early, there is no room to buffer", "signal", sig.Name, "namespace", sig.Namespace,
-			"limit", d.reason, "members", d.members)
+			"limit", string(a.overflow), "members", a.members)
 	}
 }
 
