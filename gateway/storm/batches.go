@@ -17,8 +17,8 @@ import (
 	"stormgate.internal/gateway/redisclient"
 )
 
-// individualLifetime bounds how long a request may take to make an individual object,
-// once it was told that there is no storm.
+// individualLifetime is how long a request may take to make an individual object, from
+// the reply that there is no storm.
 const individualLifetime = 2 * time.Minute
 
 var (

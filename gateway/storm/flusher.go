@@ -13,9 +13,9 @@ import (
 
 const (
 	firstPostponement = time.Second
-	// longestPostponement is after how long what failed often is tried again.
+	// longestPostponement is the longest wait after a batch failed, however often.
 	longestPostponement = 30 * time.Second
-	// redisPause is the wait before Redis is asked again after it failed.
+	// redisPause is the wait before the next call after Redis failed.
 	redisPause = time.Second
 )
 
@@ -30,7 +30,7 @@ func (s *Storms) Run(ctx context.Context) {
 		wait, err := s.step(ctx)
 		if err != nil && ctx.Err() == nil {
 			wait = redisPause
-			s.logger.Warn("storms can't be flushed now", "error", err)
+			s.logger.Warn("take storm batch failed, it is tried again", "error", err)
 		}
 		if wait <= 0 {
 			continue
@@ -168,9 +168,8 @@ func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error 
 	})
 }
 
-// settleSome is settle for members that were added to an object: the others are
-// registered, and to do that again for each that is added would cost more with
-// every one.
+// settleSome is settle for a member that was added to an object. It registers only that
+// member. To register all members each time would cost more with every one.
 func (s *Storms) settleSome(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, m pendingMember) {
 	part := *object
 	part.Spec.AffectedResources = []string{m.resource}

@@ -11,12 +11,12 @@
 // The invariant, in three sentences. An alert that was answered with success is
 // held by an object, or is a member of a batch in Redis. A member leaves Redis only
 // when an object that holds it is stored and registered as its fingerprint's, so
-// that repeats find it. An alert is a member of at most one batch, and all who may
-// ever make the object of a batch, or of a flushed member, use one name for it,
-// which is fixed in Redis before, so that the API server refuses a second one.
+// that repeats find it. An alert is a member of at most one batch, and the name of a
+// batch's object, or a flushed member's, is fixed in Redis before the object is made, so
+// that the API server refuses a second one.
 //
-// So whatever a replica does can be cut off at any point, and be finished or
-// repeated by any other: by the request of a repeated alert, or by the flusher,
+// So whatever a replica does can be cut off at any point. Any other replica can finish
+// or repeat it: by the request of a repeated alert, or by the flusher,
 // which every replica runs. The flusher takes batches that are due, one at a time, for
 // a turn with a fencing token. All decisions
 // about one alert are taken by one script, atomically, and by Redis' clock alone.
@@ -133,8 +133,8 @@ const (
 	// Flushed means that the alert was buffered, its storm is over, and it has an
 	// object of its own now.
 	Flushed
-	// Overtaken means that the alert was buffered and has got its object meanwhile:
-	// the caller is to look again.
+	// Overtaken means that the alert was buffered, and that a flusher or another request
+	// has made its object by now. The caller is to check for a duplicate again.
 	Overtaken
 )
 

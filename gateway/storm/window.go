@@ -19,12 +19,12 @@ import (
 	"stormgate.internal/gateway/signal"
 )
 
-// createTimeout bounds the creation of a window's object, which does not end with
-// the request that began it: others wait for it, too.
+// createTimeout bounds the creation of a window's object. The creation does not end
+// with the request that began it, since other requests wait for it, too.
 const createTimeout = 20 * time.Second
 
-// errFinished says that a window's object is finished, gone or not the window's, so
-// that it takes no members.
+// errFinished means that a window's object takes no members: it is finished, gone or
+// not the window's.
 var errFinished = errors.New("the window's object is finished")
 
 // flight is the creation of a window's object in this process.
@@ -60,12 +60,11 @@ func (s *Storms) hold(ctx context.Context, window batch, known *contents, m memb
 	return object, nil
 }
 
-// errHeld says that an object needs no change to hold a member.
+// errHeld means that an object holds a member already.
 var errHeld = errors.New("the object holds the member already")
 
 // add makes a window's object hold a member. The error is errFinished if the object
-// takes none. A finished object may hold a member already; that is good enough for
-// a fresh one.
+// takes none. If the member is fresh, a finished object that holds it will do.
 func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batchRef, m pendingMember, received time.Time, fresh bool) (*v1alpha1.RemediationRequest, error) {
 	var seen *v1alpha1.RemediationRequest
 	object, err := s.amender.Amend(ctx, ref, func(o *v1alpha1.RemediationRequest) error {
@@ -170,15 +169,15 @@ func (s *Storms) create(ctx context.Context, window batch, known *contents) (*v1
 }
 
 // settle registers an object and removes the members that it holds from Redis. A
-// failure is only logged: the object holds them, and the flusher settles what is
-// left.
+// failure is only logged. The object holds the members, and a flusher settles those that
+// are left.
 func (s *Storms) settle(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, fingerprints []string) {
 	err := s.deduplicator.Register(ctx, object)
 	if err == nil {
 		err = s.batches.settle(ctx, ref, nameOf(object), fingerprints...)
 	}
 	if err != nil {
-		s.logger.Warn("object holds alerts of a storm, that is not noted yet", "object", nameOf(object), "batch", ref.String(),
+		s.logger.Warn("alerts in a storm's object are still in Redis, the flusher will remove them", "object", nameOf(object), "batch", ref.String(),
 			"alerts", len(fingerprints), "error", err)
 	}
 }
