@@ -88,11 +88,11 @@ var kubernetesMutants = []mutant{
 		scenario: "03_k8s_api_rate_limit", specs: "what was accepted before is stored later",
 		edits: []edit{{
 			file: "gateway/storm/window.go",
-			text: "\tcreated, err := s.creator.Create(ctx, s.draft(ctx, d, first, filler))\n\tif err != nil {\n",
-			replacement: `	created, err := s.creator.Create(ctx, s.draft(ctx, d, first, filler))
+			text: "\tcreated, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler))\n\tif err != nil {\n",
+			replacement: `	created, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler))
 	if err != nil {
-		for _, m := range d.pending {
-			_ = s.batches.settle(ctx, d.ref, "", m.fingerprint)
+		for _, m := range known.pending {
+			_ = s.batches.settle(ctx, window.ref, "", m.fingerprint)
 		}
 `,
 		}},

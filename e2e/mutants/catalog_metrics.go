@@ -201,8 +201,8 @@ var metricsMutants = []mutant{
 		scenario: "08_metrics", specs: "tell what it saved",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/admit.lua",
-			text:        "if count > tonumber(ARGV[13]) then",
-			replacement: "if count >= tonumber(ARGV[13]) then",
+			text:        "if count > settings.rateThreshold then",
+			replacement: "if count >= settings.rateThreshold then",
 		}},
 	},
 }

@@ -48,8 +48,8 @@ var stormMutants = []mutant{
 		scenario: "01_storm_window_ttl", specs: "begins another storm",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/admit.lua",
-			text:        "if by then return describe(by == token and 'added' or 'again', batch) end",
-			replacement: "if by then return describe('added', batch) end",
+			text:        "if by then return answer(by == token and 'added' or 'again') end",
+			replacement: "if by then return answer('added') end",
 		}},
 	},
 	{
@@ -128,8 +128,8 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "wait for the fifth",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/admit.lua",
-			text:        "if full or batch.pushes + 1 >= threshold then",
-			replacement: "if full or batch.pushes >= threshold then",
+			text:        "if overflow or batch.pushes + 1 >= threshold then",
+			replacement: "if overflow or batch.pushes >= threshold then",
 		}},
 	},
 	{
@@ -138,8 +138,8 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "wait for the fifth",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/admit.lua",
-			text:        "if full or batch.pushes + 1 >= threshold then",
-			replacement: "if full or batch.pushes + 2 >= threshold then",
+			text:        "if overflow or batch.pushes + 1 >= threshold then",
+			replacement: "if overflow or batch.pushes + 2 >= threshold then",
 		}},
 	},
 	{
@@ -158,9 +158,9 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "count as often as they come",
 		edits: []edit{{
 			file: "gateway/storm/scripts/admit.lua",
-			text: "  redis.call('HSET', records, fingerprint, batch.id .. '\\n' .. token .. '\\n\\n' .. resource)\n  push(0)\n",
+			text: "  keep(fingerprint, batch.id, token, '', resource)\n  push(0)\n",
 			replacement: `  fingerprint = fingerprint .. '+' .. token
-  redis.call('HSET', records, fingerprint, batch.id .. '\n' .. token .. '\n\n' .. resource)
+  keep(fingerprint, batch.id, token, '', resource)
   redis.call('HSET', payloads, fingerprint, data)
   redis.call('ZADD', pending(batch.id), now, fingerprint)
   push(1)
@@ -213,7 +213,7 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "wait for others in vain",
 		edits: []edit{{
 			file:        "gateway/storm/flusher.go",
-			text:        "\t\terr = s.flush(ctx, b)\n",
+			text:        "\t\terr = s.flush(ctx, t)\n",
 			replacement: "\t\terr = nil\n",
 		}},
 	},
@@ -271,8 +271,8 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "as many waiting alerts as it may have",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/admit.lua",
-			text:        "local used = tonumber(redis.call('HGET', buffered, place) or '0')",
-			replacement: "local used = tonumber(redis.call('HGET', buffered, '*') or '0')",
+			text:        "local used = waiting(namespace())",
+			replacement: "local used = waiting('*')",
 		}},
 	},
 	{
@@ -282,10 +282,10 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "as many waiting alerts as it may have",
 		edits: []edit{{
 			file: "gateway/storm/scripts/admit.lua",
-			text: "if full or batch.pushes + 1 >= threshold then",
-			replacement: `if full then
+			text: "if overflow or batch.pushes + 1 >= threshold then",
+			replacement: `if overflow then
   drop(batch, fingerprint)
-  return describe('buffered', batch)
+  return answer('buffered')
 end
 if batch.pushes + 1 >= threshold then`,
 		}},
@@ -296,8 +296,8 @@ if batch.pushes + 1 >= threshold then`,
 		scenario: "07_concurrent_alerts", specs: "sent to one gateway",
 		edits: []edit{{
 			file:        "gateway/storm/scripts/admit.lua",
-			text:        "  redis.call('ZADD', due, now + grace, ref(batch.id))\n  return describe('opened'",
-			replacement: "  redis.call('ZADD', due, now + grace, ref(batch.id))\n  redis.call('DEL', current)\n  return describe('opened'",
+			text:        "  redis.call('ZADD', due, now + grace, ref(batch.id))\n  return opened(overflow)",
+			replacement: "  redis.call('ZADD', due, now + grace, ref(batch.id))\n  redis.call('DEL', current)\n  return opened(overflow)",
 		}},
 	},
 	{

@@ -3,11 +3,10 @@ package storm
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,8 +17,8 @@ import (
 	"stormgate.internal/gateway/redisclient"
 )
 
-// individualLifetime is how long a request that was told to make an individual
-// object may take.
+// individualLifetime is how long a request may take to make an individual object, from
+// the reply that there is no storm.
 const individualLifetime = 2 * time.Minute
 
 var (
@@ -38,13 +37,24 @@ var (
 	//go:embed scripts/postpone.lua
 	postponeSource string
 
-	admitScript    = redis.NewScript(sharedSource + admitSource)
-	settleScript   = redis.NewScript(sharedSource + settleSource)
-	lookScript     = redis.NewScript(sharedSource + lookSource)
-	takeScript     = redis.NewScript(sharedSource + takeSource)
-	reserveScript  = redis.NewScript(sharedSource + reserveSource)
-	postponeScript = redis.NewScript(sharedSource + postponeSource)
+	admitScript    = newScript("admit.lua", admitSource, readAdmission)
+	settleScript   = newScript("settle.lua", settleSource, readSettlement)
+	lookScript     = newScript("look.lua", lookSource, readLook)
+	takeScript     = newScript("take.lua", takeSource, readTask)
+	reserveScript  = newScript("reserve.lua", reserveSource, readReservation)
+	postponeScript = newScript("postpone.lua", postponeSource, readPostponement)
 )
+
+// script is a Lua script whose replies are read as R.
+type script[R any] struct {
+	name   string
+	redis  *redis.Script
+	readAs func(*fields) R
+}
+
+func newScript[R any](name, source string, readAs func(*fields) R) script[R] {
+	return script[R]{name, redis.NewScript(sharedSource + source), readAs}
+}
 
 // batchRef names a batch in Redis.
 type batchRef struct{ scope, id string }
@@ -56,208 +66,179 @@ func parseRef(text string) batchRef {
 	return batchRef{text[:max(i, 0)], text[i+1:]}
 }
 
-// batch is what a script tells of a batch.
-type batch struct {
-	// word is why it is told.
-	word string
-	ref  batchRef
-	// kind of storm: rate or pattern.
-	kind string
-	// opened is when the window was, in ms since 1970.
-	opened  int64
-	members int
-	// name is reserved for the window's object; object is namespace/name of it when
-	// it is stored.
-	name, object string
-	fence        string
-	// buffered is how many members the namespace has in buffers.
-	buffered int
-	// reason says which limit filled the buffer early, or is empty.
-	reason string
-	// pending are the members that are told, in the order of arrival.
-	pending []pendingMember
-	// first and filler are the signals of the first member and of the one that filled
-	// the buffer, as kept, if told.
-	first, filler string
-	// waits is how long it is until the next batch is due, if none is now. Negative
-	// if there is none.
-	waits time.Duration
-	// lasted is from the opening of a window that was closed to its last alert.
-	lasted time.Duration
-}
-
-type pendingMember struct {
-	fingerprint string
-	arrived     int64
-	// name is reserved for an object of its own, or empty.
-	name, resource string
-}
-
 // batches runs the scripts. Errors are *redisclient.UnavailableError.
 type batches struct {
 	client   redis.UniversalClient
 	metrics  *metrics.Metrics
 	settings config.Storm
 	grace    time.Duration
-	now      func() string
+	now      func() int64 // in ms since 1970; 0 for Redis' clock
 	random   func() float64
-
-	inactivityArg, longestArg, graceArg, turnArg int64
+	// forScripts are the settings as scripts take them.
+	forScripts []byte
 }
 
 func newBatches(o Options) batches {
-	grace := min(o.Grace, o.Settings.InactivityTimeout.Std())
+	s := o.Settings
+	grace := min(o.Grace, s.InactivityTimeout.Std())
+	// Whole numbers can always be encoded. So can the two shares, which package config
+	// requires to be from 0 to 1.
+	forScripts, _ := json.Marshal(scriptSettings{
+		Inactivity: s.InactivityTimeout.Std().Milliseconds(), Longest: s.MaxWindowDuration.Std().Milliseconds(),
+		Grace: grace.Milliseconds(), Turn: o.Turn.Milliseconds(), Individual: individualLifetime.Milliseconds(),
+		RateThreshold: s.RateThreshold, PatternThreshold: s.PatternThreshold, BufferThreshold: s.BufferThreshold, GlobalLimit: s.GlobalMaxSize,
+		SamplingThreshold: s.SamplingThreshold, SamplingRate: s.SamplingRate, MaxBytes: maxObjectBytes,
+	})
 	return batches{
-		client: o.Redis, metrics: o.Metrics, settings: o.Settings, grace: grace, now: o.now, random: rand.Float64,
-		inactivityArg: o.Settings.InactivityTimeout.Std().Milliseconds(), longestArg: o.Settings.MaxWindowDuration.Std().Milliseconds(),
-		graceArg: grace.Milliseconds(), turnArg: o.Turn.Milliseconds(),
+		client: o.Redis, metrics: o.Metrics, settings: s, grace: grace, now: o.now, random: rand.Float64, forScripts: forScripts,
 	}
 }
+
+// scriptSettings are the first argument of every script, described in batch.lua.
+type scriptSettings struct {
+	Inactivity        int64   `json:"inactivity"`
+	Longest           int64   `json:"longest"`
+	Grace             int64   `json:"grace"`
+	Turn              int64   `json:"turn"`
+	Individual        int64   `json:"individual"`
+	RateThreshold     int     `json:"rateThreshold"`
+	PatternThreshold  int     `json:"patternThreshold"`
+	BufferThreshold   int     `json:"bufferThreshold"`
+	GlobalLimit       int     `json:"globalLimit"`
+	SamplingThreshold float64 `json:"samplingThreshold"`
+	SamplingRate      float64 `json:"samplingRate"`
+	MaxBytes          int     `json:"maxBytes"`
+}
+
+// call is what the second argument of every script begins with. All of its texts are
+// ASCII: JSON keeps no others for sure. None of its fields may be null, which is true
+// in Lua.
+type call struct {
+	Scope string `json:"scope"`
+	Now   int64  `json:"now,omitempty"`
+}
+
+func (b *batches) call(scope string) call { return call{scope, b.now()} }
 
 // soonest is the least time in which a batch that is not there yet can become due.
 func (b *batches) soonest() time.Duration {
 	return min(b.grace, b.settings.InactivityTimeout.Std(), b.settings.MaxWindowDuration.Std())
 }
 
-func (b *batches) admit(ctx context.Context, m member, name, finished, kind string) (batch, error) {
-	s := b.settings
-	return b.describe(ctx, opDetect, admitScript, scopeOf(m.sig),
-		m.sig.Fingerprint, m.token, name, m.resource, m.data, m.size, m.base,
-		s.RateThreshold, s.PatternThreshold, s.BufferThreshold, limit(s, m.sig.Namespace), s.GlobalMaxSize,
-		s.SamplingThreshold, s.SamplingRate, b.random(), maxObjectBytes, finished, kind, individualLifetime.Milliseconds())
+type admitCall struct {
+	call
+	Fingerprint string  `json:"fingerprint"`
+	Token       string  `json:"token"`
+	Name        string  `json:"name"`
+	Size        int     `json:"size"`
+	Base        int     `json:"base"`
+	Limit       int     `json:"limit"`
+	Random      float64 `json:"random"`
+	Finished    string  `json:"finished"`
+	Kind        string  `json:"kind"`
+}
+
+// admit takes an alert through detection and into a batch, see admit.lua. Finished is
+// the id of a window whose object is known to be finished, or empty. Kind is the kind
+// of storm, or empty if that is to be detected.
+func (b *batches) admit(ctx context.Context, m member, name, finished, kind string) (admission, error) {
+	return run(ctx, b, opDetect, admitScript, admitCall{
+		call: b.call(scopeOf(m.sig)), Fingerprint: m.sig.Fingerprint, Token: m.token, Name: name, Size: m.size, Base: m.base,
+		Limit: limit(b.settings, m.sig.Namespace), Random: b.random(), Finished: finished, Kind: kind,
+	}, m.resource, m.data)
+}
+
+type settleCall struct {
+	call
+	ID           string   `json:"id"`
+	Object       string   `json:"object"`
+	Fingerprints []string `json:"fingerprints,omitempty"`
 }
 
 // settle removes members that an object holds. The object is that of a window, or
 // empty.
 func (b *batches) settle(ctx context.Context, ref batchRef, object string, fingerprints ...string) error {
-	args := make([]any, 0, 2+len(fingerprints))
-	args = append(args, ref.id, object)
-	for _, fingerprint := range fingerprints {
-		args = append(args, fingerprint)
-	}
-	_, err := b.run(ctx, opAggregate, settleScript, ref.scope, args...)
+	_, err := run(ctx, b, opAggregate, settleScript, settleCall{b.call(ref.scope), ref.id, object, fingerprints})
 	return err
 }
 
-// look tells a window with all its members.
-func (b *batches) look(ctx context.Context, ref batchRef) (batch, error) {
-	return b.describe(ctx, opAggregate, lookScript, ref.scope, ref.id)
+type lookCall struct {
+	call
+	ID string `json:"id"`
 }
 
-// take returns the batch that is due, or for how long there is none.
-func (b *batches) take(ctx context.Context) (batch, error) {
-	return b.describe(ctx, opAggregate, takeScript, "", b.turnArg)
+// look reads a window with all its members.
+func (b *batches) look(ctx context.Context, ref batchRef) (look, error) {
+	return run(ctx, b, opAggregate, lookScript, lookCall{b.call(ref.scope), ref.id})
 }
 
-// reserve fixes the name of a flushed member's object. It returns "" if that is not
-// the caller's to make any more.
-func (b *batches) reserve(ctx context.Context, ref batchRef, fingerprint, name, fence string) (string, error) {
-	reply, err := b.run(ctx, opAggregate, reserveScript, ref.scope, ref.id, fingerprint, name, fence, b.turnArg)
-	fixed, _ := reply.(string)
-	return fixed, err
+// take begins a turn on the batch that is due, if there is one.
+func (b *batches) take(ctx context.Context) (task, error) {
+	return run(ctx, b, opAggregate, takeScript, b.call(""))
 }
 
-// postpone gives a batch back that could not be finished.
-func (b *batches) postpone(ctx context.Context, ref batchRef, fence string, first, longest time.Duration) error {
-	_, err := b.run(ctx, opAggregate, postponeScript, ref.scope, ref.id, fence, first.Milliseconds(), longest.Milliseconds())
+type reserveCall struct {
+	call
+	ID          string `json:"id"`
+	Fingerprint string `json:"fingerprint"`
+	Name        string `json:"name"`
+	Fence       *int64 `json:"fence,omitempty"`
+}
+
+// reserve fixes the name of a flushed member's object. The fence is that of the
+// flusher's turn, or nil if a request asks for its own alert. It returns "" if the
+// object is not the caller's to make any more.
+func (b *batches) reserve(ctx context.Context, ref batchRef, fingerprint, name string, fence *int64) (string, error) {
+	r, err := run(ctx, b, opAggregate, reserveScript, reserveCall{b.call(ref.scope), ref.id, fingerprint, name, fence})
+	return r.name, err
+}
+
+type postponeCall struct {
+	call
+	ID    string `json:"id"`
+	Fence int64  `json:"fence"`
+	First int64  `json:"first"`
+	Most  int64  `json:"most"`
+}
+
+// postpone gives a batch back that could not be finished. It does nothing if another
+// turn on the batch has begun.
+func (b *batches) postpone(ctx context.Context, ref batchRef, fence int64, first, most time.Duration) error {
+	_, err := run(ctx, b, opAggregate, postponeScript, postponeCall{b.call(ref.scope), ref.id, fence, first.Milliseconds(), most.Milliseconds()})
 	return err
 }
 
-// payload returns the signal of a pending member, or nil if it is none any more.
+// payload returns the signal of a pending member as kept, or "" if the member is not
+// pending any more.
 func (b *batches) payload(ctx context.Context, ref batchRef, fingerprint string) (string, error) {
 	data, err := b.client.HGet(ctx, "alert:storm:payloads:"+ref.scope, fingerprint).Result()
-	if errors.Is(err, redis.Nil) {
-		return "", nil
-	}
-	if err != nil {
-		b.metrics.RedisOperationFailed(opAggregate)
-		return "", &redisclient.UnavailableError{Op: opAggregate, Err: err}
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", b.fail(opAggregate, err)
 	}
 	return data, nil
 }
 
-func (b *batches) run(ctx context.Context, operation string, script *redis.Script, scope string, args ...any) (any, error) {
+// run runs a script. The call is its second argument, as JSON; further ones are texts
+// that need not be UTF-8. A reply that the script's reader does not know is an error.
+func run[R any](ctx context.Context, b *batches, operation string, s script[R], call any, texts ...any) (R, error) {
+	var none R
 	start := time.Now()
-	all := make([]any, 0, 5+len(args))
-	all = append(all, scope, b.now(), b.inactivityArg, b.longestArg, b.graceArg)
-	all = append(all, args...)
-	reply, err := script.Run(ctx, b.client, nil, all...).Result()
+	// Texts and finite numbers, of which calls are made, can always be encoded.
+	encoded, _ := json.Marshal(call)
+	reply, err := s.redis.Run(ctx, b.client, nil, append([]any{b.forScripts, encoded}, texts...)...).Result()
 	b.metrics.RedisOperation(operation, time.Since(start))
 	if err != nil {
-		b.metrics.RedisOperationFailed(operation)
-		return nil, &redisclient.UnavailableError{Op: operation, Err: err}
+		return none, b.fail(operation, err)
 	}
-	return reply, nil
+	f := newFields(reply)
+	r := s.readAs(f)
+	if err := f.end(); err != nil {
+		return none, b.fail(operation, fmt.Errorf("read reply of %s: %w", s.name, err))
+	}
+	return r, nil
 }
 
-func (b *batches) describe(ctx context.Context, operation string, script *redis.Script, scope string, args ...any) (batch, error) {
-	reply, err := b.run(ctx, operation, script, scope, args...)
-	if err != nil {
-		return batch{}, err
-	}
-	fields, _ := reply.([]any)
-	return parseBatch(fields), nil
+func (b *batches) fail(operation string, err error) error {
+	b.metrics.RedisOperationFailed(operation)
+	return &redisclient.UnavailableError{Op: operation, Err: err}
 }
-
-// parseBatch reads what describe of batch.lua returned.
-func parseBatch(fields []any) batch {
-	text := func(i int) string {
-		if i >= len(fields) {
-			return ""
-		}
-		s, _ := fields[i].(string)
-		return s
-	}
-	number := func(i int) int64 {
-		if i >= len(fields) {
-			return 0
-		}
-		n, _ := fields[i].(int64)
-		return n
-	}
-	b := batch{word: text(0)}
-	switch {
-	case b.word == "idle":
-		b.waits = time.Duration(number(1)) * time.Millisecond
-		return b
-	case len(fields) < 14:
-		return b
-	}
-	b.ref, b.kind, b.opened, b.members = parseRef(text(1)), text(3), number(4), int(number(5))
-	b.name, b.object, b.reason = text(6), text(7), text(10)
-	if b.fence = text(8); b.fence == "" {
-		b.fence = strconv.FormatInt(number(8), 10)
-	}
-	b.buffered = int(number(9))
-	b.first, b.filler = text(12), text(13)
-	list, _ := fields[11].([]any)
-	if b.word == "closed" {
-		last, _ := list[0].(int64)
-		b.lasted = time.Duration(last-b.opened) * time.Millisecond
-		return b
-	}
-	for ; len(list) >= 3; list = list[3:] {
-		b.pending = append(b.pending, parsePending(list))
-	}
-	slices.SortFunc(b.pending, func(x, y pendingMember) int {
-		if x.arrived != y.arrived {
-			return int(x.arrived - y.arrived)
-		}
-		return strings.Compare(x.resource, y.resource)
-	})
-	return b
-}
-
-func parsePending(list []any) pendingMember {
-	var m pendingMember
-	m.fingerprint, _ = list[0].(string)
-	arrived, _ := list[1].(string)
-	record, _ := list[2].(string)
-	m.arrived, _ = strconv.ParseInt(arrived, 10, 64)
-	if lines := strings.SplitN(record, "\n", 4); len(lines) == 4 {
-		m.name, m.resource = lines[2], lines[3]
-	}
-	return m
-}
-
-func (b batch) String() string { return fmt.Sprintf("%s %s", b.word, b.ref) }

@@ -2,7 +2,6 @@ package storm
 
 import (
 	"context"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -15,7 +14,7 @@ var TestPriorities = testPriorities
 
 // SetClock makes the scripts go by a clock of the test, in ms.
 func (o *Options) SetClock(clock *atomic.Int64) {
-	o.now = func() string { return strconv.FormatInt(clock.Load(), 10) }
+	o.now = clock.Load
 }
 
 // Step sees to one batch if one is due, see Run.

@@ -6,34 +6,31 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"stormgate.internal/gateway/api/v1alpha1"
-	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/signal"
 )
 
 const (
 	firstPostponement = time.Second
-	// longestPostponement is after how long what failed often is tried again.
+	// longestPostponement is the longest wait after a batch failed, however often.
 	longestPostponement = 30 * time.Second
-	// redisPause is the wait before Redis is asked again after it failed.
+	// redisPause is the wait before the next call after Redis failed.
 	redisPause = time.Second
 )
 
-// Run finishes what is due until the context ends: it flushes buffers that were not
-// filled, sees to members that their window's object does not hold, and removes
-// windows that have ended. It is to run in every replica.
+// Run works until the context ends. It flushes buffers that have ended, brings members
+// into their window's object that it does not hold, and removes windows that have
+// ended. Every replica is to run it.
 //
-// It sleeps until something is due, or could be by the time at which others may have
-// brought something that is due sooner; it looks at no batch before.
+// It sleeps until a batch is due. It wakes up earlier if a batch that another replica
+// begins meanwhile could be due earlier.
 func (s *Storms) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait, err := s.step(ctx)
 		if err != nil && ctx.Err() == nil {
 			wait = redisPause
-			s.logger.Warn("storms can't be flushed now", "error", err)
+			s.logger.Warn("take storm batch failed, it is tried again", "error", err)
 		}
 		if wait <= 0 {
 			continue
@@ -47,88 +44,87 @@ func (s *Storms) Run(ctx context.Context) {
 	}
 }
 
-// step sees to one batch if one is due, and returns how long there is nothing to do.
-// The error is that of taking a batch; a batch that can't be finished is postponed.
+// step takes care of one batch if one is due. It returns the time for which there is
+// nothing to do. The error is that of taking a batch. A batch that can't be finished is
+// postponed.
 func (s *Storms) step(ctx context.Context) (time.Duration, error) {
-	b, err := s.batches.take(ctx)
-	switch {
-	case err != nil:
+	t, err := s.batches.take(ctx)
+	if err != nil {
 		return 0, err
-	case b.word == "idle" && b.waits < 0:
-		return s.batches.soonest(), nil
-	case b.word == "idle":
-		return min(b.waits, s.batches.soonest()), nil
 	}
-	switch b.word {
-	case "closed":
-		s.closed(b)
+	switch t.decision {
+	case takeNone:
+		return s.batches.soonest(), nil
+	case takeIdle:
+		return min(t.wait, s.batches.soonest()), nil
+	case takeClosed:
+		namespace, name, _ := strings.Cut(t.ref.scope, ":")
+		s.metrics.WindowClosed(namespace, name, t.lasted)
 		return 0, nil
-	case "flush":
-		err = s.flush(ctx, b)
-	default:
-		err = s.catchUp(ctx, b)
+	case takeFlush:
+		err = s.flush(ctx, t)
+	case takeWindow:
+		err = s.catchUp(ctx, t)
 	}
 	if err != nil {
-		s.logger.Warn("storm batch is not finished, it is taken up again later", "batch", b.ref.String(), "task", b.word, "members", len(b.pending), "error", err)
-		if err := s.batches.postpone(context.WithoutCancel(ctx), b.ref, b.fence, firstPostponement, longestPostponement); err != nil {
+		s.logger.Warn("storm batch is not finished, it is taken up again later", "batch", t.ref.String(), "task", string(t.decision),
+			"members", len(t.contents.pending), "error", err)
+		if err := s.batches.postpone(context.WithoutCancel(ctx), t.ref, t.fence, firstPostponement, longestPostponement); err != nil {
 			return 0, err
 		}
 	}
 	return 0, nil
 }
 
-// flush gives each member of a buffer that was not filled an object of its own.
-func (s *Storms) flush(ctx context.Context, b batch) error {
-	return b.each(func(m pendingMember) error { return s.flushOne(ctx, b, m) })
-}
-
-// each calls do for each pending member, also after an error.
-func (b batch) each(do func(pendingMember) error) error {
+// each does something for every member, and returns all errors.
+func each(members []pendingMember, do func(pendingMember) error) error {
 	var failures []error
-	for _, m := range b.pending {
-		failures = append(failures, do(m))
+	for _, m := range members {
+		if err := do(m); err != nil {
+			failures = append(failures, err)
+		}
 	}
 	return errors.Join(failures...)
 }
 
+// flush gives each member of a buffer that has ended an object of its own.
+func (s *Storms) flush(ctx context.Context, t task) error {
+	return each(t.contents.pending, func(m pendingMember) error { return s.flushOne(ctx, t, m) })
+}
+
 // flushOne may use up the whole turn. The member's name can be fixed only during the
 // turn, and fixing it begins the turn anew.
-func (s *Storms) flushOne(ctx context.Context, b batch, m pendingMember) error {
+func (s *Storms) flushOne(ctx context.Context, t task, m pendingMember) error {
 	ctx, cancel := context.WithTimeout(ctx, s.turn)
 	defer cancel()
-	sig, err := s.signalOf(ctx, b.ref, m.fingerprint)
+	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
 	if sig == nil || err != nil {
 		return err
 	}
-	// A name that is fixed already is that of an object which may exist. Nobody could
-	// use another since.
+	// An object with the name may exist if the name is fixed. No replica has been able to
+	// use another name since.
 	if m.name != "" {
-		_, err := s.flushMember(ctx, b.ref, b.fence, sig, m.name)
+		_, err := s.flushMember(ctx, t.ref, &t.fence, sig, m.name)
 		return err
 	}
-	return s.takeAfresh(ctx, b.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
-		return s.flushMember(ctx, b.ref, b.fence, sig, name)
+	return s.claim(ctx, t.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
+		return s.flushMember(ctx, t.ref, &t.fence, sig, name)
 	})
 }
 
-// takeAfresh takes a member's signal as one that has just come: create gives it an
-// object of the name, unless its incident has one.
-func (s *Storms) takeAfresh(ctx context.Context, ref batchRef, sig *signal.Signal, create func(name string) (*v1alpha1.RemediationRequest, error)) error {
+// claim claims the incident of a member, whose object gets the name that is reserved
+// for it, and ends the claim. If the incident has an object, that has counted the alert
+// and the member is removed.
+func (s *Storms) claim(ctx context.Context, ref batchRef, sig *signal.Signal, handle func(name string) (*v1alpha1.RemediationRequest, error)) error {
 	verdict, err := s.deduplicator.Check(ctx, sig)
 	if err != nil {
 		return err
 	}
 	if verdict.Duplicate != nil {
-		// The incident has got an object, which has counted the alert.
 		return s.batches.settle(ctx, ref, "", sig.Fingerprint)
 	}
-	object, err := create(verdict.Claim.Name)
-	end(ctx, verdict.Claim, object, err)
-	return err
-}
-
-// end ends the claim on the incident of a member that was taken care of.
-func end(ctx context.Context, claim *dedup.Claim, object *v1alpha1.RemediationRequest, err error) {
+	claim := verdict.Claim
+	object, err := handle(claim.Name)
 	switch {
 	case err != nil:
 		claim.Release(ctx)
@@ -137,43 +133,43 @@ func end(ctx context.Context, claim *dedup.Claim, object *v1alpha1.RemediationRe
 	default:
 		claim.Created(ctx, object)
 	}
+	return err
 }
 
-// catchUp brings members into their window's object that the requests with them did
-// not: because the replica that had them ended, or the API failed.
-func (s *Storms) catchUp(ctx context.Context, b batch) error {
+// catchUp brings members into their window's object that their requests did not bring
+// there, because the replica ended or the API failed.
+func (s *Storms) catchUp(ctx context.Context, t task) error {
 	ctx, cancel := context.WithTimeout(ctx, s.turn)
 	defer cancel()
-	if b.object == "" {
-		_, err := s.ensure(ctx, b)
+	if t.object == "" {
+		_, err := s.ensure(ctx, t.batch, &t.contents)
 		return err
 	}
-	return b.each(func(m pendingMember) error { return s.catchUpOne(ctx, b, m) })
+	return each(t.contents.pending, func(m pendingMember) error { return s.catchUpOne(ctx, t, m) })
 }
 
-func (s *Storms) catchUpOne(ctx context.Context, b batch, m pendingMember) error {
-	object, err := s.add(ctx, parseName(b.object), b.ref, m, time.UnixMilli(m.arrived), true)
+func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error {
+	object, err := s.add(ctx, parseName(t.object), t.ref, m, time.UnixMilli(m.arrived), true)
 	if err == nil {
-		s.settleSome(ctx, b.ref, object, m)
+		s.settleSome(ctx, t.ref, object, m)
 		return nil
 	}
 	if !errors.Is(err, errFinished) {
 		return err
 	}
 	// The object is finished, or gone, without this member, which starts afresh.
-	sig, err := s.signalOf(ctx, b.ref, m.fingerprint)
+	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
 	if sig == nil || err != nil {
 		return err
 	}
-	return s.takeAfresh(ctx, b.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
-		handled, err := s.handle(ctx, sig, name, b.ref.id, b.kind)
+	return s.claim(ctx, t.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
+		handled, err := s.handle(ctx, sig, name, t.ref.id, t.kind)
 		return handled.Object, err
 	})
 }
 
-// settleSome is settle for members that were added to an object: the others are
-// registered, and to do that again for each that is added would cost more with
-// every one.
+// settleSome is settle for a member that was added to an object. It registers only that
+// member. To register all members each time would cost more with every one.
 func (s *Storms) settleSome(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, m pendingMember) {
 	part := *object
 	part.Spec.AffectedResources = []string{m.resource}
@@ -194,14 +190,4 @@ func (s *Storms) signalOf(ctx context.Context, ref batchRef, fingerprint string)
 		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
 	return sig, nil
-}
-
-func (s *Storms) closed(b batch) {
-	scope := strings.SplitN(b.ref.scope, ":", 2)
-	s.metrics.WindowClosed(scope[0], scope[1], b.lasted)
-}
-
-func parseName(text string) types.NamespacedName {
-	namespace, name, _ := strings.Cut(text, "/")
-	return types.NamespacedName{Namespace: namespace, Name: name}
 }

@@ -41,7 +41,7 @@ type death struct {
 	calls atomic.Int64
 	// at is the number of the call, counted from 1, during which the replica dies.
 	at int64
-	// done tells whether that call still has its effect, though nobody learns of it.
+	// done is true if that call still has its effect, though its caller gets an error.
 	done bool
 }
 

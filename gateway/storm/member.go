@@ -23,7 +23,7 @@ const fixedObjectBytes = 4096
 // member is an alert as it is kept in Redis.
 type member struct {
 	sig *signal.Signal
-	// token tells the requests with the alert apart.
+	// token is different for each request with the alert.
 	token    string
 	resource string
 	data     []byte

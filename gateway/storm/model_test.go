@@ -53,7 +53,7 @@ type modelBatch struct {
 	first, last, opened, due       int64
 	pushes, size, bytes            int
 	opener, name, object, scopeKey string
-	fence                          int
+	fence                          int64
 	held                           map[string]string // fingerprint -> token, of members that the object holds
 }
 
@@ -102,11 +102,11 @@ func (m *model) retire(b *modelBatch) {
 	}
 }
 
-func (m *model) admit(alert member, name string, random float64, finished *modelBatch, kind string) (string, *modelBatch, string) {
+func (m *model) admit(alert member, name string, random float64, finished *modelBatch, kind string) (admitDecision, *modelBatch, overflow) {
 	sig, s := alert.sig, m.settings
 	fp := sig.Fingerprint
 	if kind == "" && m.single[fp] == name {
-		return "none", nil, ""
+		return admitNone, nil, overflowNone
 	}
 	scope := m.scopes[scopeOf(sig)]
 	if scope == nil {
@@ -123,13 +123,13 @@ func (m *model) admit(alert member, name string, random float64, finished *model
 	if known != nil && known.token == alert.token {
 		switch {
 		case known.batch.state == "open" && known.batch.opener == alert.token:
-			return "opened", known.batch, ""
+			return admitOpened, known.batch, overflowNone
 		case known.batch.state == "open":
-			return "added", known.batch, ""
+			return admitAdded, known.batch, overflowNone
 		case known.batch.state == "buffer":
-			return "buffered", known.batch, ""
+			return admitBuffered, known.batch, overflowNone
 		}
-		return "flush", known.batch, ""
+		return admitFlush, known.batch, overflowNone
 	}
 	if kind == "" {
 		if scope.rate++; scope.rate > s.RateThreshold {
@@ -143,43 +143,43 @@ func (m *model) admit(alert member, name string, random float64, finished *model
 		}
 		if kind == "" && known == nil {
 			m.single[fp] = name
-			return "none", nil, ""
+			return admitNone, nil, overflowNone
 		}
 	}
-	open := func(b *modelBatch, reason string) (string, *modelBatch, string) {
+	open := func(b *modelBatch, full overflow) (admitDecision, *modelBatch, overflow) {
 		b.state, b.opened, b.last, b.opener, b.name = "open", m.now, m.now, alert.token, name
 		if kind != "" {
 			b.kind = kind
 		}
 		b.due = m.now + m.grace
-		return "opened", b, reason
+		return admitOpened, b, full
 	}
 	if known != nil {
 		b := known.batch
 		if b.state == "open" {
-			return "again", b, ""
+			return admitAgain, b, overflowNone
 		}
 		if b.state == "buffer" && m.now >= b.ends(s) {
 			m.retire(b)
 		}
 		if b.state == "flush" {
-			return "flush", b, ""
+			return admitFlush, b, overflowNone
 		}
 		known.token, known.name = alert.token, ""
 		b.pushes++
 		b.last = max(b.last, m.now)
 		if b.pushes >= s.BufferThreshold {
-			return open(b, "")
+			return open(b, overflowNone)
 		}
 		b.due = b.ends(s)
-		return "buffered", b, ""
+		return admitBuffered, b, overflowNone
 	}
 	b := scope.current
 	if b != nil && b.state == "open" && m.now < b.ends(s) {
 		if token, ok := b.held[fp]; ok && token == alert.token {
-			return "added", b, ""
+			return admitAdded, b, overflowNone
 		} else if ok {
-			return "again", b, ""
+			return admitAgain, b, overflowNone
 		}
 	}
 	if b != nil && (m.now >= b.ends(s) || b.bytes+alert.size > maxObjectBytes || b.state == "open" && b.size >= limit(s, sig.Namespace)) {
@@ -199,21 +199,21 @@ func (m *model) admit(alert member, name string, random float64, finished *model
 	b.last = max(b.last, m.now)
 	if b.state == "open" {
 		b.due = min(b.due, m.now+m.grace)
-		return "added", b, ""
+		return admitAdded, b, overflowNone
 	}
 	most := limit(s, sig.Namespace)
 	switch {
 	case own >= most, b.size >= most && b.size < s.BufferThreshold:
-		return open(b, "namespace")
+		return open(b, overflowNamespace)
 	case all >= s.GlobalMaxSize:
-		return open(b, "global")
+		return open(b, overflowGlobal)
 	case float64(own) > s.SamplingThreshold*float64(most) && random >= s.SamplingRate:
-		return open(b, "sampled")
+		return open(b, overflowSampled)
 	case b.pushes >= s.BufferThreshold:
-		return open(b, "")
+		return open(b, overflowNone)
 	}
 	b.due = b.ends(s)
-	return "buffered", b, ""
+	return admitBuffered, b, overflowNone
 }
 
 func (m *model) settle(b *modelBatch, object string, fingerprints ...string) {
@@ -241,8 +241,8 @@ func (m *model) settle(b *modelBatch, object string, fingerprints ...string) {
 	}
 }
 
-// take returns what is told of the batch that is taken, and whom of its members.
-func (m *model) take() (string, *modelBatch, []string) {
+// take returns the batch that is taken, and which of its members.
+func (m *model) take() (takeDecision, *modelBatch, []string) {
 	for {
 		var b *modelBatch
 		for _, other := range m.batches {
@@ -250,8 +250,11 @@ func (m *model) take() (string, *modelBatch, []string) {
 				b = other
 			}
 		}
-		if b == nil || b.due > m.now {
-			return "idle", nil, nil
+		if b == nil {
+			return takeNone, nil, nil
+		}
+		if b.due > m.now {
+			return takeIdle, nil, nil
 		}
 		list := b.pending()
 		oldest := int64(0)
@@ -270,9 +273,9 @@ func (m *model) take() (string, *modelBatch, []string) {
 			b.due = m.now + m.turn
 			b.fence++
 			if b.state == "flush" {
-				return "flush", b, list
+				return takeFlush, b, list
 			}
-			return "window", b, list
+			return takeWindow, b, list
 		case len(b.pending()) > 0:
 			b.due = oldest + m.grace
 		case b.state == "flush":
@@ -280,7 +283,7 @@ func (m *model) take() (string, *modelBatch, []string) {
 		case m.now >= b.ends(m.settings) || b.scope.current != b:
 			m.retire(b)
 			delete(m.batches, b.ref)
-			return "closed", b, nil
+			return takeClosed, b, nil
 		default:
 			b.due = b.ends(m.settings)
 		}
@@ -319,7 +322,7 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 	random := 0.0
 	b := newBatches(Options{
 		Redis: client, Settings: settings, Metrics: metrics.New(), Grace: 500 * time.Millisecond, Turn: 1500 * time.Millisecond,
-		now: func() string { return strconv.FormatInt(m.now, 10) },
+		now: func() int64 { return m.now },
 	})
 	b.random = func() float64 { return random }
 	ctx := t.Context()
@@ -359,26 +362,26 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 				m.settle(batch, object, list...)
 			}
 		case 4, 5: // a flusher
-			word, batch, list := m.take()
+			decision, batch, list := m.take()
 			got, err := b.take(ctx)
-			if err != nil || got.word != word {
-				return fail("step %d: took %v, want %s; %v", step, got, word, err)
+			if err != nil || got.decision != decision {
+				return fail("step %d: took %+v, want %s; %v", step, got, decision, err)
 			}
 			if batch == nil {
 				continue
 			}
-			if got.ref.String() != batch.ref || !slices.Equal(fingerprintsOf(got), list) {
-				return fail("step %d: took %v with %v, want %s with %v", step, got, fingerprintsOf(got), batch.ref, list)
+			if got.ref.String() != batch.ref || !slices.Equal(fingerprintsOf(got.contents), list) {
+				return fail("step %d: took %+v, want %s with %v", step, got, batch.ref, list)
 			}
-			if word == "flush" && r.IntN(2) == 0 {
-				fp, fence := list[r.IntN(len(list))], strconv.Itoa(batch.fence-r.IntN(2))
+			if decision == takeFlush && r.IntN(2) == 0 {
+				fp, fence := list[r.IntN(len(list))], batch.fence-int64(r.IntN(2))
 				want := cmp.Or(batch.scope.members[fp].name, "mine")
-				if fence != strconv.Itoa(batch.fence) {
+				if fence != batch.fence {
 					want = ""
 				}
-				name, err := b.reserve(ctx, got.ref, fp, "mine", fence)
+				name, err := b.reserve(ctx, got.ref, fp, "mine", &fence)
 				if err != nil || name != want {
-					return fail("step %d: reserved %q with fence %s of %d, want %q; %v", step, name, fence, batch.fence, want, err)
+					return fail("step %d: reserved %q with fence %d of %d, want %q; %v", step, name, fence, batch.fence, want, err)
 				}
 				if want != "" {
 					batch.scope.members[fp].name = name
@@ -404,10 +407,10 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 			if batch := pick(); batch != nil && batch.state == "open" && batch.scope == m.scopes[scopeOf(alert.sig)] && r.IntN(3) == 0 {
 				finished, kind, id = batch, batch.kind, parseRef(batch.ref).id
 			}
-			word, batch, reason := m.admit(alert, name, random, finished, kind)
+			decision, batch, full := m.admit(alert, name, random, finished, kind)
 			got, err := b.admit(ctx, alert, name, id, kind)
-			if err != nil || got.word != word || got.reason != reason {
-				return fail("step %d: admitted %v %q, want %s %q; %v", step, got, got.reason, word, reason, err)
+			if err != nil || got.decision != decision || got.overflow != full {
+				return fail("step %d: admitted %+v, want %s %q; %v", step, got, decision, full, err)
 			}
 			previous = append(previous, alert)
 			if batch == nil {
@@ -416,8 +419,8 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 			if got.ref.String() != batch.ref || got.kind != batch.kind || got.members != batch.size || got.name != batch.name || got.opened != batch.opened || got.object != batch.object {
 				return fail("step %d: admitted to %+v, want %+v", step, got, batch)
 			}
-			if word == "opened" && (!slices.Equal(fingerprintsOf(got), batch.pending()) || !sorted(got)) {
-				return fail("step %d: opened with %v, want %v", step, got.pending, batch.pending())
+			if decision == admitOpened && (!slices.Equal(fingerprintsOf(got.contents), batch.pending()) || !sorted(got.contents)) {
+				return fail("step %d: opened with %v, want %v", step, got.contents.pending, batch.pending())
 			}
 			if own, _ := m.buffered(alert.sig.Namespace); got.buffered != own {
 				return fail("step %d: %d buffered, want %d", step, got.buffered, own)
@@ -430,17 +433,17 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 	return true
 }
 
-func fingerprintsOf(b batch) []string {
+func fingerprintsOf(c contents) []string {
 	var list []string
-	for _, m := range b.pending {
+	for _, m := range c.pending {
 		list = append(list, m.fingerprint)
 	}
 	slices.Sort(list)
 	return list
 }
 
-func sorted(b batch) bool {
-	return slices.IsSortedFunc(b.pending, func(x, y pendingMember) int {
+func sorted(c contents) bool {
+	return slices.IsSortedFunc(c.pending, func(x, y pendingMember) int {
 		return cmp.Or(cmp.Compare(x.arrived, y.arrived), strings.Compare(x.resource, y.resource))
 	})
 }

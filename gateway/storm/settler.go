@@ -7,12 +7,13 @@ import (
 	"stormgate.internal/gateway/api/v1alpha1"
 )
 
-// settler notes in Redis, beside the requests, that windows' objects hold members
-// which were added. Members that come while it is at work are noted together.
+// settler removes members from Redis that were added to their window's object. It does
+// so in the background, for all members together that were added since it did so last.
 //
-// It does not register them: each is registered by its own request, which until
-// then holds the claim on its incident. Should that request end before, the claim
-// remains in Redis, and whoever meets it looks for the object in the cluster.
+// It does not register the members as their incidents' objects. A member's own request
+// does, and holds the claim on the incident until then. If that request ends early, the
+// claim stays in Redis. The next request that finds the claim looks for the object in
+// the cluster.
 type settler struct {
 	storms  *Storms
 	running sync.WaitGroup
@@ -58,12 +59,12 @@ func (s *settler) run() {
 		}
 		for ref, h := range work {
 			if err := s.storms.batches.settle(context.Background(), ref, h.object, h.fingerprints...); err != nil {
-				s.storms.logger.Warn("alerts were added to a storm's object, that is not noted yet", "object", h.object,
+				s.storms.logger.Warn("alerts in a storm's object are still in Redis, the flusher will remove them", "object", h.object,
 					"batch", ref.String(), "alerts", len(h.fingerprints), "error", err)
 			}
 		}
 	}
 }
 
-// close waits until all is noted.
+// close waits until all members are removed.
 func (s *settler) close() { s.running.Wait() }

@@ -11,12 +11,12 @@
 // The invariant, in three sentences. An alert that was answered with success is
 // held by an object, or is a member of a batch in Redis. A member leaves Redis only
 // when an object that holds it is stored and registered as its fingerprint's, so
-// that repeats find it. An alert is a member of at most one batch, and all who may
-// ever make the object of a batch, or of a flushed member, use one name for it,
-// which is fixed in Redis before, so that the API server refuses a second one.
+// that repeats find it. An alert is a member of at most one batch, and the name of a
+// batch's object, or a flushed member's, is fixed in Redis before the object is made, so
+// that the API server refuses a second one.
 //
-// So whatever a replica does can be cut off at any point, and be finished or
-// repeated by any other: by the request of a repeated alert, or by the flusher,
+// So whatever a replica does can be cut off at any point. Any other replica can finish
+// or repeat it: by the request of a repeated alert, or by the flusher,
 // which every replica runs. The flusher takes batches that are due, one at a time, for
 // a turn with a fencing token. All decisions
 // about one alert are taken by one script, atomically, and by Redis' clock alone.
@@ -74,7 +74,7 @@ type Options struct {
 	// flusher may take the batch once the turn is over. Default 5 s.
 	Turn time.Duration
 
-	now func() string // time in ms; "" means Redis'
+	now func() int64 // time in ms since 1970; 0 means Redis'
 }
 
 // Storms gathers alerts. Run its flusher, and Close it at the end.
@@ -103,7 +103,7 @@ func New(o Options) *Storms {
 		o.Turn = 5 * time.Second
 	}
 	if o.now == nil {
-		o.now = func() string { return "" }
+		o.now = func() int64 { return 0 }
 	}
 	s := &Storms{
 		batches: newBatches(o), deduplicator: o.Deduplicator, amender: o.Amender, creator: o.Creator,
@@ -133,8 +133,8 @@ const (
 	// Flushed means that the alert was buffered, its storm is over, and it has an
 	// object of its own now.
 	Flushed
-	// Overtaken means that the alert was buffered and has got its object meanwhile:
-	// the caller is to look again.
+	// Overtaken means that the alert was buffered, and that a flusher or another request
+	// has made its object by now. The caller is to check for a duplicate again.
 	Overtaken
 )
 
@@ -170,50 +170,51 @@ func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string) (V
 func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished, kind string) (Verdict, error) {
 	m := newMember(sig)
 	for range maxRounds {
-		d, err := s.batches.admit(ctx, m, name, finished, kind)
+		a, err := s.batches.admit(ctx, m, name, finished, kind)
 		if err != nil {
 			return Verdict{}, err
 		}
-		if d.word == "none" {
+		if a.decision == admitNone {
 			return Verdict{}, nil
 		}
 		if kind == "" {
-			s.observe(sig, d)
+			s.observe(sig, a)
 		}
-		verdict := Verdict{Type: d.kind, Members: d.members}
-		switch d.word {
-		case "buffered":
+		verdict := Verdict{Type: a.kind, Members: a.members}
+		var known *contents
+		switch a.decision {
+		case admitBuffered:
 			verdict.Kind = Buffered
 			return verdict, nil
-		case "flush":
-			object, err := s.flushMember(ctx, d.ref, "", sig, name)
+		case admitFlush:
+			object, err := s.flushMember(ctx, a.ref, nil, sig, name)
 			if object == nil {
 				return Verdict{Kind: Overtaken}, err
 			}
 			return Verdict{Kind: Flushed, Object: object}, nil
-		case "opened":
+		case admitOpened:
 			verdict.Kind = Opened
-			d.filler = string(m.data) // which the script need not tell
-		default:
+			known = &contents{pending: a.contents.pending, first: a.contents.first, filler: string(m.data)}
+		case admitAdded, admitAgain:
 			verdict.Kind = Added
 		}
-		verdict.WindowID = sig.Name + "-" + strconv.FormatInt(d.opened/1000, 10)
-		verdict.Object, err = s.hold(ctx, d, m)
+		verdict.WindowID = sig.Name + "-" + strconv.FormatInt(a.opened/1000, 10)
+		verdict.Object, err = s.hold(ctx, a.batch, known, m, a.decision != admitAgain)
 		if !errors.Is(err, errFinished) {
 			return verdict, err
 		}
-		finished, kind = d.ref.id, d.kind
+		finished, kind = a.ref.id, a.kind
 	}
 	return Verdict{}, &dedup.BusyError{Err: fmt.Errorf("%d storm windows have ended meanwhile", maxRounds)}
 }
 
-func (s *Storms) observe(sig *signal.Signal, d batch) {
-	s.metrics.StormAlert(d.kind, sig.Name)
-	s.metrics.BufferUtilization(sig.Namespace, float64(d.buffered)/float64(limit(s.batches.settings, sig.Namespace)))
-	if d.reason != "" {
+func (s *Storms) observe(sig *signal.Signal, a admission) {
+	s.metrics.StormAlert(a.kind, sig.Name)
+	s.metrics.BufferUtilization(sig.Namespace, float64(a.buffered)/float64(limit(s.batches.settings, sig.Namespace)))
+	if a.overflow != overflowNone {
 		s.metrics.BufferOverflowed(sig.Namespace)
 		s.logger.Warn("storm window is opened early, there is no room to buffer", "signal", sig.Name, "namespace", sig.Namespace,
-			"limit", d.reason, "members", d.members)
+			"limit", string(a.overflow), "members", a.members)
 	}
 }
 

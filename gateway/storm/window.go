@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,12 +19,12 @@ import (
 	"stormgate.internal/gateway/signal"
 )
 
-// createTimeout bounds the creation of a window's object, which does not end with
-// the request that began it: others wait for it, too.
+// createTimeout bounds the creation of a window's object. The creation does not end
+// with the request that began it, since other requests wait for it, too.
 const createTimeout = 20 * time.Second
 
-// errFinished says that a window's object is finished, gone or not the window's, so
-// that it takes no members.
+// errFinished means that a window's object takes no members: it is finished, gone or
+// not the window's.
 var errFinished = errors.New("the window's object is finished")
 
 // flight is the creation of a window's object in this process.
@@ -33,38 +34,37 @@ type flight struct {
 	err    error
 }
 
-// hold returns when the window's object holds the member. The error is errFinished
-// if it never will.
-func (s *Storms) hold(ctx context.Context, d batch, m member) (*v1alpha1.RemediationRequest, error) {
+// hold returns once the window's object holds the member. The contents are those of
+// the window, or nil if they are to be read. A member that is not fresh was one before:
+// an object that is finished by now held that earlier alert, not this one. The error is
+// errFinished if the object never will hold it.
+func (s *Storms) hold(ctx context.Context, window batch, known *contents, m member, fresh bool) (*v1alpha1.RemediationRequest, error) {
 	own := pendingMember{fingerprint: m.sig.Fingerprint, resource: m.resource}
-	// If it was a member before, an object which is finished held that alert, not this.
-	fresh := d.word != "again"
-	ref := parseName(d.object)
-	if d.object == "" {
-		object, err := s.ensure(ctx, d)
+	ref := parseName(window.object)
+	if window.object == "" {
+		object, err := s.ensure(ctx, window, known)
 		if err != nil {
 			return nil, err
 		}
-		// Whoever created it began with the members of that moment.
+		// The object was created with the members of that moment.
 		if holds(object, m.resource) && (fresh || object.InProgress()) {
 			return object, nil
 		}
-		ref = types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
+		ref = keyOf(object)
 	}
-	object, err := s.add(ctx, ref, d.ref, own, m.sig.ReceivedTime, fresh)
+	object, err := s.add(ctx, ref, window.ref, own, m.sig.ReceivedTime, fresh)
 	if err != nil {
 		return nil, err
 	}
-	s.settler.add(d.ref, own.fingerprint, object)
+	s.settler.add(window.ref, own.fingerprint, object)
 	return object, nil
 }
 
-// errHeld says that an object needs no change to hold a member.
+// errHeld means that an object holds a member already.
 var errHeld = errors.New("the object holds the member already")
 
 // add makes a window's object hold a member. The error is errFinished if the object
-// takes none. A finished object may hold a member already; that is good enough for
-// a fresh one.
+// takes none. If the member is fresh, a finished object that holds it will do.
 func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batchRef, m pendingMember, received time.Time, fresh bool) (*v1alpha1.RemediationRequest, error) {
 	var seen *v1alpha1.RemediationRequest
 	object, err := s.amender.Amend(ctx, ref, func(o *v1alpha1.RemediationRequest) error {
@@ -100,9 +100,10 @@ func holds(object *v1alpha1.RemediationRequest, resource string) bool {
 	return slices.Contains(object.Spec.AffectedResources, resource)
 }
 
-// ensure returns the window's object, which it creates if need be.
-func (s *Storms) ensure(ctx context.Context, d batch) (*v1alpha1.RemediationRequest, error) {
-	key := d.ref.String()
+// ensure returns the window's object, and creates it if there is none. The contents are
+// as in hold.
+func (s *Storms) ensure(ctx context.Context, window batch, known *contents) (*v1alpha1.RemediationRequest, error) {
+	key := window.ref.String()
 	s.mu.Lock()
 	f := s.flights[key]
 	if f == nil {
@@ -111,7 +112,7 @@ func (s *Storms) ensure(ctx context.Context, d batch) (*v1alpha1.RemediationRequ
 		s.settler.running.Go(func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 			defer cancel()
-			f.object, f.err = s.create(ctx, d)
+			f.object, f.err = s.create(ctx, window, known)
 			s.mu.Lock()
 			delete(s.flights, key)
 			s.mu.Unlock()
@@ -127,29 +128,29 @@ func (s *Storms) ensure(ctx context.Context, d batch) (*v1alpha1.RemediationRequ
 	}
 }
 
-// create creates the window's object from all members there are, unless somebody
-// else has, and notes in Redis that it holds them. It returns the object that the
-// window has now.
-func (s *Storms) create(ctx context.Context, d batch) (*v1alpha1.RemediationRequest, error) {
-	if d.word == "added" || d.word == "again" {
-		window, err := s.batches.look(ctx, d.ref)
-		if err != nil {
+// create creates the window's object from all its members, unless another replica has
+// created it. It notes in Redis which members the object holds. It returns the object
+// that the window has now.
+func (s *Storms) create(ctx context.Context, window batch, known *contents) (*v1alpha1.RemediationRequest, error) {
+	if known == nil {
+		found, err := s.batches.look(ctx, window.ref)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if d = window; d.word == "" {
-			return nil, &redisclient.UnavailableError{Op: opAggregate, Err: fmt.Errorf("storm window %s is gone", d.ref)}
-		}
-		if d.object != "" {
-			// Somebody else has created it by now. Its name is all that is known.
-			name := parseName(d.object)
+		case found.decision == lookGone:
+			return nil, &redisclient.UnavailableError{Op: opAggregate, Err: fmt.Errorf("storm window %s is gone", window.ref)}
+		case found.object != "":
+			// Another replica has created it by now. Its name is all that is known.
+			name := parseName(found.object)
 			return &v1alpha1.RemediationRequest{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}, nil
 		}
+		window, known = found.batch, &found.contents
 	}
-	first, filler, err := d.signals()
+	first, filler, err := known.signals()
 	if err != nil {
-		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
+		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: fmt.Errorf("read signals of storm window %s: %w", window.ref, err)}
 	}
-	created, err := s.creator.Create(ctx, s.draft(ctx, d, first, filler))
+	created, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler))
 	if err != nil {
 		return nil, err
 	}
@@ -158,73 +159,73 @@ func (s *Storms) create(ctx context.Context, d batch) (*v1alpha1.RemediationRequ
 		s.metrics.StormObject(object.Spec.Environment, object.Spec.Priority, object.Spec.StormAlertCount)
 	}
 	var held []string
-	for _, m := range d.pending {
+	for _, m := range known.pending {
 		if holds(object, m.resource) {
 			held = append(held, m.fingerprint)
 		}
 	}
-	s.settle(ctx, d.ref, object, held)
+	s.settle(ctx, window.ref, object, held)
 	return object, nil
 }
 
 // settle registers an object and removes the members that it holds from Redis. A
-// failure is only logged: the object holds them, and the flusher settles what is
-// left.
+// failure is only logged. The object holds the members, and a flusher settles those that
+// are left.
 func (s *Storms) settle(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, fingerprints []string) {
 	err := s.deduplicator.Register(ctx, object)
 	if err == nil {
 		err = s.batches.settle(ctx, ref, nameOf(object), fingerprints...)
 	}
 	if err != nil {
-		s.logger.Warn("object holds alerts of a storm, that is not noted yet", "object", nameOf(object), "batch", ref.String(),
+		s.logger.Warn("alerts in a storm's object are still in Redis, the flusher will remove them", "object", nameOf(object), "batch", ref.String(),
 			"alerts", len(fingerprints), "error", err)
 	}
 }
 
-// signals returns the signal of the first member and the one that filled the buffer.
-func (b batch) signals() (first, filler *signal.Signal, err error) {
-	if first, err = decode(b.first); err != nil {
-		return nil, nil, fmt.Errorf("first member of %s: %w", b.ref, err)
+// signals returns the signal of the first member and that of the one that filled the
+// buffer.
+func (c *contents) signals() (first, filler *signal.Signal, err error) {
+	if first, err = decode(c.first); err != nil {
+		return nil, nil, fmt.Errorf("first member: %w", err)
 	}
-	if b.filler == "" {
-		return nil, nil, fmt.Errorf("%s has lost the member that filled it", b.ref)
-	}
-	if filler, err = decode(b.filler); err != nil {
-		return nil, nil, fmt.Errorf("member that filled %s: %w", b.ref, err)
+	if filler, err = decode(c.filler); err != nil {
+		return nil, nil, fmt.Errorf("member that filled the buffer: %w", err)
 	}
 	return first, filler, nil
 }
 
-// draft describes the window's object: the incident and resource are those of the
-// alert that filled the buffer, the rest is the first member's.
-func (s *Storms) draft(ctx context.Context, d batch, first, filler *signal.Signal) remediation.Draft {
+// windowDraft describes the window's object. The fingerprint, severity and resource
+// are those of the alert that filled the buffer, the rest is the first member's.
+func (s *Storms) windowDraft(ctx context.Context, window batch, pending []pendingMember, first, filler *signal.Signal) remediation.Draft {
 	sig := *first
 	sig.Fingerprint, sig.Severity, sig.Resource = filler.Fingerprint, filler.Severity, filler.Resource
-	resources := make([]string, len(d.pending))
-	for i, m := range d.pending {
+	resources := make([]string, len(pending))
+	for i, m := range pending {
 		resources[i] = m.resource
 	}
+	draft := s.draft(ctx, &sig, window.name, window.ref)
+	draft.Storm = &remediation.Storm{Type: window.kind, Resources: resources, LastSeen: filler.ReceivedTime}
+	return draft
+}
+
+// draft describes an object that is made from a batch.
+func (s *Storms) draft(ctx context.Context, sig *signal.Signal, name string, ref batchRef) remediation.Draft {
 	environment := s.environments.Environment(ctx, sig.Namespace)
 	return remediation.Draft{
-		Signal: &sig, Environment: environment, Priority: s.priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
-		Name: d.name, Batch: d.ref.id,
-		Storm: &remediation.Storm{Type: d.kind, Resources: resources, LastSeen: filler.ReceivedTime},
+		Signal: sig, Environment: environment, Priority: s.priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
+		Name: name, Batch: ref.id,
 	}
 }
 
 // flushMember makes the object of a buffered alert whose storm is over. The fence is
-// the flusher's, or empty if the caller holds the claim on the incident. It returns
-// nil if the member was flushed by somebody else.
-func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence string, sig *signal.Signal, name string) (*v1alpha1.RemediationRequest, error) {
+// that of the flusher's turn, or nil if the caller holds the claim on the incident. It
+// returns nil if another flusher or request has taken care of the member.
+func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence *int64, sig *signal.Signal, name string) (*v1alpha1.RemediationRequest, error) {
 	name, err := s.batches.reserve(ctx, ref, sig.Fingerprint, name, fence)
 	if err != nil || name == "" {
 		return nil, err
 	}
-	environment := s.environments.Environment(ctx, sig.Namespace)
-	created, err := s.creator.Create(ctx, remediation.Draft{
-		Signal: sig, Environment: environment, Priority: s.priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
-		Name: name, Batch: ref.id,
-	})
+	created, err := s.creator.Create(ctx, s.draft(ctx, sig, name, ref))
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +235,7 @@ func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence string, si
 		s.metrics.FlushedObject(object.Spec.Environment, object.Spec.Priority)
 	case object.Annotations[remediation.AnnotationBatch] != ref.id:
 		// It is the incident's, but was made without this alert.
-		if object, err = s.amender.Amend(ctx, types.NamespacedName{Namespace: object.Namespace, Name: object.Name}, repeated(sig)); err != nil {
+		if object, err = s.amender.Amend(ctx, keyOf(object), repeated(sig)); err != nil {
 			return nil, err
 		}
 	}
@@ -257,4 +258,16 @@ func repeated(sig *signal.Signal) amend.Change {
 	}
 }
 
-func nameOf(object *v1alpha1.RemediationRequest) string { return object.Namespace + "/" + object.Name }
+// keyOf returns the name by which the cluster knows an object.
+func keyOf(object *v1alpha1.RemediationRequest) types.NamespacedName {
+	return types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
+}
+
+// nameOf returns an object's namespace/name, as Redis keeps it.
+func nameOf(object *v1alpha1.RemediationRequest) string { return keyOf(object).String() }
+
+// parseName is the reverse of nameOf.
+func parseName(text string) types.NamespacedName {
+	namespace, name, _ := strings.Cut(text, "/")
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}

@@ -99,7 +99,7 @@ func TestObjectsStayBelowOneMebibyte(t *testing.T) {
 	}
 }
 
-// The flusher sees to what is due without being told, and ends with its context.
+// The flusher takes care of what is due by itself, and ends with its context.
 func TestFlusherRuns(t *testing.T) {
 	server := redistest.Start(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())

@@ -1,43 +1,59 @@
--- What all storm scripts share; it is put in front of each of them. Keys are made
--- here, out of the scope, so the scripts are for one Redis server with its
--- replicas, not for a Redis Cluster.
+-- The part that all storm scripts share. It is put in front of each of them. Keys
+-- are made here from the scope, so the scripts are for one Redis server with its
+-- replicas and not for a Redis Cluster.
 --
 -- A scope is one alert name in one namespace. Its alerts are members of batches. A
--- batch begins as a buffer; it ends as one when it is not filled in time and each
--- member is to get an object of its own (flush), or it is filled and is a window
--- (open), whose members share an object. A scope has at most one current batch,
--- which takes new members, and any number of former ones that are not finished.
+-- batch begins as a buffer. A buffer that fills in time becomes a window (open): its
+-- members share an object. A buffer that does not is flushed (flush): each member
+-- gets an object of its own. A scope has at most one current batch, which takes new
+-- members. It may have any number of former ones that are not finished.
 --
--- ARGV  1 scope, 2 time in ms or "" for the server's,
---       3 inactivity timeout, 4 longest window, 5 grace: all in ms
+-- ARGV[1]  the settings, a JSON object:
+--            inactivity, longest, grace   timeouts in ms
+--            turn                         length of a flusher's turn in ms
+--            individual                   ms for which a name is kept that was used
+--                                         for an object of a single alert
+--            rateThreshold, patternThreshold, bufferThreshold, globalLimit
+--                                         numbers of alerts
+--            samplingThreshold, samplingRate
+--                                         from 0 to 1
+--            maxBytes                     most bytes of an object
+-- ARGV[2]  the call, a JSON object: the scope (empty for take.lua), now (time in ms;
+--          if absent, the server's), and what each script names
+-- ARGV[3]  and further ones are texts that senders choose: they need not be UTF-8,
+--          which JSON can't hold
+--
+-- Every script returns a list of names, each followed by its value. The first name is
+-- decision; the script says which other names go with which decision.
 --
 -- alert:storm:aggregate:<scope>      id of the current batch
--- alert:storm:resources:<scope>      hash: fingerprint of each member of any batch
---                                    that no object holds yet -> its record: id of
---                                    the batch, token of the latest request, name
---                                    reserved for an object of its own or "",
---                                    resource; a line each
+-- alert:storm:resources:<scope>      hash of the members of all batches that no
+--                                    object holds yet: fingerprint -> record. A
+--                                    record has four lines: id of the batch, token of
+--                                    the latest request, name reserved for an object
+--                                    of its own or "", resource
 -- alert:storm:payloads:<scope>       hash: fingerprint -> the signal, complete
 -- alert:storm:metadata:<scope>:<id>  hash: the batch
 -- alert:buffer:<scope>:<id>          sorted set: the batch's members that no object
 --                                    holds yet, by time of arrival
--- alert:storm:held:<scope>:<id>      hash: fingerprint of each member that the
---                                    window's object holds -> token of its request
--- alert:storm:buffered               hash: namespace -> its members in buffers and
---                                    in flushes; * -> those of all namespaces
+-- alert:storm:held:<scope>:<id>      hash of the members that the window's object
+--                                    holds: fingerprint -> token of the request
+-- alert:storm:buffered               hash: namespace -> number of its members in
+--                                    buffers and in flushes; * -> that of all
+--                                    namespaces
 -- alert:storm:due                    sorted set: <scope>:<id> of every batch, by the
---                                    time when it is to be looked at
+--                                    time when a flusher is to look at it
 -- alert:storm:sequence               numbers the batches
 --
--- None of these expires: what an object holds is removed, and what is known of a
--- batch ends with it. A member is in one batch at a time.
-local scope = ARGV[1]
-local now = tonumber(ARGV[2])
+-- None of these expires. A member is removed once an object holds it, and a batch's
+-- keys are removed with the batch. A member is in one batch at a time.
+local settings, call = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
+local scope, now = call.scope, call.now
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local inactivity, longest, grace = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local inactivity, longest, grace = settings.inactivity, settings.longest, settings.grace
 
 local due, buffered = 'alert:storm:due', 'alert:storm:buffered'
 local current, records, payloads
@@ -52,8 +68,9 @@ local function metadata(id) return 'alert:storm:metadata:' .. scope .. ':' .. id
 local function pending(id) return 'alert:buffer:' .. scope .. ':' .. id end
 local function held(id) return 'alert:storm:held:' .. scope .. ':' .. id end
 local function ref(id) return scope .. ':' .. id end
+local function namespace() return string.match(scope, '^[^:]*') end
 
--- load returns a batch, or nil.
+-- load returns a batch, or nil if there is none with the id.
 local function load(id)
   local fields = redis.call('HGETALL', metadata(id))
   if #fields == 0 then return nil end
@@ -65,12 +82,15 @@ local function load(id)
   return batch
 end
 
+-- parse returns the four lines of a record.
 local function parse(record)
   return string.match(record, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
 end
 
--- ends returns when a batch has no time left: a buffer to be filled, a window to
--- take members. Longer than the longest is allowed, as long is not.
+-- ends returns the time in ms at which a batch ends: a buffer can't be filled any
+-- more, a window takes no more members. Both end after a silence of the inactivity
+-- timeout. A buffer also ends when it is as old as the longest window. A window may
+-- be exactly that old, so it ends one ms later.
 local function ends(batch)
   if batch.state == 'open' then
     return math.min(batch.last + inactivity, batch.opened + longest + 1)
@@ -78,19 +98,23 @@ local function ends(batch)
   return math.min(batch.last + inactivity, batch.first + longest)
 end
 
--- account changes the number of buffered members of the scope's namespace.
+-- waiting returns how many members a namespace, or * for all, has in buffers and in
+-- flushes.
+local function waiting(place) return tonumber(redis.call('HGET', buffered, place) or '0') end
+
+-- account adds to the number of waiting members of the scope's namespace.
 local function account(difference)
   if difference == 0 then return end
-  local place = string.match(scope, '^[^:]*')
-  for _, field in ipairs({ place, '*' }) do
-    if redis.call('HINCRBY', buffered, field, difference) <= 0 then
-      redis.call('HDEL', buffered, field)
+  for _, place in ipairs({ namespace(), '*' }) do
+    if redis.call('HINCRBY', buffered, place, difference) <= 0 then
+      redis.call('HDEL', buffered, place)
     end
   end
 end
 
--- retire makes a batch a former one. A buffer is to be flushed now, a window to be
--- looked at in time.
+-- retire makes a batch a former one. A flusher is to flush a former buffer now. It is
+-- to look at a window now if the window's object holds all members, else when that
+-- was due before.
 local function retire(batch)
   if redis.call('GET', current) == batch.id then redis.call('DEL', current) end
   if batch.state == 'buffer' then
@@ -102,14 +126,19 @@ local function retire(batch)
   end
 end
 
--- dissolve ends a batch that has no members left.
+-- dissolve removes a batch that has no members left.
 local function dissolve(id)
   redis.call('DEL', metadata(id), pending(id), held(id))
   redis.call('ZREM', due, ref(id))
 end
 
+-- keep writes a member's record.
+local function keep(fingerprint, id, token, name, resource)
+  redis.call('HSET', records, fingerprint, id .. '\n' .. token .. '\n' .. name .. '\n' .. resource)
+end
+
 -- drop takes a member out of the batch. It returns the token of the member's latest
--- request, or nil if it was not in the batch.
+-- request, or nil if the member was not in the batch.
 local function drop(batch, fingerprint)
   local record = redis.call('HGET', records, fingerprint)
   if not record then return nil end
@@ -122,23 +151,33 @@ local function drop(batch, fingerprint)
   return token
 end
 
--- members returns {fingerprint, time of arrival, record, ...} of those members that
--- arrived until a time, the earliest first.
+-- members returns the members that arrived until a time, the earliest first. Each is
+-- a list of names and values: fingerprint, arrived (ms), name (reserved for an object
+-- of its own, or empty), resource.
 local function members(id, latest)
   local list = redis.call('ZRANGEBYSCORE', pending(id), '-inf', latest, 'WITHSCORES')
   local result = {}
   for i = 1, #list, 2 do
-    result[#result + 1] = list[i]
-    result[#result + 1] = list[i + 1]
-    result[#result + 1] = redis.call('HGET', records, list[i]) or ''
+    local _, _, name, resource = parse(redis.call('HGET', records, list[i]) or '')
+    result[#result + 1] = { 'fingerprint', list[i], 'arrived', tonumber(list[i + 1]), 'name', name or '', 'resource', resource or '' }
   end
   return result
 end
 
--- describe returns a batch for the caller, led by a word.
-local function describe(word, batch, list, first, filler, reason)
-  return { word, ref(batch.id), batch.state, batch.kind, batch.opened, batch.members,
-    batch.name or '', batch.object or '', batch.fence or '0',
-    tonumber(redis.call('HGET', buffered, string.match(scope, '^[^:]*')) or '0'),
-    reason or '', list or {}, first or '', filler or '' }
+-- signal returns the signal of a member, or an empty text if it is not kept.
+local function signal(fingerprint)
+  return fingerprint and redis.call('HGET', payloads, fingerprint) or ''
+end
+
+-- contents returns what a window's object is made of, for describe: the members, and
+-- the signals of the first member and of the one that filled the buffer.
+local function contents(batch, list)
+  return 'pending', list, 'first', signal(batch.leader), 'filler', signal(batch.filler)
+end
+
+-- describe returns a reply about a batch: the decision, the batch, and the names and
+-- values that follow. No value may be nil or false, which would end the reply early.
+local function describe(decision, batch, ...)
+  return { 'decision', decision, 'batch', ref(batch.id), 'kind', batch.kind, 'opened', batch.opened,
+    'members', batch.members, 'name', batch.name or '', 'object', batch.object or '', ... }
 end

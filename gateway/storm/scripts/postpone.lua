@@ -1,13 +1,15 @@
--- Gives a batch back that could not be finished: it is due again after a while that
+-- Gives a batch back that could not be finished. It is due again after a wait, which
 -- doubles with each failure.
 --
--- ARGV  (1 to 5: see batch.lua)
---       6 id of the batch, 7 fence of the holder, 8 first wait in ms, 9 longest in ms
+-- call  id of the batch, fence of the turn, first and most: shortest and longest
+--       wait in ms
 --
--- Returns the wait in ms, or -1 if the batch has another holder by now.
-local id = ARGV[6]
-if redis.call('HGET', metadata(id), 'fence') ~= ARGV[7] then return -1 end
+-- Returns a decision:
+--   postponed   the batch is due again
+--   overtaken   nothing was done, since another turn has begun
+local id = call.id
+if tonumber(redis.call('HGET', metadata(id), 'fence') or '') ~= call.fence then return { 'decision', 'overtaken' } end
 local failures = redis.call('HINCRBY', metadata(id), 'failures', 1)
-local wait = math.min(tonumber(ARGV[8]) * 2 ^ math.min(failures - 1, 20), tonumber(ARGV[9]))
+local wait = math.min(call.first * 2 ^ math.min(failures - 1, 20), call.most)
 redis.call('ZADD', due, now + wait, ref(id))
-return wait
+return { 'decision', 'postponed' }

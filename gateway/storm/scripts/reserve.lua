@@ -1,21 +1,25 @@
--- Fixes the name of a flushed member's object. Whoever makes the object uses that
+-- Fixes the name of a flushed member's object. All who may make the object use that
 -- name, so that it is made once.
 --
--- ARGV  (1 to 5: see batch.lua)
---       6 id of the batch, 7 fingerprint, 8 proposed name,
---       9 fence of the turn or "" for a request's own alert, 10 length of a turn in ms
+-- call  id of the batch, fingerprint, name that is proposed, fence of the turn (absent
+--       if a request asks for its own alert)
 --
--- Returns the name: the proposed one unless another was fixed before; or "" if the
--- member is not in the batch any more or the batch has another holder.
-local id, fingerprint = ARGV[6], ARGV[7]
+-- Returns a decision:
+--   fixed   and name: the proposed one, or the one that was fixed before
+--   gone    the member is not in the batch any more, or another turn has begun
+--
+-- It begins the caller's turn anew.
+local id, fingerprint = call.id, call.fingerprint
 local record = redis.call('HGET', records, fingerprint)
-if not record then return '' end
+if not record then return { 'decision', 'gone' } end
 local where, token, name, resource = parse(record)
-if where ~= id then return '' end
-if ARGV[9] ~= '' then
-  if redis.call('HGET', metadata(id), 'fence') ~= ARGV[9] then return '' end
-  redis.call('ZADD', due, now + tonumber(ARGV[10]), ref(id))
+if where ~= id then return { 'decision', 'gone' } end
+if call.fence then
+  if tonumber(redis.call('HGET', metadata(id), 'fence') or '') ~= call.fence then return { 'decision', 'gone' } end
+  redis.call('ZADD', due, now + settings.turn, ref(id))
 end
-if name ~= '' then return name end
-redis.call('HSET', records, fingerprint, id .. '\n' .. token .. '\n' .. ARGV[8] .. '\n' .. resource)
-return ARGV[8]
+if name == '' then
+  name = call.name
+  keep(fingerprint, id, token, name, resource)
+end
+return { 'decision', 'fixed', 'name', name }

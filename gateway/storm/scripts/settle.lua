@@ -1,23 +1,26 @@
--- Removes members which an object holds, and tells a window of its object.
+-- Removes members that an object holds. If that is a window's object, notes its name.
 --
--- ARGV  (1 to 5: see batch.lua)
---       6 id of the batch, 7 the window's object as namespace/name, or "",
---       then fingerprints
+-- call  id of the batch, object: the window's as namespace/name, or "",
+--       fingerprints (absent if there are none)
 --
--- Returns how many members of the batch no object holds.
-local id, object = ARGV[6], ARGV[7]
+-- Returns a decision:
+--   settled   the members are not in the batch any more
+--   gone      there is no such batch
+local id, object = call.id, call.object
 local batch = load(id)
-if not batch then return 0 end
-for i = 8, #ARGV do
-  local token = drop(batch, ARGV[i])
-  if token and object ~= '' and batch.state == 'open' then redis.call('HSET', held(id), ARGV[i], token) end
+if not batch then return { 'decision', 'gone' } end
+local window = object ~= '' and batch.state == 'open'
+for _, fingerprint in ipairs(call.fingerprints or {}) do
+  local token = drop(batch, fingerprint)
+  if token and window then redis.call('HSET', held(id), fingerprint, token) end
 end
-if object ~= '' and batch.state == 'open' then redis.call('HSET', metadata(id), 'object', object) end
+if window then redis.call('HSET', metadata(id), 'object', object) end
 
-local left = redis.call('ZCARD', pending(id))
-if left == 0 and batch.state == 'flush' then
-  dissolve(id)
-elseif left == 0 and batch.state == 'open' then
-  redis.call('ZADD', due, ends(batch), ref(id))
+if redis.call('EXISTS', pending(id)) == 0 then
+  if batch.state == 'flush' then
+    dissolve(id)
+  elseif batch.state == 'open' then
+    redis.call('ZADD', due, ends(batch), ref(id))
+  end
 end
-return left
+return { 'decision', 'settled' }

@@ -1,20 +1,25 @@
--- Takes the batch that is due first and keeps others from it for a while.
+-- Takes the batch that is due first, for a turn. No other flusher gets the batch
+-- before the turn is over.
 --
--- ARGV  (1 to 5: see batch.lua; no scope), 6 length of a turn in ms
+-- call  nothing
 --
--- Returns {"idle", ms until the next batch is due, or -1 if there is none}, or a
--- batch as describe tells it, with members that are to be taken care of, led by
---   flush   each is to get an object of its own;
---   window  the window's object is to hold them;
---   closed  there are none, and the window has ended: it was removed.
+-- Returns a decision:
+--   none     there is no batch
+--   idle     no batch is due, and wait: ms until the next one is
+--   closed   a window has ended and was removed, and batch, kind, opened, members,
+--            name, object, lasted: ms from its opening to its last alert
+--   flush    each pending member is to get an object of its own, and batch, kind,
+--            opened, members, name, object, fence, pending
+--   window   the window's object is to hold the pending members, and as for flush,
+--            first, filler
 --
--- The batch's fence, which grows with each holder, is for those scripts that only
--- the present holder may run. A window's members of the last moments are left to
--- the requests that brought them.
+-- The fence grows with each turn on the batch. Scripts that get it refuse to work for
+-- a turn that another has followed. Members that a window took in the last moments
+-- (grace) are left to their requests.
 for _ = 1, 100 do
   local next = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-  if not next[1] then return { 'idle', -1 } end
-  if tonumber(next[2]) > now then return { 'idle', tonumber(next[2]) - now } end
+  if not next[1] then return { 'decision', 'none' } end
+  if tonumber(next[2]) > now then return { 'decision', 'idle', 'wait', tonumber(next[2]) - now } end
   local place, id = string.match(next[1], '^(.*):([^:]*)$')
   enter(place)
   local batch = load(id)
@@ -31,10 +36,10 @@ for _ = 1, 100 do
       list = members(id, now - grace)
     end
     if #list > 0 then
-      redis.call('ZADD', due, now + tonumber(ARGV[6]), next[1])
-      batch.fence = redis.call('HINCRBY', metadata(id), 'fence', 1)
-      if batch.state == 'flush' then return describe('flush', batch, list) end
-      return describe('window', batch, list, redis.call('HGET', payloads, batch.leader) or '', redis.call('HGET', payloads, batch.filler) or '')
+      redis.call('ZADD', due, now + settings.turn, next[1])
+      local fence = redis.call('HINCRBY', metadata(id), 'fence', 1)
+      if batch.state == 'flush' then return describe('flush', batch, 'fence', fence, 'pending', list) end
+      return describe('window', batch, 'fence', fence, contents(batch, list))
     end
     local oldest = redis.call('ZRANGE', pending(id), 0, 0, 'WITHSCORES')
     if oldest[2] then
@@ -44,10 +49,11 @@ for _ = 1, 100 do
     elseif now >= ends(batch) or redis.call('GET', current) ~= id then
       retire(batch)
       dissolve(id)
-      return describe('closed', batch, { batch.last })
+      return describe('closed', batch, 'lasted', batch.last - batch.opened)
     else
       redis.call('ZADD', due, ends(batch), next[1])
     end
   end
 end
-return { 'idle', 0 }
+-- There may be more.
+return { 'decision', 'idle', 'wait', 0 }
