@@ -9,9 +9,11 @@ package benchmark
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/perf/benchfmt"
 )
@@ -70,10 +72,14 @@ func encode(out *bytes.Buffer, series []Series) error {
 		if name == "" || strings.ContainsFunc(s.Unit, func(r rune) bool { return r <= ' ' }) || s.Unit == "" {
 			return fmt.Errorf("series %q has the unit %q: both must be given, the unit as one word", s.Name, s.Unit)
 		}
+		first, width := utf8.DecodeRuneInString(name)
 		for _, value := range s.Values {
+			if math.IsNaN(value) || math.IsInf(value, 0) {
+				return fmt.Errorf("series %q has the value %v, which is no measurement", s.Name, value)
+			}
 			// The format demands an upper-case letter after the word "Benchmark".
 			result := &benchfmt.Result{
-				Config: config, Name: benchfmt.Name(strings.ToUpper(name[:1]) + name[1:]), Iters: 1,
+				Config: config, Name: benchfmt.Name(strings.ToUpper(string(first)) + name[width:]), Iters: 1,
 				Values: []benchfmt.Value{{Value: value, Unit: s.Unit}},
 			}
 			if err := writer.Write(result); err != nil {

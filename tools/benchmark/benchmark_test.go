@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,5 +63,16 @@ func TestWriteRefuses(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("a file was left: %v", err)
+	}
+}
+
+// Promise: what is no number is not kept as one.
+func TestWriteRefusesWhatIsNoMeasurement(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.txt")
+	for _, value := range []float64{math.NaN(), math.Inf(1)} {
+		err := Write(path, []Series{{"boot", Ratio, []float64{value}}})
+		if err == nil || !strings.Contains(err.Error(), "no measurement") {
+			t.Errorf("value %v: error %v", value, err)
+		}
 	}
 }

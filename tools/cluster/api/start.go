@@ -74,10 +74,13 @@ func Start(o Options) (*Process, error) {
 		cmd = exec.Command(o.Binary, append([]string{"run", "--dir=" + string(o.Dir)}, o.Args...)...)
 		cmd.Dir = "/"
 	}
+	if cmd.Stdin != nil {
+		return nil, errors.New("start cluster: the command has a standard input; its end is the order to end, so it must be left to Start")
+	}
 	cmd.Stdout = child.EachLine(func(line []byte) { p.read(line, o.OnEvent, o.OnOther) })
 	cmd.Stderr = &p.tail
 	if o.Log != nil {
-		cmd.Stderr = io.MultiWriter(&p.tail, o.Log)
+		cmd.Stderr = io.MultiWriter(&p.tail, child.Dropping(o.Log))
 	}
 	cmd.WaitDelay = outputDelay
 	var err error
@@ -133,10 +136,7 @@ func (p *Process) fail(failure *Failure) {
 
 func (p *Process) wait() {
 	<-p.child.Done()
-	p.mu.Lock()
-	stopping := p.stopping
-	p.mu.Unlock()
-	if !stopping {
+	if !p.isStopping() {
 		p.fail(&Failure{
 			Component: ComponentProgram,
 			Message:   fmt.Sprintf("the cluster process %d died: %s", p.PID(), p.child.How()),
@@ -156,6 +156,9 @@ func (p *Process) LimitBoot(limit time.Duration) {
 	case <-p.ready:
 	case <-p.done:
 	case <-timer.C:
+		if p.isStopping() {
+			return
+		}
 		p.fail(&Failure{
 			Component: ComponentProgram,
 			Message:   fmt.Sprintf("the cluster was not ready within %v and was stopped", limit),
@@ -227,22 +230,36 @@ func (p *Process) Await(ctx context.Context, milestone <-chan struct{}) error {
 
 // CloseInput gives the program the order to end and doesn't wait.
 func (p *Process) CloseInput() error {
-	p.mu.Lock()
-	p.stopping = true
-	p.mu.Unlock()
-	return p.child.Input.Close()
+	p.expectEnd()
+	if err := p.child.Input.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("end cluster: %w", err)
+	}
+	return nil
 }
 
 // Stop ends the cluster and waits until it has ended. The error is a
 // *child.KilledError if the program had to be killed, since it took more than three
 // seconds or ctx ended.
 func (p *Process) Stop(ctx context.Context) error {
-	p.mu.Lock()
-	p.stopping = true
-	p.mu.Unlock()
+	p.expectEnd()
 	err := p.child.Stop(ctx, stopGrace)
-	<-p.done
+	if _, killed := errors.AsType[*child.KilledError](err); err == nil || killed {
+		<-p.done
+	}
 	return err
+}
+
+// expectEnd makes the program's end no failure, unless it has come already.
+func (p *Process) expectEnd() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopping = p.stopping || !p.child.Exited()
+}
+
+func (p *Process) isStopping() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopping
 }
 
 // Signal sends a signal to the program; if it has ended, it does nothing.

@@ -145,6 +145,48 @@ func TestStopByForce(t *testing.T) {
 	}
 }
 
+// Promise: a stop that comes after the death doesn't hide it, and a second order to
+// end is no error.
+func TestStopAfterDeath(t *testing.T) {
+	p := program(t, "sleep 60 & exit 7", nil) // what is left behind holds the log open
+	for !p.child.Exited() {
+		time.Sleep(time.Millisecond)
+	}
+	for range 2 {
+		if err := p.CloseInput(); err != nil {
+			t.Errorf("order to end: %v", err)
+		}
+	}
+	if err := p.Stop(soon(t)); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if p.Err() == nil || !strings.Contains(p.Err().Error(), "died: exit status 7") {
+		t.Errorf("the cluster ended with %v", p.Err())
+	}
+}
+
+// Promise: a limit says nothing of a cluster that is being stopped.
+func TestLimitAfterStop(t *testing.T) {
+	p := program(t, "cat", nil)
+	if err := p.CloseInput(); err != nil {
+		t.Fatal(err)
+	}
+	p.LimitBoot(0)
+	<-p.Done()
+	if p.Err() != nil {
+		t.Errorf("after a stop that was asked for: %v", p.Err())
+	}
+}
+
+// Promise: a command whose input is not ours to end is refused.
+func TestCommandWithInput(t *testing.T) {
+	cmd := exec.Command("cat")
+	cmd.Stdin = strings.NewReader("")
+	if _, err := Start(Options{Command: cmd}); err == nil || !strings.Contains(err.Error(), "standard input") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Promise: who waits for a cluster that another stops is not left waiting.
 func TestAwaitEnds(t *testing.T) {
 	p := program(t, "cat", nil)

@@ -132,6 +132,12 @@ func (c *Child) How() string {
 	return "exit status 0"
 }
 
+// Exited reports whether the program has ended, perhaps a moment before Done: its
+// output may still be held open by what it left behind.
+func (c *Child) Exited() bool {
+	return errors.Is(c.cmd.Process.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}
+
 // Wait waits for the child's end and returns how it ended, or why ctx did.
 func (c *Child) Wait(ctx context.Context) error {
 	select {
@@ -216,8 +222,15 @@ func (c *Child) end(ctx context.Context, grace time.Duration) error {
 		killed.Cause = context.Cause(ctx)
 	case <-force.C:
 	}
-	if err := c.Kill(); err != nil {
-		return err
+	err := c.cmd.Process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		killed = nil // it ended by itself; something that it left behind holds its output
+	} else if err != nil {
+		return fmt.Errorf("kill %s: %w", c.name, err)
+	}
+	<-c.done
+	if killed == nil {
+		return nil
 	}
 	return killed
 }

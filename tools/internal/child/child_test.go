@@ -137,6 +137,39 @@ func TestStubbornChild(t *testing.T) {
 	}
 }
 
+// Promise: a child that ended by itself was not killed, though what it left behind
+// still holds its output when its grace is over.
+func TestLeftBehindIsNotKilled(t *testing.T) {
+	cmd := script("sleep 60 & exit 0")
+	cmd.Stdout = &bytes.Buffer{}
+	cmd.WaitDelay = 300 * time.Millisecond
+	c, err := Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !c.Exited() {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Stop(within(t), 0); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if c.How() != "exit status 0" {
+		t.Errorf("it ended with %s", c.How())
+	}
+}
+
+// Promise: a log that can't be written costs the log, not the child's output.
+func TestDropping(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	if n, err := Dropping(full).Write([]byte("line\n")); n != 5 || err != nil {
+		t.Errorf("write: %d, %v", n, err)
+	}
+}
+
 // Promise: the wait for a child's end ends with the context, with its cause.
 func TestWaitEndsWithContext(t *testing.T) {
 	c, err := Start(script("cat"))

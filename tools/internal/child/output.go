@@ -73,6 +73,17 @@ func (t *Tail) Lines() []string {
 	return lines
 }
 
+// Dropping returns a writer to w that never fails, and drops what w does not take: an
+// error would end the reading of a child's output.
+func Dropping(w io.Writer) io.Writer { return droppingWriter{w} }
+
+type droppingWriter struct{ to io.Writer }
+
+func (w droppingWriter) Write(p []byte) (int, error) {
+	_, _ = w.to.Write(p) // see Dropping
+	return len(p), nil
+}
+
 // maxLine bounds what EachLine holds of a line without an end.
 const maxLine = 1 << 20
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,7 @@ type launcher struct {
 	dir     *directory
 	started time.Time
 	exposed string
+	ready   sync.Once
 	booted  chan struct{} // closed when init reports that the cluster is ready
 	failure *api.Failure  // what init reported, once it has ended
 }
@@ -183,7 +185,11 @@ func (l *launcher) clone(way cloning, files []*os.File, images string) (*child.C
 		ExposedAddress: l.exposed,
 	}
 	if err := json.NewEncoder(init.Input).Encode(spec); err != nil {
-		return nil, errors.Join(fmt.Errorf("instruct init: %w", err), init.Kill())
+		err = errors.Join(fmt.Errorf("instruct init: %w", err), init.Kill())
+		if l.failure != nil {
+			return nil, l.failure // why it does not listen
+		}
+		return nil, err
 	}
 	return init, nil
 }
@@ -216,7 +222,7 @@ func (l *launcher) read(line []byte) {
 		l.failure = event.Failure
 		return
 	case api.EventReady:
-		close(l.booted)
+		l.ready.Do(func() { close(l.booted) })
 	}
 	l.options.OnEvent(event)
 }
