@@ -169,7 +169,7 @@ var stormMutants = []mutant{
 	},
 	{
 		name:     "storm-of-its-last-member",
-		promise:  "the object tells what the storm is about by its first alert (D21)",
+		promise:  "the storm's object describes it by its first alert (D21)",
 		scenario: "05_storm_buffering", specs: "wait for the fifth",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",

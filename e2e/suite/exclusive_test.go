@@ -105,7 +105,7 @@ func TestHoldOfAnother(t *testing.T) {
 	if ttl := client.PTTL(t.Context(), "hold").Val(); ttl <= 0 || ttl > holdTTL {
 		t.Errorf("the hold of a process that is killed lasts %s", ttl)
 	}
-	// Whoever lost it does not end the next one's.
+	// A process that lost the hold does not end the next one's.
 	if err := client.Set(t.Context(), "hold", "another", time.Minute).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func TestCompleteIndexKnowsWhatExists(t *testing.T) {
 	}
 }
 
-// A member of a storm that fires again counts on the storm's object, whoever
+// A member of a storm that fires again counts on the storm's object, whichever part
 // answers, and with an index or without.
 func TestStormMembersRepeatTheStorm(t *testing.T) {
 	for name, prepare := range map[string]func(*Deduplicator, *v1alpha1.RemediationRequest) error{
@@ -290,7 +290,7 @@ func TestEndOfAClaimLeavesTheStormInPlace(t *testing.T) {
 	}
 }
 
-// Whoever lost the reservation must not take the incident from its object.
+// A request that lost the reservation must not take the incident from its object.
 func TestLateCreationTakesNothingAway(t *testing.T) {
 	s := newStore()
 	d := newDeduplicator(t, s, connect(t, redistest.Start(t)))

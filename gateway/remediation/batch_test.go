@@ -52,7 +52,8 @@ func TestBufferedObject(t *testing.T) {
 	}
 }
 
-// A batch gets one object under a name, whoever tries and whatever became of it.
+// A batch gets one object under a name, whichever replica tries and whatever became of
+// the object.
 func TestCreateForABatch(t *testing.T) {
 	other := func(d Draft) Draft { d.Batch = "2-2"; return d }
 	flushed := stormDraft()

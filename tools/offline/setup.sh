@@ -146,7 +146,7 @@ offline_exec() {
   } | sha256sum | cut -c 1-12)"
   modules="$cache/offline/modules-$key"
   if [[ ! -d "$root" || ! -d "$modules" ]]; then
-    # One at a time; whoever waited finds it done.
+    # One process at a time: one that waited finds it done.
     exec 9>"$cache/offline/lock"
     flock 9
     rm -rf "$cache"/offline/tmp.*  # of a set-up that was broken off

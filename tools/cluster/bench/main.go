@@ -55,7 +55,7 @@ func newCommand() *cobra.Command {
 					return err
 				}
 			}
-			// Bazel's sandbox and a bare run differ in budget; TEST_SRCDIR tells a test.
+			// Bazel's sandbox and a bare run differ in budget. Bazel sets TEST_SRCDIR for tests only.
 			result := Result{Binary: binary, Sandboxed: os.Getenv("TEST_SRCDIR") != ""}
 			for i := range runs {
 				run, err := measure(command.Context(), binary, idle)

@@ -17,7 +17,7 @@ import (
 	"stormgate.internal/tools/cluster/internal/clustertest"
 )
 
-// Run is one cluster's life. Times are seconds from the launcher's execution.
+// Run is one cluster from start to end. Times are seconds from the launcher's execution.
 type Run struct {
 	API      float64 `json:"api"`
 	Ready    float64 `json:"ready"`

@@ -1,6 +1,6 @@
-// Package userns tells whether this machine lets its users make namespaces, which
-// both the cluster and Bazel's linux-sandbox are made of, and if not, what bars
-// them and the way out.
+// Package userns reports whether this machine lets its users make namespaces, which
+// both the cluster and Bazel's linux-sandbox are made of. If it does not, the package
+// explains what bars them and names the way out.
 package userns
 
 import (

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// recordTTL is the life of records and of negative answers, in seconds:
+	// recordTTL is the TTL of records and of negative answers, in seconds:
 	// short enough for a test that replaces a service.
 	recordTTL = 5
 	// syncPatience is how long a query waits for the catalog of a cluster that

@@ -21,8 +21,7 @@ const (
 )
 
 // awaitListening waits until the container listens on all the TCP ports that
-// it declares, and no longer than the given patience, the container's life or
-// ctx.
+// it declares. It gives up after longest, or when the container or ctx ends.
 //
 // The kubelet probes the instant StartContainer returns and, when that fails,
 // not before the probe's whole period (at least a second) has gone by. Most
