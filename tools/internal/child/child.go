@@ -195,18 +195,6 @@ func (c *Child) Stop(ctx context.Context, grace time.Duration) error {
 	if c.Input != nil {
 		c.Input.Close()
 	}
-	return c.end(ctx, grace)
-}
-
-// Terminate is Stop by a signal in place of the end of the input.
-func (c *Child) Terminate(ctx context.Context, signal os.Signal, grace time.Duration) error {
-	if err := c.Signal(signal); err != nil {
-		return err
-	}
-	return c.end(ctx, grace)
-}
-
-func (c *Child) end(ctx context.Context, grace time.Duration) error {
 	select {
 	case <-c.done:
 		return nil
@@ -222,15 +210,14 @@ func (c *Child) end(ctx context.Context, grace time.Duration) error {
 		killed.Cause = context.Cause(ctx)
 	case <-force.C:
 	}
-	err := c.cmd.Process.Kill()
-	if errors.Is(err, os.ErrProcessDone) {
-		killed = nil // it ended by itself; something that it left behind holds its output
-	} else if err != nil {
+	switch err := c.cmd.Process.Kill(); {
+	case errors.Is(err, os.ErrProcessDone):
+		// It ended by itself. Something that it left behind holds its output.
+		<-c.done
+		return nil
+	case err != nil:
 		return fmt.Errorf("kill %s: %w", c.name, err)
 	}
 	<-c.done
-	if killed == nil {
-		return nil
-	}
 	return killed
 }

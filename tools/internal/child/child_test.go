@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -84,24 +83,6 @@ func TestWithoutInput(t *testing.T) {
 	}
 	if c.Wait(within(t)); c.How() != "exit status 6" || c.Input != nil {
 		t.Errorf("it ended with %s, input %v", c.How(), c.Input)
-	}
-}
-
-// Promise: a signal is the order to end, for a child that ignores its input.
-func TestTerminate(t *testing.T) {
-	ready := make(chan struct{})
-	cmd := script("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done")
-	cmd.Stdout = EachLine(func([]byte) { close(ready) })
-	c, err := Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-ready
-	if err := c.Terminate(within(t), syscall.SIGTERM, time.Minute); err != nil {
-		t.Errorf("terminate: %v", err)
-	}
-	if c.How() != "exit status 5" {
-		t.Errorf("it ended with %s", c.How())
 	}
 }
 
