@@ -23,6 +23,10 @@ func (d Dir) ControlSocket() string { return d.join("control.sock") }
 // AdminKubeconfig is the cluster administrator's.
 func (d Dir) AdminKubeconfig() string { return d.join("admin.kubeconfig") }
 
+// FixtureKubeconfig is an administrator's with a name of its own, "stormgate:fixture":
+// what the fixture does is told apart from what a person does.
+func (d Dir) FixtureKubeconfig() string { return d.join("fixture.kubeconfig") }
+
 // SuiteKubeconfig is a test suite's: it may run and watch workloads, and can not
 // become an administrator.
 func (d Dir) SuiteKubeconfig() string { return d.join("suite.kubeconfig") }

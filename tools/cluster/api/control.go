@@ -1,0 +1,90 @@
+package api
+
+import "time"
+
+// Paths of the control interface beside [BootPath] and [ImagesPath].
+const (
+	// ScopesPath followed by a name takes PUT of a Scope, which replaces the scope of
+	// that name as a whole, and DELETE. PUT is all or nothing. It answers 409 if a
+	// namespace belongs to another scope, and names that.
+	ScopesPath = "/scopes/"
+	// EndPath takes POST of an End. It answers 204 when the last process of the
+	// namespaces' pods is gone.
+	EndPath = "/end"
+	// LivesPath answers GET with Lives. Its parameter "after" is the Seq of the last
+	// one known; 0 or absent means all that is kept.
+	LivesPath = "/lives"
+	// WritesPath answers GET with Writes; "after" is as with LivesPath. All writes
+	// that the API server had answered when the request came are in the answer.
+	WritesPath = "/writes"
+)
+
+// Scope is what an environment is to the node: pods in its namespaces find images
+// by reference among its own, and nowhere else. Pods of namespaces without a scope
+// find those of [ImagesPath].
+type Scope struct {
+	// Namespaces belong to this scope alone.
+	Namespaces []string `json:"namespaces"`
+	Images     []Image  `json:"images"`
+}
+
+// End asks the node to kill all that runs in the pods of some namespaces.
+type End struct {
+	Namespaces []string `json:"namespaces"`
+}
+
+// Lives are the beginnings and ends of containers, oldest first.
+type Lives struct {
+	// First is the Seq of the oldest one that is kept: if it is above the Seq after
+	// which was asked plus one, some are missing.
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"` // of the newest, also if it is not listed; 0 before any
+	Lives []Life `json:"lives"`
+}
+
+// Life is the beginning or the end of a container.
+type Life struct {
+	Seq       uint64    `json:"seq"`
+	Time      time.Time `json:"time"`
+	Namespace string    `json:"namespace"`
+	Pod       string    `json:"pod"`
+	PodUID    string    `json:"podUID"`
+	Container string    `json:"container"`
+	// ID is the container's, a new one with each restart.
+	ID string `json:"id"`
+	// Image is the reference that the pod names.
+	Image string `json:"image"`
+	// Ended is false for a beginning, for which the fields below are zero.
+	Ended bool `json:"ended"`
+	// Ordered means that the kubelet or an End asked for the end. Else the program
+	// ended by itself or was killed from elsewhere.
+	Ordered  bool   `json:"ordered,omitempty"`
+	ExitCode int32  `json:"exitCode,omitempty"`
+	Reason   string `json:"reason,omitempty"` // as in the container's status, such as "OOMKilled"
+}
+
+// Writes are what was changed through the API server, oldest first. Changes by
+// the cluster's own components are not among them, and refused ones neither.
+type Writes struct {
+	// First and Last are as in Lives.
+	First  uint64  `json:"first"`
+	Last   uint64  `json:"last"`
+	Writes []Write `json:"writes"`
+}
+
+// Write is one request that changed something, or that got into a pod (exec,
+// attach, and ephemeral containers).
+type Write struct {
+	Seq  uint64    `json:"seq"`
+	Time time.Time `json:"time"`
+	User string    `json:"user"`
+	// UserAgent helps a person to see which program it was.
+	UserAgent string `json:"userAgent,omitempty"`
+	Verb      string `json:"verb"` // create, update, patch, delete, deletecollection, get (of exec and attach)
+	// Resource is "pods" or, outside the core group, "deployments.apps".
+	Resource    string `json:"resource"`
+	Subresource string `json:"subresource,omitempty"`
+	Namespace   string `json:"namespace,omitempty"`
+	Name        string `json:"name,omitempty"` // empty for deletecollection
+	Code        int32  `json:"code"`           // of the answer: 101 or 2xx
+}
