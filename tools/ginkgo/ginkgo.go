@@ -53,6 +53,17 @@ type Options struct {
 	// is logged and does not fail the run.
 	Release func(ctx context.Context) error
 
+	// AllowSkipped lets a shard pass in which no spec passed or failed, because each of
+	// them called Skip or is pending. Default: such a shard fails, since nothing was
+	// tested. Skip in BeforeSuite counts as Skip in each spec.
+	AllowSkipped bool
+
+	// AllowRetries lets a spec pass that failed at first and passed when Ginkgo tried it
+	// again (FlakeAttempts, -ginkgo.flake-attempts). Default: it fails, since code that
+	// fails now and then would be green. The failed attempts are in the log and in
+	// test.xml either way.
+	AllowRetries bool
+
 	// M is the parameter of TestMain. With it "bazel coverage" and "go test -cover"
 	// count what the specs execute in this process. Without it they count nothing. If
 	// it is a *testing.M, a package that has Go tests, fuzz targets or examples is

@@ -198,9 +198,11 @@ func (r *run) end() int {
 	if by := r.interruptedBy(); by != "" && !r.results.bad() {
 		r.results.problem("interrupted", errors.New(by))
 	}
+	_ = r.refuseUntested() // also where the runner has not come to it
 	if err := r.writeSpecFiles(); err != nil {
 		fmt.Fprintf(r.out, "\n%v\n", err)
 	}
+	fmt.Fprint(r.out, r.results.account())
 	blamed := r.results.blamed()
 	if blamed != nil && r.bazel.infrastructureFile != "" {
 		// First line: component. Second: what happened. Bazel ignores the rest.

@@ -67,9 +67,6 @@ func (r *run) work(specs []spec) {
 
 // setUp calls Setup.
 func (r *run) setUp() bool {
-	if r.suite.DryRun {
-		return true
-	}
 	r.ready = r.options.Setup == nil
 	if r.ready {
 		return true
@@ -151,14 +148,26 @@ func (r *run) runSpecs(specs []spec) {
 		}
 		r.results.begin(report)
 	})
-	ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) { r.results.add(report) })
-	ginkgo.ReportAfterSuite("test.xml", func(report ginkgo.Report) { r.results.finish(report) })
+	ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) {
+		why := r.refuseRetried(report)
+		r.results.add(report)
+		if why != nil {
+			ginkgo.Fail(why.Error()) // so that Ginkgo does not report a success
+		}
+	})
+	ginkgo.ReportAfterSuite("test.xml", func(report ginkgo.Report) {
+		r.results.finish(report)
+		if err := r.refuseUntested(); err != nil {
+			ginkgo.Fail(err.Error())
+		}
+	})
+	defer r.truthfully()()
 
 	abandoned, free := r.interruption.after(abandonSpecs)
 	defer free()
 	callOff := r.interruption.escalate()
 	defer callOff()
-	if r.options.Lost != nil && r.options.Setup != nil && !r.suite.DryRun {
+	if r.options.Lost != nil && r.options.Setup != nil {
 		defer terminateAt(r.options.Lost(), func() {
 			fmt.Fprintf(r.out, "\nwhat %s made ready is lost: the specs end now\n", r.options.SetupName)
 		})()
