@@ -62,7 +62,7 @@ func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.Re
 		reporter.NoColor = true // not a terminal
 	}
 	reporter.SilenceSkips = true // other shards' specs are not news
-	err := refuse(flags, suite)
+	err := errors.Join(refuse(flags, suite), checkNumber(flag.CommandLine))
 	if shuffle := flagValue(flags, "test.shuffle"); err == nil && shuffle != "" && shuffle != "off" {
 		suite.RandomizeAllSpecs = true
 		if shuffle != "on" {

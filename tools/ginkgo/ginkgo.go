@@ -44,6 +44,19 @@ type Options struct {
 	// infrastructure, as described at Setup, then so is the failure.
 	Blame func() error
 
+	// Exclusive, if it is given, keeps everybody else away from what Setup has made ready.
+	// It is called before the first spec of a top-level container (or spec) that is Serial
+	// or contains a Serial spec, and returns when nobody else is left. The function that it
+	// returns, which may be nil, is called after the last spec of that container, and
+	// shares it again. Specs are called one after the other, with this between them if
+	// their order is random. It counts neither as time of a spec nor of SpecTimeout.
+	// Default: Serial specs are refused if there is more than one shard.
+	//
+	// The context ends with the budget for specs, or when the process gets SIGTERM. An
+	// error fails the specs of the container, which then don't run. It is a failure of the
+	// infrastructure as with Setup. A share that fails is a failure of its own.
+	Exclusive func(ctx context.Context) (share func(ctx context.Context) error, err error)
+
 	// Collect saves what helps to understand the run into dir, which exists. It
 	// is called once after the specs of a successful Setup, passed or failed,
 	// unless Bazel wants no outputs. An error is logged and does not fail the run.

@@ -24,6 +24,9 @@ const attemptsProperty = "attempts"
 // whole is in the log.
 const outputLimit = 256 << 10
 
+// propertyLimit is how much of a property of the suite goes into test.xml, in bytes.
+const propertyLimit = 64 << 10
+
 type xmlSuites struct {
 	XMLName  xml.Name   `xml:"testsuites"`
 	Tests    int        `xml:"tests,attr"`
@@ -107,6 +110,7 @@ const (
 	kindCutShort       = "cut short" // began and never ended
 	kindProcess        = "process"   // the process ended before its time
 	kindInfrastructure = "infrastructure"
+	kindExclusive      = "exclusive"      // the spec could not be alone
 	kindRetried        = "retried"        // failed at first and passed later
 	kindUntested       = "nothing tested" // no spec passed or failed
 )

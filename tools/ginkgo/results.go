@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,7 +27,8 @@ type results struct {
 	written  string     // what that wrote, once its process has ended
 	lost     testCase   // stands for an expected spec that has no result
 	blame    *blame
-	tree     []spec // of the whole suite, as previewed
+	said     map[string]string // properties of the suite
+	tree     []spec            // of the whole suite, as previewed
 	expected []spec
 	whole    *types.Report      // in the process that ran the specs
 	refused  map[string]refusal // by text: specs that fail by the word of this package
@@ -40,15 +42,16 @@ type refusal struct {
 
 // change is a step of results. It is sent from the runner to the supervisor.
 type change struct {
-	Ready   *testCase
-	Begun   *spec     // only its text is known
-	Ended   *testCase // a spec
-	Final   []testCase
-	Other   []testCase
-	Lost    *testCase
-	Blame   *blame
-	Settle  bool // Final holds all specs that ran, and replaces every Ended
-	Through bool // nothing follows
+	Ready      *testCase
+	Begun      *spec     // only its text is known
+	Ended      *testCase // a spec
+	Final      []testCase
+	Other      []testCase
+	Lost       *testCase
+	Blame      *blame
+	Properties map[string]string
+	Settle     bool // Final holds all specs that ran, and replaces every Ended
+	Through    bool // nothing follows
 }
 
 // blame marks a failure as one of the infrastructure.
@@ -80,6 +83,12 @@ func (r *results) apply(c change) {
 	}
 	if c.Blame != nil {
 		r.blame = c.Blame
+	}
+	if len(c.Properties) > 0 {
+		if r.said == nil {
+			r.said = map[string]string{}
+		}
+		maps.Copy(r.said, c.Properties)
 	}
 	if r.forward != nil {
 		r.forward(c)
@@ -295,6 +304,17 @@ func (r *results) nothingRan() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.specs) == 0 && r.running == nil
+}
+
+// properties are those of the suite, in the order of their names.
+func (r *results) properties() []xmlProperty {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var properties []xmlProperty
+	for _, name := range slices.Sorted(maps.Keys(r.said)) {
+		properties = append(properties, xmlProperty{Name: printable(name), Value: printable(shorten(r.said[name], propertyLimit))})
+	}
+	return properties
 }
 
 // blamed is nil unless the failure is one of the infrastructure.

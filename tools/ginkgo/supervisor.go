@@ -275,6 +275,7 @@ func (r *run) writeResults() error {
 	add("bazel.shard", r.bazel.position())
 	add("bazel.run", r.bazel.runNumber)
 	add("filter", r.filter.describe(r.suite))
+	properties = append(properties, r.results.properties()...)
 	content, err := render(r.title(), r.bazel.className(r.options.Name), r.started, time.Since(r.started), properties, r.results.cases())
 	if err != nil {
 		return err
