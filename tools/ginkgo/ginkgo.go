@@ -57,6 +57,14 @@ type Options struct {
 	// infrastructure as with Setup. A share that fails is a failure of its own.
 	Exclusive func(ctx context.Context) (share func(ctx context.Context) error, err error)
 
+	// Attest says whether what Setup has made ready was, all the time, what the suite was
+	// to run on. It is called once, after the specs, passed or failed, and before Collect.
+	// It is a test case of its own in test.xml, and its properties are the suite's there.
+	// The log has both, too. An error fails the run, as one of the infrastructure as with
+	// Setup. It has 10 s, half of what is left of the budget, or until 10 s after a
+	// SIGTERM, whichever is least.
+	Attest func(ctx context.Context) (properties map[string]string, err error)
+
 	// Collect saves what helps to understand the run into dir, which exists. It
 	// is called once after the specs of a successful Setup, passed or failed,
 	// unless Bazel wants no outputs. An error is logged and does not fail the run.

@@ -110,6 +110,7 @@ const (
 	kindCutShort       = "cut short" // began and never ended
 	kindProcess        = "process"   // the process ended before its time
 	kindInfrastructure = "infrastructure"
+	kindAttest         = "attestation"
 	kindExclusive      = "exclusive"      // the spec could not be alone
 	kindRetried        = "retried"        // failed at first and passed later
 	kindUntested       = "nothing tested" // no spec passed or failed

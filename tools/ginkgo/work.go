@@ -55,6 +55,7 @@ func (r *run) work(specs []spec) {
 	if !r.ready {
 		return
 	}
+	r.attest()
 	if r.options.Blame != nil && r.results.bad() {
 		if err := r.options.Blame(); err != nil && r.classify(err) {
 			r.results.problem(kindInfrastructure, err)
