@@ -62,7 +62,7 @@ func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.Re
 		reporter.NoColor = true // not a terminal
 	}
 	reporter.SilenceSkips = true // other shards' specs are not news
-	err := refuse(flags, suite)
+	err := errors.Join(refuse(flags, suite), checkNumber(flag.CommandLine))
 	if shuffle := flagValue(flags, "test.shuffle"); err == nil && shuffle != "" && shuffle != "off" {
 		suite.RandomizeAllSpecs = true
 		if shuffle != "on" {
@@ -92,8 +92,11 @@ func refuse(flags *flag.FlagSet, suite types.SuiteConfig) error {
 			return fmt.Errorf("-%s=%s has no effect on a Ginkgo suite%s", option.name, value, option.instead)
 		}
 	}
-	if suite.ParallelTotal > 1 {
-		return errors.New("-ginkgo.parallel.total belongs to the ginkgo command; use shard_count")
+	if suite.ParallelTotal > 1 || suite.ParallelProcess > 1 {
+		return errors.New("-ginkgo.parallel.total and -ginkgo.parallel.process belong to the ginkgo command; use shard_count")
+	}
+	if suite.DryRun {
+		return errors.New("-ginkgo.dry-run would pass without running a spec; use -test.list=. to see the specs")
 	}
 	return nil
 }

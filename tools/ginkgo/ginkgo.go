@@ -44,6 +44,27 @@ type Options struct {
 	// infrastructure, as described at Setup, then so is the failure.
 	Blame func() error
 
+	// Exclusive, if it is given, keeps everybody else away from what Setup has made ready.
+	// It is called before the first spec of a top-level container (or spec) that is Serial
+	// or contains a Serial spec, and returns when nobody else is left. The function that it
+	// returns, which may be nil, is called after the last spec of that container, and
+	// shares it again. Specs are called one after the other, with this between them if
+	// their order is random. It counts neither as time of a spec nor of SpecTimeout.
+	// Default: Serial specs are refused if there is more than one shard.
+	//
+	// The context ends with the budget for specs, or when the process gets SIGTERM. An
+	// error fails the specs of the container, which then don't run. It is a failure of the
+	// infrastructure as with Setup. A share that fails is a failure of its own.
+	Exclusive func(ctx context.Context) (share func(ctx context.Context) error, err error)
+
+	// Attest says whether what Setup has made ready was, all the time, what the suite was
+	// to run on. It is called once, after the specs, passed or failed, and before Collect.
+	// It is a test case of its own in test.xml, and its properties are the suite's there.
+	// The log has both, too. An error fails the run, as one of the infrastructure as with
+	// Setup. It has 10 s, half of what is left of the budget, or until 10 s after a
+	// SIGTERM, whichever is least.
+	Attest func(ctx context.Context) (properties map[string]string, err error)
+
 	// Collect saves what helps to understand the run into dir, which exists. It
 	// is called once after the specs of a successful Setup, passed or failed,
 	// unless Bazel wants no outputs. An error is logged and does not fail the run.
@@ -52,6 +73,17 @@ type Options struct {
 	// Release undoes Setup. It is called once, last, if Setup succeeded. An error
 	// is logged and does not fail the run.
 	Release func(ctx context.Context) error
+
+	// AllowSkipped lets a shard pass in which no spec passed or failed, because each of
+	// them called Skip or is pending. Default: such a shard fails, since nothing was
+	// tested. Skip in BeforeSuite counts as Skip in each spec.
+	AllowSkipped bool
+
+	// AllowRetries lets a spec pass that failed at first and passed when Ginkgo tried it
+	// again (FlakeAttempts, -ginkgo.flake-attempts). Default: it fails, since code that
+	// fails now and then would be green. The failed attempts are in the log and in
+	// test.xml either way.
+	AllowRetries bool
 
 	// M is the parameter of TestMain. With it "bazel coverage" and "go test -cover"
 	// count what the specs execute in this process. Without it they count nothing. If

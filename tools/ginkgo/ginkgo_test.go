@@ -102,7 +102,7 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"no specs", shard{sample: "no specs"}, "the suite has no specs"},
 		{"only pending specs", shard{sample: "only pending"}, "all specs of the suite are pending"},
 		{"focus left in the code", shard{sample: "focused"}, "suite only me"},
-		{"skip in BeforeSuite", shard{sample: "suite skips itself"}, "not run: anything runs"},
+		{"skip in BeforeSuite", shard{sample: "suite skips itself"}, "anything runs: skipped in BeforeSuite: not today"},
 		{"texts differ between processes", shard{sample: "named by process"}, "not in the tree that the other process saw: one runs as"},
 		{"specs differ between shards", shard{sample: "only in one shard", total: 2}, "only in the tree that the other process saw: three runs"},
 		{"Go tests beside the specs", shard{sample: "has Go tests"}, "Go test functions never run beside a Ginkgo suite: make them specs, or move them to another package: Test"},
@@ -114,6 +114,9 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"label filter that matches nothing", shard{sample: "labels", args: []string{"-ginkgo.label-filter=nonesuch"}}, "matches -ginkgo.label-filter=nonesuch"},
 		{"repeated in one process", shard{sample: "varied", args: []string{"-test.count=3"}}, "-test.count=3 has no effect on a Ginkgo suite; use --runs_per_test"},
 		{"benchmarks", shard{sample: "varied", args: []string{"-test.bench=."}}, "-test.bench=. has no effect"},
+		{"Ginkgo's dry run", shard{sample: "varied", args: []string{"-ginkgo.dry-run"}}, "-ginkgo.dry-run would pass without running a spec"},
+		{"file filter that matches nothing", shard{sample: "varied", args: []string{"-ginkgo.skip-file=samples"}}, "matches -ginkgo.skip-file=samples"},
+		{"pending specs that may not be", shard{sample: "partly pending", args: []string{"-ginkgo.fail-on-pending"}}, "--fail-on-pending is set"},
 		{"another kind of parallel", shard{sample: "varied", args: []string{"-ginkgo.parallel.total=2"}}, "use shard_count"},
 		{"shuffle that is no number", shard{sample: "varied", args: []string{"-test.shuffle=well"}}, "-shuffle=well"},
 		{"no timings", shard{sample: "varied", environment: []string{timingsVariable + "=/nonexistent/x.timings.json"}}, "read timings /nonexistent/x.timings.json: no such file"},
@@ -487,13 +490,6 @@ func TestFlags(t *testing.T) {
 		wantExit(t, o, 0)
 		if o.log != "two runs\n" || len(o.trace) > 0 {
 			t.Errorf("log %q, ran %q", o.log, o.trace)
-		}
-	})
-	t.Run("dry run", func(t *testing.T) {
-		o := shard{sample: "hooks", args: []string{"-ginkgo.dry-run"}}.run(t)
-		wantExit(t, o, 0)
-		if len(o.trace) > 0 {
-			t.Errorf("ran %q", o.trace)
 		}
 	})
 }

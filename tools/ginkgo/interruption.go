@@ -18,6 +18,7 @@ const (
 	graceOfNode  = 4 * time.Second  // for a running node to notice its cancelled context
 	skipCleanup  = 5 * time.Second  // then no further cleanup nodes
 	abandonSpecs = 9 * time.Second  // then Ginkgo is not waited for any more
+	endOfAttest  = 10 * time.Second // then Attest ends, finished or not
 	endOfHooks   = 13 * time.Second // then collecting and releasing end, finished or not
 	endOfRunner  = 14 * time.Second // then the process that runs the specs is killed
 )

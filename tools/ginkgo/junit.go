@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,9 +17,15 @@ import (
 // seedProperty marks a test.xml as this package's.
 const seedProperty = "ginkgo.seed"
 
+// attemptsProperty is how often a spec ran, where that was more than once.
+const attemptsProperty = "attempts"
+
 // outputLimit is how much of a spec's output goes into test.xml, in bytes; the
 // whole is in the log.
 const outputLimit = 256 << 10
+
+// propertyLimit is how much of a property of the suite goes into test.xml, in bytes.
+const propertyLimit = 64 << 10
 
 type xmlSuites struct {
 	XMLName  xml.Name   `xml:"testsuites"`
@@ -48,15 +55,19 @@ type xmlProperty struct {
 }
 
 type xmlCase struct {
-	Name      string      `xml:"name,attr"`
-	ClassName string      `xml:"classname,attr"`
-	File      string      `xml:"file,attr,omitempty"`
-	Line      int         `xml:"line,attr,omitempty"`
-	Time      string      `xml:"time,attr"`
-	Failure   *xmlProblem `xml:"failure"`
-	Error     *xmlProblem `xml:"error"`
-	Skipped   *xmlSkipped `xml:"skipped"`
-	Output    *xmlText    `xml:"system-out"`
+	Name      string `xml:"name,attr"`
+	ClassName string `xml:"classname,attr"`
+	File      string `xml:"file,attr,omitempty"`
+	Line      int    `xml:"line,attr,omitempty"`
+	Time      string `xml:"time,attr"`
+	// The order of these is that of Maven Surefire's schema.
+	Properties []xmlProperty `xml:"properties>property"`
+	Failure    *xmlProblem   `xml:"failure"`
+	Reruns     []xmlProblem  `xml:"rerunFailure"` // earlier attempts of a spec that failed
+	Flakes     []xmlProblem  `xml:"flakyFailure"` // earlier attempts of a spec that passed
+	Error      *xmlProblem   `xml:"error"`
+	Skipped    *xmlSkipped   `xml:"skipped"`
+	Output     *xmlText      `xml:"system-out"`
 }
 
 type xmlProblem struct {
@@ -81,12 +92,17 @@ type testCase struct {
 	Began    time.Time
 	Duration time.Duration
 	Verdict  verdict
-	Kind     string // of a failure: failed, panicked, timedout, infrastructure, ...
+	Kind     string // of a failure: failed, panicked, timedout, infrastructure, ...; of a skip: skipped, pending
 	Message  string // of a failure or a skip
 	Details  string
 	Output   string
-	Spec     spec // zero for what is not a spec
+	Spec     spec      // zero for what is not a spec
+	Attempts int       // how often Ginkgo ran it; 0 for what is not a spec
+	Retried  []attempt // its attempts that failed before the last one
 }
+
+// attempt is one that failed and was followed by another.
+type attempt struct{ Kind, Message, Details string }
 
 // Kinds of failure that Ginkgo has no word for.
 const (
@@ -94,6 +110,16 @@ const (
 	kindCutShort       = "cut short" // began and never ended
 	kindProcess        = "process"   // the process ended before its time
 	kindInfrastructure = "infrastructure"
+	kindAttest         = "attestation"
+	kindExclusive      = "exclusive"      // the spec could not be alone
+	kindRetried        = "retried"        // failed at first and passed later
+	kindUntested       = "nothing tested" // no spec passed or failed
+)
+
+// Kinds of skip.
+const (
+	kindSkipped = "skipped" // it called Skip, or something around it did
+	kindPending = "pending"
 )
 
 type verdict int
@@ -119,16 +145,16 @@ func caseOf(r types.SpecReport) testCase {
 		Output:   outputOf(r),
 	}
 	if r.LeafNodeType.Is(types.NodeTypeIt) {
-		c.Spec = specOf(r)
+		c.Spec, c.Attempts, c.Retried = specOf(r), r.NumAttempts, retriesOf(r)
 	} else {
 		c.Name = strings.TrimSpace(fmt.Sprintf("[%s] %s", r.LeafNodeType, r.LeafNodeText))
 	}
 	switch {
 	case r.State.Is(types.SpecStatePassed):
 	case r.State.Is(types.SpecStatePending):
-		c.Verdict, c.Message = skipped, "pending"
+		c.Verdict, c.Kind, c.Message = skipped, kindPending, "pending"
 	case r.State.Is(types.SpecStateSkipped):
-		c.Verdict, c.Message = skipped, cmp.Or(r.Failure.Message, "not run")
+		c.Verdict, c.Kind, c.Message = skipped, kindSkipped, cmp.Or(r.Failure.Message, "not run")
 	default:
 		c.Verdict, c.Kind = errored, r.State.String()
 		if r.State.Is(types.SpecStateFailed | types.SpecStateTimedout) {
@@ -147,6 +173,33 @@ func caseOf(r types.SpecReport) testCase {
 		}
 	}
 	return c
+}
+
+// retriesOf returns the attempts of a spec that failed before the last one. Ginkgo keeps
+// them among the further failures, which also has those of cleanup nodes. It says which
+// are which in the text only.
+func retriesOf(r types.SpecReport) []attempt {
+	if r.NumAttempts < 2 || r.MaxFlakeAttempts == 0 {
+		return nil
+	}
+	var retried []attempt
+	for _, more := range r.AdditionalFailures {
+		prefix := fmt.Sprintf("Failure recorded during attempt %d:\n", len(retried)+1)
+		message, found := strings.CutPrefix(more.Failure.Message, prefix)
+		if !found {
+			continue
+		}
+		message = strings.TrimSpace(message + "\n" + more.Failure.ForwardedPanic)
+		retried = append(retried, attempt{
+			Kind: more.State.String(), Message: message,
+			Details: fmt.Sprintf("%s\n%s\n%s", message, more.Failure.Location, more.Failure.Location.FullStackTrace),
+		})
+	}
+	// Should Ginkgo word it in another way, then no attempt is hidden nevertheless.
+	for len(retried) < r.NumAttempts-1 {
+		retried = append(retried, attempt{Kind: types.SpecStateFailed.String(), Message: "Ginkgo did not report why"})
+	}
+	return retried
 }
 
 // outputOf is what a person would see of a spec with -v: its GinkgoWriter, steps,
@@ -198,6 +251,20 @@ func render(name, className string, started time.Time, elapsed time.Duration, pr
 		case errored:
 			suite.Errors++
 			out.Error = problem
+		}
+		if c.Attempts > 1 {
+			out.Properties = []xmlProperty{{Name: attemptsProperty, Value: strconv.Itoa(c.Attempts)}}
+		}
+		for _, a := range c.Retried {
+			earlier := xmlProblem{
+				Message: strings.Join(firstLines(a.Message, 3, 300), "\n"), Type: a.Kind,
+				Text: printable(shorten(a.Details, outputLimit)),
+			}
+			if c.bad() {
+				out.Reruns = append(out.Reruns, earlier)
+			} else {
+				out.Flakes = append(out.Flakes, earlier)
+			}
 		}
 		suite.Cases = append(suite.Cases, out)
 	}

@@ -96,7 +96,10 @@ func (p plan) runnableUnits() int {
 func (p plan) specsOfShard(shard int) []spec {
 	var specs []spec
 	for _, u := range p.shards[shard] {
-		specs = append(specs, u.specs...)
+		for _, s := range u.specs {
+			s.Unit = u.key
+			specs = append(specs, s)
+		}
 	}
 	return specs
 }

@@ -171,6 +171,7 @@ func TestDifferencesAreAllThatThePlanGoesBy(t *testing.T) {
 		"text":    {func(s []spec) []spec { s[0].Text = "a 2"; return s }, "only in the tree that the other process saw: a 1"},
 		"number":  {func(s []spec) []spec { return s[:2] }, "not in the tree that the other process saw: b 1"},
 		"pending": {func(s []spec) []spec { s[0].Pending = true; return s }, "pending in one process only (here true, in the other false): a 1"},
+		"serial":  {func(s []spec) []spec { s[0].Serial = true; return s }, "Serial in one process only (here true, in the other false): a 1"},
 		"weight":  {func(s []spec) []spec { s[0].Containers[0].Labels = []string{"weight:3"}; return s }, "with other labels or at another place"},
 		"label":   {func(s []spec) []spec { s[0].Leaf.Labels = []string{"quick"}; return s }, "with other labels or at another place"},
 		"line":    {func(s []spec) []spec { s[0].Containers[0].Line++; return s }, "with other labels or at another place"},

@@ -37,6 +37,9 @@ func (r *run) prepare() (a assignment, note string, err error) {
 		note, err := list(all, pattern)
 		return a, note, err
 	}
+	if err := r.refuseSerial(all); err != nil {
+		return a, "", err
+	}
 	plan, err := newPlan(all, r.bazel.shards, measured)
 	if err != nil {
 		return a, "", err

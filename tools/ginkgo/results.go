@@ -2,7 +2,9 @@ package ginkgo
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -25,22 +27,31 @@ type results struct {
 	written  string     // what that wrote, once its process has ended
 	lost     testCase   // stands for an expected spec that has no result
 	blame    *blame
-	tree     []spec // of the whole suite, as previewed
+	said     map[string]string // properties of the suite
+	tree     []spec            // of the whole suite, as previewed
 	expected []spec
-	whole    *types.Report // in the process that ran the specs
+	whole    *types.Report      // in the process that ran the specs
+	refused  map[string]refusal // by text: specs that fail by the word of this package
+}
+
+// refusal is what stands in the results of a spec that this package has failed.
+type refusal struct {
+	verdict       verdict
+	kind, message string
 }
 
 // change is a step of results. It is sent from the runner to the supervisor.
 type change struct {
-	Ready   *testCase
-	Begun   *spec     // only its text is known
-	Ended   *testCase // a spec
-	Final   []testCase
-	Other   []testCase
-	Lost    *testCase
-	Blame   *blame
-	Settle  bool // Final holds all specs that ran, and replaces every Ended
-	Through bool // nothing follows
+	Ready      *testCase
+	Begun      *spec     // only its text is known
+	Ended      *testCase // a spec
+	Final      []testCase
+	Other      []testCase
+	Lost       *testCase
+	Blame      *blame
+	Properties map[string]string
+	Settle     bool // Final holds all specs that ran, and replaces every Ended
+	Through    bool // nothing follows
 }
 
 // blame marks a failure as one of the infrastructure.
@@ -72,6 +83,12 @@ func (r *results) apply(c change) {
 	}
 	if c.Blame != nil {
 		r.blame = c.Blame
+	}
+	if len(c.Properties) > 0 {
+		if r.said == nil {
+			r.said = map[string]string{}
+		}
+		maps.Copy(r.said, c.Properties)
 	}
 	if r.forward != nil {
 		r.forward(c)
@@ -130,8 +147,29 @@ func (r *results) add(report types.SpecReport) {
 	if !r.isExpected(report.FullText()) {
 		return
 	}
-	c := caseOf(report) // calls code of the suite, which may block: not under the lock
+	c := r.caseOf(report)
 	r.apply(change{Ended: &c})
+}
+
+// refuse makes the spec of this text a failure, whatever Ginkgo reports of it.
+func (r *results) refuse(text string, why refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refused == nil {
+		r.refused = map[string]refusal{}
+	}
+	r.refused[text] = why
+}
+
+func (r *results) caseOf(report types.SpecReport) testCase {
+	c := caseOf(report) // calls code of the suite, which may block: not under the lock
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if why, found := r.refused[report.FullText()]; found && c.isSpec() && (report.Failed() || len(c.Retried) > 0) {
+		c.Verdict, c.Kind, c.Message, c.Details = why.verdict, why.kind, why.message, why.message
+		c.At = c.Spec.Leaf // Ginkgo names the place in this package
+	}
+	return c
 }
 
 func (r *results) isExpected(text string) bool {
@@ -144,11 +182,15 @@ func (r *results) isExpected(text string) bool {
 // suite's own nodes.
 func (r *results) finish(report types.Report) {
 	c := change{Settle: true}
+	suiteSkipped, why := skippedAtOnce(report)
 	for _, one := range report.SpecReports {
 		isSpec := one.LeafNodeType.Is(types.NodeTypeIt)
 		switch {
 		case isSpec && r.isExpected(one.FullText()):
-			c.Final = append(c.Final, caseOf(one))
+			if suiteSkipped && isUntouched(one) {
+				one.Failure.Message = why
+			}
+			c.Final = append(c.Final, r.caseOf(one))
 		case !isSpec && one.Failed():
 			c.Other = append(c.Other, caseOf(one))
 		}
@@ -171,6 +213,7 @@ func (r *results) verify(complete bool) error {
 	for _, s := range r.expected {
 		mine[s.Text]++
 	}
+	suiteSkipped, _ := skippedAtOnce(*r.whole)
 	var wrong []string
 	var seen []spec
 	for _, one := range r.whole.SpecReports {
@@ -179,9 +222,9 @@ func (r *results) verify(complete bool) error {
 		}
 		seen = append(seen, specOf(one))
 		text := one.FullText()
-		untouched := one.State.Is(types.SpecStateSkipped) && one.NumAttempts == 0 && one.Failure.Message == ""
+		untouched := isUntouched(one)
 		switch mine[text]--; {
-		case mine[text] >= 0 && untouched && complete:
+		case mine[text] >= 0 && untouched && complete && !suiteSkipped:
 			wrong = append(wrong, "not run: "+text)
 		case mine[text] < 0 && !untouched && !one.State.Is(types.SpecStatePending):
 			wrong = append(wrong, "run without being this process's to run: "+text)
@@ -195,6 +238,29 @@ func (r *results) verify(complete bool) error {
 		wrong = append(wrong, "no spec was reported")
 	}
 	return unequal(wrong)
+}
+
+// settled reports whether Ginkgo has made its report of the whole suite.
+func (r *results) settled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.whole != nil
+}
+
+// isUntouched reports whether Ginkgo passed over a spec without a word.
+func isUntouched(r types.SpecReport) bool {
+	return r.State.Is(types.SpecStateSkipped) && r.NumAttempts == 0 && r.Failure.Message == ""
+}
+
+// skippedAtOnce reports whether BeforeSuite called Skip, and its reason. Ginkgo then
+// passes over all specs.
+func skippedAtOnce(report types.Report) (skipped bool, why string) {
+	for _, one := range report.SpecReports {
+		if one.LeafNodeType.Is(types.NodeTypeBeforeSuite|types.NodeTypeSynchronizedBeforeSuite) && one.State.Is(types.SpecStateSkipped) {
+			return true, fmt.Sprintf("skipped in %s: %s", one.LeafNodeType, one.Failure.Message)
+		}
+	}
+	return false, ""
 }
 
 // reasons is why Ginkgo failed a suite whose specs did not fail.
@@ -238,6 +304,17 @@ func (r *results) nothingRan() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.specs) == 0 && r.running == nil
+}
+
+// properties are those of the suite, in the order of their names.
+func (r *results) properties() []xmlProperty {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var properties []xmlProperty
+	for _, name := range slices.Sorted(maps.Keys(r.said)) {
+		properties = append(properties, xmlProperty{Name: printable(name), Value: printable(shorten(r.said[name], propertyLimit))})
+	}
+	return properties
 }
 
 // blamed is nil unless the failure is one of the infrastructure.

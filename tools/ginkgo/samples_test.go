@@ -151,7 +151,8 @@ var samples = map[string]func(*Options){
 	"covered in vain":    func(o *Options) { covered(o, 2) },
 	"covered, not asked": func(o *Options) { covered(o, 0); coverMode = func() string { return "" } },
 	// A suite with everything that has to be divided: 19 specs in 11 units.
-	"varied": func(*Options) {
+	"varied": func(o *Options) {
+		o.Exclusive = func(context.Context) (func(context.Context) error, error) { return nil, nil }
 		Describe("apples", func() {
 			traced("are red")
 			traced("are green")

@@ -198,9 +198,11 @@ func (r *run) end() int {
 	if by := r.interruptedBy(); by != "" && !r.results.bad() {
 		r.results.problem("interrupted", errors.New(by))
 	}
+	_ = r.refuseUntested() // also where the runner has not come to it
 	if err := r.writeSpecFiles(); err != nil {
 		fmt.Fprintf(r.out, "\n%v\n", err)
 	}
+	fmt.Fprint(r.out, r.results.account())
 	blamed := r.results.blamed()
 	if blamed != nil && r.bazel.infrastructureFile != "" {
 		// First line: component. Second: what happened. Bazel ignores the rest.
@@ -273,6 +275,7 @@ func (r *run) writeResults() error {
 	add("bazel.shard", r.bazel.position())
 	add("bazel.run", r.bazel.runNumber)
 	add("filter", r.filter.describe(r.suite))
+	properties = append(properties, r.results.properties()...)
 	content, err := render(r.title(), r.bazel.className(r.options.Name), r.started, time.Since(r.started), properties, r.results.cases())
 	if err != nil {
 		return err

@@ -26,8 +26,10 @@ type spec struct {
 	Containers []level // outermost first
 	Leaf       level
 	Ordered    bool // it or a container above it
+	Serial     bool // it or a container above it
 	Pending    bool
-	Excluded   bool // by flags given to Ginkgo itself
+	Excluded   bool   // by flags given to Ginkgo itself
+	Unit       string // the key of its unit, set by the plan
 }
 
 // level is one node on the way to a spec.
@@ -55,6 +57,7 @@ type identity struct {
 	text    string
 	nodes   string // where its containers and it are, with their labels
 	pending bool
+	serial  bool
 }
 
 func (s spec) identity() identity {
@@ -62,7 +65,7 @@ func (s spec) identity() identity {
 	for _, node := range append(slices.Clone(s.Containers), s.Leaf) {
 		nodes = append(nodes, fmt.Sprintf("%q at %s labels %q", node.Text, node.location(), node.Labels))
 	}
-	return identity{s.Text, strings.Join(nodes, ", in it "), s.Pending}
+	return identity{s.Text, strings.Join(nodes, ", in it "), s.Pending, s.Serial}
 }
 
 // differences names, in sorted order, the specs that two processes don't see
@@ -96,6 +99,8 @@ func differences(here, there []spec) []string {
 			found = append(found, "only in the tree that the other process saw: "+text)
 		case mine.pending != other.pending:
 			found = append(found, fmt.Sprintf("pending in one process only (here %v, in the other %v): %s", mine.pending, other.pending, text))
+		case mine.serial != other.serial:
+			found = append(found, fmt.Sprintf("Serial in one process only (here %v, in the other %v): %s", mine.serial, other.serial, text))
 		default:
 			found = append(found, fmt.Sprintf("with other labels or at another place than the other process saw: %s (here %s; in the other %s)",
 				text, mine.nodes, other.nodes))
@@ -123,6 +128,7 @@ func specOf(r types.SpecReport) spec {
 		Text:     r.FullText(),
 		Leaf:     levelOf(r.LeafNodeText, r.LeafNodeLocation, r.LeafNodeLabels),
 		Ordered:  r.IsInOrderedContainer,
+		Serial:   r.IsSerial,
 		Pending:  r.State.Is(types.SpecStatePending),
 		Excluded: r.State.Is(types.SpecStateSkipped),
 	}
@@ -142,7 +148,7 @@ const previewTimeout = time.Minute
 // preview is the other side of askPreview.
 func (r *run) preview() int {
 	answers := inherited(answerDescriptor, "preview")
-	report := ginkgo.PreviewSpecs(r.options.Name, r.suite, r.reporter)
+	report := ginkgo.PreviewSpecs(r.options.Name, r.suite, r.reporter, r.number())
 	t := tree{Focused: report.SuiteHasProgrammaticFocus}
 	for _, one := range report.SpecReports {
 		if one.LeafNodeType.Is(types.NodeTypeIt) {

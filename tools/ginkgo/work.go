@@ -48,12 +48,14 @@ func (r *run) runner() int {
 // work runs these specs between Setup and Release.
 func (r *run) work(specs []spec) {
 	defer r.writeCoverage()
+	setNumber(r.bazel.shard+1, r.bazel.shards) // for Setup, which may use it for names too
 	if r.setUp() {
 		r.runSpecs(specs)
 	}
 	if !r.ready {
 		return
 	}
+	r.attest()
 	if r.options.Blame != nil && r.results.bad() {
 		if err := r.options.Blame(); err != nil && r.classify(err) {
 			r.results.problem(kindInfrastructure, err)
@@ -67,9 +69,6 @@ func (r *run) work(specs []spec) {
 
 // setUp calls Setup.
 func (r *run) setUp() bool {
-	if r.suite.DryRun {
-		return true
-	}
 	r.ready = r.options.Setup == nil
 	if r.ready {
 		return true
@@ -98,12 +97,15 @@ func (r *run) setUp() bool {
 
 // classify reports whether the failure is one of the infrastructure, and notes
 // it if so.
-func (r *run) classify(err error) bool {
+func (r *run) classify(err error) bool { return r.classifyAs(r.options.SetupName, err) }
+
+// classifyAs names this component unless the error names another.
+func (r *run) classifyAs(component string, err error) bool {
 	var infrastructure interface{ Infrastructure() bool }
 	if !errors.As(err, &infrastructure) || !infrastructure.Infrastructure() {
 		return false
 	}
-	b := &blame{Component: r.options.SetupName, What: err.Error()}
+	b := &blame{Component: component, What: err.Error()}
 	var named interface{ Component() string }
 	if errors.As(err, &named) && named.Component() != "" {
 		b.Component = named.Component()
@@ -145,30 +147,58 @@ func (r *run) runSpecs(specs []spec) {
 	if r.written != nil {
 		ginkgo.GinkgoWriter.TeeTo(r.written)
 	}
-	ginkgo.ReportBeforeEach(func(report ginkgo.SpecReport) {
+	alone := newSolitude(specs, r.options.Exclusive)
+	alone.announce = func(spec string, waited time.Duration) {
+		fmt.Fprintf(r.out, "\nalone with the environment after %s s: %s\n", seconds(waited), oneLine(spec))
+	}
+	ginkgo.ReportBeforeEach(func(ctx ginkgo.SpecContext, report ginkgo.SpecReport) {
 		if r.written != nil {
 			_ = r.written.Truncate(0) // else a crash shows more than it should
 		}
 		r.results.begin(report)
+		if r.options.Exclusive == nil {
+			return
+		}
+		err, lost := alone.before(ctx, report)
+		r.notShared(lost)
+		if err != nil {
+			r.notAlone(report, err)
+			ginkgo.Fail(err.Error())
+		}
 	})
-	ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) { r.results.add(report) })
-	ginkgo.ReportAfterSuite("test.xml", func(report ginkgo.Report) { r.results.finish(report) })
+	ginkgo.ReportAfterEach(func(ctx ginkgo.SpecContext, report ginkgo.SpecReport) {
+		why := r.refuseRetried(report)
+		r.results.add(report)
+		r.notShared(alone.after(ctx, report))
+		if why != nil {
+			ginkgo.Fail(why.Error()) // so that Ginkgo does not report a success
+		}
+	})
+	ginkgo.ReportAfterSuite("test.xml", func(report ginkgo.Report) {
+		r.results.finish(report)
+		if err := r.refuseUntested(); err != nil {
+			ginkgo.Fail(err.Error())
+		}
+	})
+	defer r.truthfully()()
 
 	abandoned, free := r.interruption.after(abandonSpecs)
 	defer free()
 	callOff := r.interruption.escalate()
 	defer callOff()
-	if r.options.Lost != nil && r.options.Setup != nil && !r.suite.DryRun {
+	if r.options.Lost != nil && r.options.Setup != nil {
 		defer terminateAt(r.options.Lost(), func() {
 			fmt.Fprintf(r.out, "\nwhat %s made ready is lost: the specs end now\n", r.options.SetupName)
 		})()
 	}
 	var verdict recorder
+	number := r.number()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ginkgo.RunSpecs(&verdict, r.options.Name, config, r.reporter)
+		ginkgo.RunSpecs(&verdict, r.options.Name, config, r.reporter, number)
 	}()
+	defer r.endSolitude(alone)
 	select {
 	case <-done:
 		fmt.Fprintln(r.out) // Ginkgo's short form ends without
@@ -187,6 +217,35 @@ func (r *run) runSpecs(specs []spec) {
 	if failed && !r.results.bad() {
 		r.results.problem("suite", errors.New(r.results.reasons()))
 	}
+}
+
+// notAlone records that a spec did not run since others could not be kept away.
+func (r *run) notAlone(report ginkgo.SpecReport, err error) {
+	why := refusal{failed, kindExclusive, err.Error()}
+	if r.classify(err) {
+		why = refusal{errored, kindInfrastructure, err.Error()}
+	}
+	r.results.refuse(report.FullText(), why)
+}
+
+// notShared records an error of the function that Exclusive has returned.
+func (r *run) notShared(err error) {
+	if err == nil {
+		return
+	}
+	kind := kindExclusive
+	if r.classify(err) {
+		kind = kindInfrastructure
+	}
+	r.results.problem(kind, err)
+}
+
+// endSolitude gives back what specs that were cut short have not.
+func (r *run) endSolitude(alone *solitude) {
+	ctx, cancel := r.interruption.context(r.deadline, abandonSpecs)
+	defer cancel()
+	r.notShared(alone.giveBack(ctx))
+	r.results.apply(change{Properties: alone.properties()})
 }
 
 // recorder is the part of testing.T that Ginkgo needs.
