@@ -50,7 +50,8 @@ type Options struct {
 	// returns, which may be nil, is called after the last spec of that container, and
 	// shares it again. Specs are called one after the other, with this between them if
 	// their order is random. It counts neither as time of a spec nor of SpecTimeout.
-	// Default: Serial specs are refused if there is more than one shard.
+	// Default: that of what Setup leases by tools/fixture/client; without a lease, Serial
+	// specs are refused if there is more than one shard.
 	//
 	// The context ends with the budget for specs, or when the process gets SIGTERM. An
 	// error fails the specs of the container, which then don't run. It is a failure of the
@@ -62,7 +63,8 @@ type Options struct {
 	// It is a test case of its own in test.xml, and its properties are the suite's there.
 	// The log has both, too. An error fails the run, as one of the infrastructure as with
 	// Setup. It has 10 s, half of what is left of the budget, or until 10 s after a
-	// SIGTERM, whichever is least.
+	// SIGTERM, whichever is least. Default: that of what Setup leases by
+	// tools/fixture/client.
 	Attest func(ctx context.Context) (properties map[string]string, err error)
 
 	// Collect saves what helps to understand the run into dir, which exists. It

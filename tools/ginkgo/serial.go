@@ -32,9 +32,9 @@ func serialLast(kind types.NodeType, _ ginkgo.Offset, text string, args []any) (
 }
 
 // refuseSerial complains about Serial specs that nothing keeps apart from the specs of
-// other shards.
+// other shards. Before Setup, which may lend what can, it is only certain without one.
 func (r *run) refuseSerial(all []spec) error {
-	if r.bazel.shards == 1 || r.options.Exclusive != nil {
+	if r.bazel.shards == 1 || r.options.Exclusive != nil || r.options.Setup != nil && !r.ready {
 		return nil
 	}
 	var serial []string

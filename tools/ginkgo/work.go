@@ -50,7 +50,13 @@ func (r *run) work(specs []spec) {
 	defer r.writeCoverage()
 	setNumber(r.bazel.shard+1, r.bazel.shards) // for Setup, which may use it for names too
 	if r.setUp() {
-		r.runSpecs(specs)
+		r.adoptGround()
+		if err := r.refuseSerial(specs); err != nil {
+			r.results.problem("sharding", err)
+			r.results.notRun("specs of this shard are Serial")
+		} else {
+			r.runSpecs(specs)
+		}
 	}
 	if !r.ready {
 		return

@@ -1,0 +1,49 @@
+package ginkgo
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	. "github.com/onsi/ginkgo/v2"
+
+	"stormgate.internal/tools/internal/ground"
+)
+
+// lending is a Setup like that of a careless suite: it leases, and connects nothing.
+func lending(g ground.Ground) func(context.Context) error {
+	return func(context.Context) error {
+		g.Name = "environment"
+		ground.Register(g)
+		return nil
+	}
+}
+
+func honest(context.Context) (map[string]string, error) {
+	return map[string]string{"environment": "sha256:12"}, nil
+}
+
+func init() {
+	maps.Copy(samples, map[string]func(*Options){
+		"ground is changed": func(o *Options) {
+			o.Setup = lending(ground.Ground{Attest: func(context.Context) (map[string]string, error) {
+				return map[string]string{"environment": "sha256:12"}, componentError{errors.New("somebody changed deployments/gateway")}
+			}})
+			Describe("anything", func() { traced("runs") })
+		},
+		"ground is lent": func(o *Options) {
+			o.Setup = lending(ground.Ground{Attest: honest, Exclusive: func(context.Context) (func(context.Context) error, error) {
+				trace("alone")
+				return func(context.Context) error {
+					trace("shared")
+					return nil
+				}, nil
+			}})
+			serialSpecs()
+		},
+		"ground is shared only": func(o *Options) {
+			o.Setup = lending(ground.Ground{Attest: honest})
+			serialSpecs()
+		},
+	})
+}
