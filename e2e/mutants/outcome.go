@@ -39,7 +39,7 @@ func judge(run testRun) (caught []string, err error) {
 		switch {
 		case c.Kind == testxml.Infrastructure:
 			return nil, fmt.Errorf("the infrastructure failed: %s: %s", c.Name, c.Message)
-		case c.Verdict == testxml.Errored:
+		case c.Verdict == testxml.Errored, c.Kind == testxml.Attestation:
 			broken = append(broken, fmt.Sprintf("%s: %s: %s", c.Name, c.Kind, c.Message))
 		case c.IsSpec() && c.Verdict == testxml.Failed:
 			ran++

@@ -21,6 +21,7 @@ var (
 	skipped = specCase("skipped", testxml.Skipped)
 	crashed = testxml.Case{Name: "crashed", File: "e2e/01_a_test.go", Verdict: testxml.Errored, Kind: "panicked", Message: "nil"}
 	lost    = testxml.Case{Name: "[environment]", Verdict: testxml.Errored, Kind: testxml.Infrastructure, Message: "no cluster"}
+	changed = testxml.Case{Name: "attest environment", Verdict: testxml.Failed, Kind: testxml.Attestation, Message: "env was changed"}
 	setUp   = testxml.Case{Name: "acquire the environment", Verdict: testxml.Passed}
 )
 
@@ -40,6 +41,8 @@ func TestJudge(t *testing.T) {
 		{"no tests", testRun{exit: 4}, nil, "ended with 4"},
 		{"no cluster", testRun{exit: exitFailed, cases: []testxml.Case{lost}}, nil, "no cluster"},
 		{"cluster lost meanwhile", testRun{exit: exitFailed, cases: []testxml.Case{bad, lost}}, nil, "no cluster"},
+		{"the environment was changed", testRun{exit: exitFailed, cases: []testxml.Case{good, changed}}, nil, "attest environment: attestation: env was changed"},
+		{"caught, and the environment changed", testRun{exit: exitFailed, cases: []testxml.Case{bad, changed}}, []string{"bad"}, ""},
 		{"only a crash", testRun{exit: exitFailed, cases: []testxml.Case{good, crashed}}, nil, "panicked"},
 		{"failed without a case", testRun{exit: exitFailed, output: "x", cases: []testxml.Case{good}}, nil, "no spec failed"},
 		{"nothing ran", testRun{exit: exitPassed, cases: []testxml.Case{setUp, skipped}}, nil, "no spec ran"},

@@ -30,7 +30,7 @@ func (r *run) attest() {
 	ctx, cancel := r.interruption.context(deadline, endOfAttest)
 	defer cancel()
 	c := testCase{Name: attestName, Began: time.Now()}
-	said := make(chan map[string]string, 1) // not a variable: a call that was left behind may still write
+	said := make(chan map[string]string, 1) // not a variable: a call left behind may still write
 	err := call(ctx, attestName, func(ctx context.Context) error {
 		properties, err := r.options.Attest(ctx)
 		said <- properties

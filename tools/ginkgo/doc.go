@@ -65,9 +65,9 @@
 //
 // # What runs where
 //
-// Top-level containers are never divided, so Ordered and Serial ones stay whole. A
-// top-level spec counts as a container of its own. Containers that have a spec text in
-// common stay together.
+// Top-level containers are never divided, so Ordered ones stay whole. A top-level spec
+// counts as a container of its own. Containers that have a spec text in common stay
+// together.
 //
 // The heaviest container is placed first, and each goes to the shard that has the
 // least so far. The weight of a spec is, in this order:
@@ -95,10 +95,51 @@
 // while its tree is built. A shard fails if its tree is another than its preview saw,
 // which finds most of such suites.
 //
+// # Serial
+//
+// Serial specs run last in their shard, and while one runs, no spec of another shard does:
+// around each top-level container that is Serial or contains a Serial spec,
+// Options.Exclusive keeps everybody else away from the environment, also other targets and
+// other runs of --runs_per_test. Without Options.Exclusive, nothing that this package
+// controls could do that, so Serial specs are refused if there is more than one shard.
+//
+// A container with specs of both kinds is alone as a whole, and need not be among the
+// last. Nor need a Serial one in a package that does not import this one, directly or not,
+// or one with a SpecPriority. The log has a line for each time and how long it took, and
+// test.xml has both as properties (exclusive.times, exclusive.seconds).
+//
+// # Process number
+//
+// GinkgoParallelProcess() is the number of the shard, from 1, and ParallelTotal of
+// GinkgoConfiguration() is the number of shards. That holds in Setup, in the bodies of
+// containers (of packages that import this one, directly or not) and in all nodes. Two
+// targets that run at once, or two runs of --runs_per_test, have the same numbers: names
+// in a cluster that they share need something of the target in them, too.
+//
+// Shards are sandboxes, so each is a process 1 in all other respects. Each runs the first
+// function of SynchronizedBeforeSuite and the last of SynchronizedAfterSuite,
+// ReportBeforeSuite and ReportAfterSuite, with its own specs. The report of a spec says
+// process 1.
+//
+// # Green without a test
+//
 // A run that would be green without having tested anything fails: a shard with nothing
 // to run, a suite without specs, a suite in which focus is left (FIt), a suite that has
 // pending specs only, a filter that selects pending specs only, a flag that has no
-// effect here (-test.count), and Go tests in the same package (if Options.M is given).
+// effect here (-test.count), -ginkgo.dry-run, and Go tests in the same package (if
+// Options.M is given).
+//
+// A shard fails in which no spec passed or failed, since all of them called Skip or are
+// pending, unless the suite sets Options.AllowSkipped. A spec fails that failed at first
+// and passed when Ginkgo tried it again (FlakeAttempts), unless the suite sets
+// Options.AllowRetries. The end of the log counts and names the specs that were skipped,
+// are pending, or were tried again.
+//
+// Not noticed are a spec without an assertion, and Fail in a goroutine that outlives the
+// suite.
+//
+// An environment can be another than the one that was asked for. Options.Attest says
+// whether it was, all the time, the right one. Its error makes a green run red.
 //
 // # Flags
 //
@@ -117,18 +158,21 @@
 //   - --test_timeout: Setup and the specs have it all, except up to 15 s at the end for
 //     cleanup and reports. Ginkgo's own limit holds only if it is given
 //     (-ginkgo.timeout). SIGTERM prints a progress report and cancels the running spec.
-//     Then its cleanup runs, then Collect, then Release. The results are complete before
-//     Bazel's SIGKILL, which comes 15 s later.
+//     Then its cleanup runs, then Attest, Collect and Release. The results are complete
+//     before Bazel's SIGKILL, which comes 15 s later.
 //
 // # Results
 //
 // test.xml has one test case for each spec of the shard, with text, file, line, time,
-// output and failure, and one for Setup. It is kept up to date while specs run. In the
-// test's undeclared outputs, specs/ has a file for each spec that failed, with its
-// uncut output. A log that ends in failure has a digest of at most 20 lines at its end.
-// The last line is the command that runs again what failed. If Setup or Blame declares
-// a failure to be one of the infrastructure, then the log, test.xml,
-// TEST_INFRASTRUCTURE_FAILURE_FILE (for Bazel) and the exit code show it.
+// output and failure, one for Setup and one for Attest ("attest environment"), whose
+// properties are the suite's. A spec that Ginkgo ran more than once has the property
+// attempts, and its earlier failures as flakyFailure if it passed in the end and as
+// rerunFailure if not, as Maven Surefire has them. test.xml is kept up to date while specs
+// run. In the test's undeclared outputs, specs/ has a file for each spec that failed, with
+// its uncut output. A log that ends in failure has a digest of at most 20 lines at its
+// end. The last line is the command that runs again what failed. If Setup, Exclusive,
+// Attest or Blame declares a failure to be one of the infrastructure, then the log,
+// test.xml, TEST_INFRASTRUCTURE_FAILURE_FILE (for Bazel) and the exit code show it.
 //
 // The same binary works under "go test". There it has one shard, and -test.timeout is
 // the budget.

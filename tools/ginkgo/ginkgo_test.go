@@ -102,7 +102,7 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"no specs", shard{sample: "no specs"}, "the suite has no specs"},
 		{"only pending specs", shard{sample: "only pending"}, "all specs of the suite are pending"},
 		{"focus left in the code", shard{sample: "focused"}, "suite only me"},
-		{"skip in BeforeSuite", shard{sample: "suite skips itself"}, "anything runs: skipped in BeforeSuite: not today"},
+		{"skip in BeforeSuite", shard{sample: "suite skips itself"}, "anything runs: skipped: skipped in BeforeSuite: not today"},
 		{"texts differ between processes", shard{sample: "named by process"}, "not in the tree that the other process saw: one runs as"},
 		{"specs differ between shards", shard{sample: "only in one shard", total: 2}, "only in the tree that the other process saw: three runs"},
 		{"Go tests beside the specs", shard{sample: "has Go tests"}, "Go test functions never run beside a Ginkgo suite: make them specs, or move them to another package: Test"},

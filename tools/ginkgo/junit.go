@@ -61,13 +61,17 @@ type xmlCase struct {
 	Line      int    `xml:"line,attr,omitempty"`
 	Time      string `xml:"time,attr"`
 	// The order of these is that of Maven Surefire's schema.
-	Properties []xmlProperty `xml:"properties>property"`
-	Failure    *xmlProblem   `xml:"failure"`
-	Reruns     []xmlProblem  `xml:"rerunFailure"` // earlier attempts of a spec that failed
-	Flakes     []xmlProblem  `xml:"flakyFailure"` // earlier attempts of a spec that passed
-	Error      *xmlProblem   `xml:"error"`
-	Skipped    *xmlSkipped   `xml:"skipped"`
-	Output     *xmlText      `xml:"system-out"`
+	Properties *xmlProperties `xml:"properties"` // nil: encoding/xml would write an empty list
+	Failure    *xmlProblem    `xml:"failure"`
+	Reruns     []xmlProblem   `xml:"rerunFailure"` // earlier attempts of a spec that failed
+	Flakes     []xmlProblem   `xml:"flakyFailure"` // earlier attempts of a spec that passed
+	Error      *xmlProblem    `xml:"error"`
+	Skipped    *xmlSkipped    `xml:"skipped"`
+	Output     *xmlText       `xml:"system-out"`
+}
+
+type xmlProperties struct {
+	All []xmlProperty `xml:"property"`
 }
 
 type xmlProblem struct {
@@ -253,7 +257,7 @@ func render(name, className string, started time.Time, elapsed time.Duration, pr
 			out.Error = problem
 		}
 		if c.Attempts > 1 {
-			out.Properties = []xmlProperty{{Name: attemptsProperty, Value: strconv.Itoa(c.Attempts)}}
+			out.Properties = &xmlProperties{[]xmlProperty{{Name: attemptsProperty, Value: strconv.Itoa(c.Attempts)}}}
 		}
 		for _, a := range c.Retried {
 			earlier := xmlProblem{

@@ -10,6 +10,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 )
 
+// childSample is no suite: the process sleeps, longer than its parent's end takes.
+const childSample = "child"
+
 // endItself makes a process end at once, as code under test or a library would.
 func endItself(code int) { os.Exit(code) }
 
@@ -57,7 +60,8 @@ func init() {
 		"leaves a child behind": func(*Options) {
 			Describe("program", func() {
 				It("leaves early", func() {
-					child := exec.Command("sleep", "5")
+					child := exec.Command(os.Args[0]) // no program of the machine is an input of this test
+					child.Env = append(os.Environ(), sampleVariable+"="+childSample)
 					if err := child.Start(); err != nil {
 						Fail(err.Error())
 					}

@@ -86,6 +86,18 @@ func init() {
 			o.Exclusive = func(context.Context) (func(context.Context) error, error) { panic("no way in") }
 			serialSpecs()
 		},
+		"exclusive skips": func(o *Options) {
+			o.Exclusive = func(context.Context) (func(context.Context) error, error) {
+				Skip("not today")
+				return nil, nil
+			}
+			serialSpecs()
+		},
+		"exclusive table": func(o *Options) {
+			exclusively(o)
+			DescribeTable("storms", Serial, func(name string) { trace("%s", name) }, Entry("one", "Kyrill"), Entry("two", "Lothar"))
+			DescribeTable("winds", func(name string) { trace("%s", name) }, Entry("one", "breeze"), Entry("two", Serial, "gale"))
+		},
 		"exclusive exits": func(o *Options) {
 			o.Exclusive = func(context.Context) (func(context.Context) error, error) {
 				endItself(0)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 )
@@ -30,6 +31,10 @@ func TestMain(m *testing.M) {
 	name := os.Getenv(sampleVariable)
 	if name == "" {
 		os.Exit(m.Run())
+	}
+	if name == childSample {
+		time.Sleep(5 * time.Second)
+		return
 	}
 	if os.Getenv("GO_TEST_WRAP") == "true" { // rules_go's main does not come to this
 		os.Exit(wrap())

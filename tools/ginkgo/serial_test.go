@@ -36,6 +36,7 @@ func TestSerialSpecsAreAlone(t *testing.T) {
 	}{
 		{"in order", shard{sample: "exclusive"}, 0,
 			"calm reigns, alone, mixed is free, is Serial, shared, alone, before all, repair begins, retried, after all, shared", "2"},
+		{"tables", shard{sample: "exclusive table"}, 0, "alone, breeze, gale, shared, alone, Kyrill, Lothar, shared", "2"},
 		{"one spec", shard{sample: "exclusive", filter: "is Serial"}, 0, "alone, is Serial, shared", "1"},
 		{"other specs", shard{sample: "exclusive", filter: "calm"}, 0, "calm reigns", ""},
 		{"pending", shard{sample: "exclusive and skipped"}, 0, "calm reigns", ""},
@@ -95,6 +96,7 @@ func TestSerialSpecsThatCannotBeAloneFail(t *testing.T) {
 		trace                 string
 	}{
 		{"not exclusive", kindExclusive, "the others don't go away", ExitFailure, "calm reigns, refused"},
+		{"exclusive skips", kindExclusive, "panic: ", ExitFailure, "calm reigns, after each"},
 		{"not exclusive, no verdict", kindInfrastructure, "the server is gone", ExitInfrastructure, "calm reigns, refused"},
 		{"exclusive panics", kindExclusive, "panic: no way in", ExitFailure, "calm reigns"},
 	} {
@@ -131,6 +133,17 @@ func TestSerialSpecsThatCannotBeAloneFail(t *testing.T) {
 		o := shard{sample: "not shared again"}.run(t)
 		wantExit(t, o, ExitFailure)
 		if one := o.testCase(t, "["+kindExclusive+"]"); one.Error == nil || one.Error.Message != "can't let go" {
+			t.Errorf("test case: %+v", one)
+		}
+	})
+	t.Run("the time is up", func(t *testing.T) {
+		t.Parallel()
+		o := shard{sample: "exclusive hangs", environment: []string{"TEST_TIMEOUT=8"}}.run(t)
+		wantExit(t, o, ExitFailure)
+		if got, want := strings.Join(o.trace, ", "), "set up, waiting, collect, release"; got != want {
+			t.Errorf("events: %s, want %s\n%s", got, want, o.log)
+		}
+		if one := o.testCase(t, "a storm begins"); one.Failure == nil || one.Failure.Type != kindExclusive {
 			t.Errorf("test case: %+v", one)
 		}
 	})

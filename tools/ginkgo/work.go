@@ -157,6 +157,14 @@ func (r *run) runSpecs(specs []spec) {
 	alone.announce = func(spec string, waited time.Duration) {
 		fmt.Fprintf(r.out, "\nalone with the environment after %s s: %s\n", seconds(waited), oneLine(spec))
 	}
+	// Fail does not stop the spec if Exclusive has called Skip, which Ginkgo remembers
+	// and which stops nothing here. The first node of the spec then fails.
+	var denied atomic.Pointer[error]
+	stop := ginkgo.AroundNode(func() {
+		if err := denied.Load(); err != nil && !ginkgo.CurrentSpecReport().Failed() {
+			ginkgo.Fail((*err).Error())
+		}
+	})
 	ginkgo.ReportBeforeEach(func(ctx ginkgo.SpecContext, report ginkgo.SpecReport) {
 		if r.written != nil {
 			_ = r.written.Truncate(0) // else a crash shows more than it should
@@ -169,10 +177,12 @@ func (r *run) runSpecs(specs []spec) {
 		r.notShared(lost)
 		if err != nil {
 			r.notAlone(report, err)
+			denied.Store(&err)
 			ginkgo.Fail(err.Error())
 		}
 	})
 	ginkgo.ReportAfterEach(func(ctx ginkgo.SpecContext, report ginkgo.SpecReport) {
+		denied.Store(nil)
 		why := r.refuseRetried(report)
 		r.results.add(report)
 		r.notShared(alone.after(ctx, report))
@@ -202,7 +212,7 @@ func (r *run) runSpecs(specs []spec) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ginkgo.RunSpecs(&verdict, r.options.Name, config, r.reporter, number)
+		ginkgo.RunSpecs(&verdict, r.options.Name, config, r.reporter, number, stop)
 	}()
 	defer r.endSolitude(alone)
 	select {
