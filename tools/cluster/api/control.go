@@ -1,6 +1,11 @@
 package api
 
-import "time"
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+)
 
 // Paths of the control interface beside [BootPath] and [ImagesPath].
 const (
@@ -9,13 +14,17 @@ const (
 	// namespace belongs to another scope, and names that.
 	ScopesPath = "/scopes/"
 	// EndPath takes POST of an End. It answers 204 when the last process of the
-	// namespaces' pods is gone.
+	// namespaces' pods is gone. The pods that the node knows by then never start
+	// again; those that are made later are not concerned. Delete them before, or
+	// after: until then the kubelet reports them as pods without a sandbox.
 	EndPath = "/end"
 	// LivesPath answers GET with Lives. Its parameter "after" is the Seq of the last
 	// one known; 0 or absent means all that is kept.
 	LivesPath = "/lives"
 	// WritesPath answers GET with Writes; "after" is as with LivesPath. All writes
-	// that the API server had answered when the request came are in the answer.
+	// that the API server had received when the request came are in the answer, which
+	// waits for those that it has not answered yet. It is 503 with the reason, as
+	// text, where that takes too long, and 500 where a part of the record is lost.
 	WritesPath = "/writes"
 )
 
@@ -33,16 +42,30 @@ type End struct {
 	Namespaces []string `json:"namespaces"`
 }
 
+// ParseAfter reads the parameter "after" of a request.
+func ParseAfter(u *url.URL) (uint64, error) {
+	text := u.Query().Get("after")
+	if text == "" {
+		return 0, nil
+	}
+	after, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read parameter after=%q: it must be a number, that of the last entry known", text)
+	}
+	return after, nil
+}
+
 // Lives are the beginnings and ends of containers, oldest first.
 type Lives struct {
 	// First is the Seq of the oldest one that is kept: if it is above the Seq after
-	// which was asked plus one, some are missing.
+	// which was asked plus one, some are missing. It is 1 before any.
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"` // of the newest, also if it is not listed; 0 before any
 	Lives []Life `json:"lives"`
 }
 
-// Life is the beginning or the end of a container.
+// Life is the beginning or the end of a container. One whose program could not be
+// started has an end alone, with the reason "StartError".
 type Life struct {
 	Seq       uint64    `json:"seq"`
 	Time      time.Time `json:"time"`
@@ -57,7 +80,8 @@ type Life struct {
 	// Ended is false for a beginning, for which the fields below are zero.
 	Ended bool `json:"ended"`
 	// Ordered means that the kubelet or an End asked for the end. Else the program
-	// ended by itself or was killed from elsewhere.
+	// ended by itself, as a job does, or was killed from elsewhere. A container that
+	// fails its liveness probe ends in order, and begins anew.
 	Ordered  bool   `json:"ordered,omitempty"`
 	ExitCode int32  `json:"exitCode,omitempty"`
 	Reason   string `json:"reason,omitempty"` // as in the container's status, such as "OOMKilled"
@@ -73,11 +97,12 @@ type Writes struct {
 }
 
 // Write is one request that changed something, or that got into a pod (exec,
-// attach, and ephemeral containers).
+// attach, and ephemeral containers), or that was given a token of a service account.
 type Write struct {
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
-	User string    `json:"user"`
+	// User is who asked, also where they impersonated another.
+	User string `json:"user"`
 	// UserAgent helps a person to see which program it was.
 	UserAgent string `json:"userAgent,omitempty"`
 	Verb      string `json:"verb"` // create, update, patch, delete, deletecollection, get (of exec and attach)
@@ -85,6 +110,9 @@ type Write struct {
 	Resource    string `json:"resource"`
 	Subresource string `json:"subresource,omitempty"`
 	Namespace   string `json:"namespace,omitempty"`
-	Name        string `json:"name,omitempty"` // empty for deletecollection
-	Code        int32  `json:"code"`           // of the answer: 101 or 2xx
+	// Name is empty for deletecollection, and where the API server chose the name.
+	Name string `json:"name,omitempty"`
+	// Code is that of the answer: 101 or 2xx, or 5xx, of which nobody can say whether
+	// something was changed.
+	Code int32 `json:"code"`
 }

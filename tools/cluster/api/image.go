@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -120,6 +122,19 @@ func parseID(s string) (int64, error) {
 		err = strconv.ErrRange
 	}
 	return int64(id), err
+}
+
+// ID is "sha256:" and the hash of all that the image says, its reference in the
+// normal form: what tells two images of one reference apart, and the imageID in a
+// pod's status. Files enter by their host paths, not by their content: whoever
+// replaces a file under its path gets no new ID.
+func (i Image) ID() string {
+	i.Reference = NormalizeReference(i.Reference)
+	encoded, err := json.Marshal(i)
+	if err != nil {
+		panic(err) // strings, lists and maps of strings have no form that fails
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(encoded))
 }
 
 // Clone returns an image that shares no memory with i.

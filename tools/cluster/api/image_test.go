@@ -70,3 +70,25 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%s, %v", back, err)
 	}
 }
+
+// Promise: the id is the same for the same image however it is written, and another for any other.
+func TestImageID(t *testing.T) {
+	image := Image{Reference: "docker.io/library/app", Entrypoint: []string{"/app"}, Files: map[string]string{"/app": "/1", "/lib": "/2"}}
+	same := image.Clone()
+	same.Reference = "app:latest"
+	if image.ID() != same.ID() {
+		t.Errorf("%s and %s for one image", image.ID(), same.ID())
+	}
+	seen := map[string]bool{image.ID(): true}
+	for _, change := range []func(*Image){
+		func(i *Image) { i.Reference = "app:2" }, func(i *Image) { i.Entrypoint = []string{"/lib"} },
+		func(i *Image) { i.User = "1" }, func(i *Image) { i.Files["/app"] = "/3" }, func(i *Image) { i.Env = map[string]string{"A": "B"} },
+	} {
+		other := image.Clone()
+		change(&other)
+		if seen[other.ID()] {
+			t.Errorf("%+v has the id of another image", other)
+		}
+		seen[other.ID()] = true
+	}
+}

@@ -1,14 +1,14 @@
 // Package image holds the images that a cluster's node knows.
 //
 // Nothing is pulled. A Table maps references to images; the node's runtime looks
-// them up there.
+// them up there. What a reference means depends on the pod's namespace: namespaces
+// with a scope have the images of that, all others those of the table itself.
 package image
 
 import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"stormgate.internal/tools/cluster/api"
@@ -19,6 +19,8 @@ import (
 type Table struct {
 	mu     sync.RWMutex
 	images map[string]api.Image // by normal reference
+	scopes map[string]scope     // by name
+	owners map[string]string    // scope names by namespace
 }
 
 // NewTable returns a table of the given images, or the error of Put.
@@ -34,16 +36,9 @@ func NewTable(images ...api.Image) (*Table, error) {
 // enter the table or, when one is invalid or given twice, none does.
 // Containers that were made before keep the image they were made from.
 func (t *Table) Put(images ...api.Image) error {
-	fresh := make(map[string]api.Image, len(images))
-	for _, i := range images {
-		if err := i.Validate(); err != nil {
-			return err
-		}
-		key := api.NormalizeReference(i.Reference)
-		if _, twice := fresh[key]; twice {
-			return fmt.Errorf("image %q is given twice", key)
-		}
-		fresh[key] = i.Clone()
+	fresh, err := index(images)
+	if err != nil {
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,12 +49,20 @@ func (t *Table) Put(images ...api.Image) error {
 	return nil
 }
 
-// Lookup finds the image that a reference, in any form, stands for.
-func (t *Table) Lookup(reference string) (api.Image, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	i, found := t.images[api.NormalizeReference(reference)]
-	return i.Clone(), found
+// index checks images and arranges copies by normal reference.
+func index(images []api.Image) (map[string]api.Image, error) {
+	indexed := make(map[string]api.Image, len(images))
+	for _, i := range images {
+		if err := i.Validate(); err != nil {
+			return nil, err
+		}
+		key := api.NormalizeReference(i.Reference)
+		if _, twice := indexed[key]; twice {
+			return nil, fmt.Errorf("image %q is given twice", key)
+		}
+		indexed[key] = i.Clone()
+	}
+	return indexed, nil
 }
 
 // List returns all images in the order of their normal references.
@@ -71,33 +74,4 @@ func (t *Table) List() []api.Image {
 		images = append(images, t.images[key].Clone())
 	}
 	return images
-}
-
-// UnknownError says that no image has the reference that was asked for.
-type UnknownError struct {
-	Reference string
-	// Known holds the normal references of the table, sorted.
-	Known []string
-}
-
-var _ error = (*UnknownError)(nil)
-
-// Error lists the known references: nothing is ever pulled, so one of them
-// must have been meant.
-func (e *UnknownError) Error() string {
-	known := "none"
-	if len(e.Known) > 0 {
-		known = strings.Join(e.Known, ", ")
-	}
-	return fmt.Sprintf("image %q is not part of this cluster, which pulls nothing; known images: %s", e.Reference, known)
-}
-
-// Resolve is Lookup with an *UnknownError in place of false.
-func (t *Table) Resolve(reference string) (api.Image, error) {
-	if i, found := t.Lookup(reference); found {
-		return i, nil
-	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return api.Image{}, &UnknownError{Reference: reference, Known: slices.Sorted(maps.Keys(t.images))}
 }

@@ -50,20 +50,20 @@ func TestPutRefusesInvalidImages(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var table Table
-	if _, found := table.Lookup("redis"); found || len(table.List()) != 0 {
+	if _, err := table.ResolveIn("", "redis"); err == nil || len(table.List()) != 0 {
 		t.Error("the zero table has images")
 	}
 	redis := api.Image{Reference: "docker.io/library/redis", Entrypoint: []string{"/redis-server"}, Files: map[string]string{"/redis-server": "/a"}}
 	if err := table.Put(api.Image{Reference: "z:1"}, redis); err != nil {
 		t.Fatal(err)
 	}
-	got, found := table.Lookup("redis:latest")
-	if !found || cmp.Diff(got, redis) != "" {
-		t.Errorf("found %v: %s", found, cmp.Diff(got, redis))
+	got, err := table.ResolveIn("anywhere", "redis:latest")
+	if err != nil || cmp.Diff(got, redis) != "" {
+		t.Errorf("found %v: %s", err, cmp.Diff(got, redis))
 	}
 	got.Files["/redis-server"], got.Entrypoint[0] = "changed", "changed" // the caller's copy
 	redis.Files["/redis-server"] = "changed"
-	if got, _ := table.Lookup("redis"); got.Files["/redis-server"] != "/a" || got.Entrypoint[0] != "/redis-server" {
+	if got, _ := table.ResolveIn("", "redis"); got.Files["/redis-server"] != "/a" || got.Entrypoint[0] != "/redis-server" {
 		t.Errorf("the table was changed through a copy: %v", got)
 	}
 	if err := table.Put(api.Image{Reference: "redis", User: "1:2"}); err != nil {
@@ -73,12 +73,12 @@ func TestTable(t *testing.T) {
 	if len(list) != 2 || list[0].User != "1:2" || list[1].Reference != "z:1" {
 		t.Errorf("list %v", list)
 	}
-	_, err := table.Resolve("nginx")
+	_, err = table.ResolveIn("", "nginx")
 	var unknown *UnknownError
 	if !errors.As(err, &unknown) || unknown.Reference != "nginx" || err.Error() != `image "nginx" is not part of this cluster, which pulls nothing; known images: redis:latest, z:1` {
 		t.Errorf("error %v", err)
 	}
-	if _, err := new(Table).Resolve("nginx"); err == nil || !strings.HasSuffix(err.Error(), "known images: none") {
+	if _, err := new(Table).ResolveIn("", "nginx"); err == nil || !strings.HasSuffix(err.Error(), "known images: none") {
 		t.Errorf("error of an empty table: %v", err)
 	}
 	if uid, gid, err := list[0].UserIDs(); uid != 1 || gid != 2 || err != nil {
@@ -95,7 +95,7 @@ func TestTableIsSafeForConcurrentUse(t *testing.T) {
 			if err := table.Put(api.Image{Reference: reference}); err != nil {
 				t.Error(err)
 			}
-			if _, err := table.Resolve(reference); err != nil {
+			if _, err := table.ResolveIn("", reference); err != nil {
 				t.Error(err)
 			}
 			table.List()

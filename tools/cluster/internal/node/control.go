@@ -18,15 +18,28 @@ import (
 // maxControlBody bounds what a client may send, in bytes.
 const maxControlBody = 8 << 20
 
+// Containers is what the control API needs of the container runtime.
+type Containers interface {
+	// End kills all that runs in the pods of namespaces and waits for its end.
+	End(ctx context.Context, namespaces []string) error
+	// Lives returns the beginnings and ends of containers after number seq.
+	Lives(seq uint64) api.Lives
+}
+
 // NewControlHandler serves the node's control API:
 //
-//	GET /images   the image table as a JSON list of api.Image
-//	PUT /images   a JSON list; each image replaces the one with its reference
+//	GET    /images        the image table, without scopes, as a JSON list of api.Image
+//	PUT    /images        a JSON list; each image replaces the one with its reference
+//	PUT    /scopes/NAME   an api.Scope, which replaces the scope of that name
+//	DELETE /scopes/NAME   forgets the scope; no error if there is none
+//	POST   /end           an api.End; answered when the last process is gone
+//	GET    /lives         api.Lives after the number in the parameter "after"
 //
-// PUT answers 204 and is all or nothing. Errors are JSON objects with an
-// "error" text: 400 for what is no list of valid images, 413 for more than
-// 8 MiB, 422 for images whose files the node can't find.
-func NewControlHandler(images *image.Table) http.Handler {
+// PUT, DELETE and POST answer 204. PUT is all or nothing. Errors are JSON objects
+// with an "error" text: 400 for a body or parameter that can't be read or is not
+// valid, 409 for a namespace of another scope, 413 for more than 8 MiB, 422 for
+// images whose files the node can't find, 500 for processes that could not be killed.
+func NewControlHandler(images *image.Table, containers Containers) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.ImagesPath, func(w http.ResponseWriter, _ *http.Request) {
 		list := images.List()
@@ -35,27 +48,89 @@ func NewControlHandler(images *image.Table) http.Handler {
 		}
 		writeJSON(w, http.StatusOK, list)
 	})
-	mux.HandleFunc("PUT "+api.ImagesPath, func(w http.ResponseWriter, r *http.Request) {
-		if code, err := putImages(images, http.MaxBytesReader(w, r.Body, maxControlBody)); err != nil {
-			writeJSON(w, code, map[string]string{"error": err.Error()})
+	mux.HandleFunc("PUT "+api.ImagesPath, answering(func(r *http.Request) (int, error) {
+		return putImages(images, r.Body)
+	}))
+	mux.HandleFunc("PUT "+api.ScopesPath+"{name}", answering(func(r *http.Request) (int, error) {
+		return putScope(images, r.PathValue("name"), r.Body)
+	}))
+	mux.HandleFunc("DELETE "+api.ScopesPath+"{name}", answering(func(r *http.Request) (int, error) {
+		images.DeleteScope(r.PathValue("name"))
+		return http.StatusNoContent, nil
+	}))
+	mux.HandleFunc("POST "+api.EndPath, answering(func(r *http.Request) (int, error) {
+		return end(r.Context(), containers, r.Body)
+	}))
+	mux.HandleFunc("GET "+api.LivesPath, func(w http.ResponseWriter, r *http.Request) {
+		after, err := api.ParseAfter(r.URL)
+		if err != nil {
+			writeError(w, http.StatusBadRequest, err)
 			return
 		}
-		w.WriteHeader(http.StatusNoContent)
+		writeJSON(w, http.StatusOK, containers.Lives(after))
 	})
 	return mux
 }
 
-// putImages returns the status code to send with its error.
+// answering serves what has no answer but a status code and an error.
+func answering(handle func(*http.Request) (int, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxControlBody)
+		code, err := handle(r)
+		if err != nil {
+			writeError(w, code, err)
+			return
+		}
+		w.WriteHeader(code)
+	}
+}
+
+// putImages and its like return the status code to send, with an error or without.
 func putImages(images *image.Table, body io.Reader) (int, error) {
-	decoder := json.NewDecoder(body)
-	decoder.DisallowUnknownFields()
 	var list []api.Image
-	if err := decoder.Decode(&list); err != nil {
-		return bodyError(err), fmt.Errorf("read image list: %w", err)
+	if code, err := decode(body, "image list", &list); err != nil {
+		return code, err
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return bodyError(err), errors.New("read image list: there is more after the end of the list")
+	if code, err := checkImages(list); err != nil {
+		return code, err
 	}
+	if err := images.Put(list...); err != nil {
+		return http.StatusBadRequest, err
+	}
+	return http.StatusNoContent, nil
+}
+
+func putScope(images *image.Table, name string, body io.Reader) (int, error) {
+	var scope api.Scope
+	if code, err := decode(body, fmt.Sprintf("scope %q", name), &scope); err != nil {
+		return code, err
+	}
+	if code, err := checkImages(scope.Images); err != nil {
+		return code, fmt.Errorf("scope %q: %w", name, err)
+	}
+	err := images.PutScope(name, scope)
+	switch {
+	case errors.As(err, new(*image.ConflictError)):
+		return http.StatusConflict, err
+	case err != nil:
+		return http.StatusBadRequest, err
+	}
+	return http.StatusNoContent, nil
+}
+
+func end(ctx context.Context, containers Containers, body io.Reader) (int, error) {
+	var end api.End
+	if code, err := decode(body, "namespaces to end", &end); err != nil {
+		return code, err
+	}
+	if err := containers.End(ctx, end.Namespaces); err != nil {
+		return http.StatusInternalServerError, fmt.Errorf("end namespaces %q: %w", end.Namespaces, err)
+	}
+	return http.StatusNoContent, nil
+}
+
+// checkImages refuses images that could not run.
+func checkImages(list []api.Image) (int, error) {
 	for i, entry := range list {
 		if err := entry.Validate(); err != nil {
 			return http.StatusBadRequest, fmt.Errorf("image %d of the list: %w", i+1, err)
@@ -64,10 +139,20 @@ func putImages(images *image.Table, body io.Reader) (int, error) {
 			return http.StatusUnprocessableEntity, fmt.Errorf("image %d of the list: %w", i+1, err)
 		}
 	}
-	if err := images.Put(list...); err != nil {
-		return http.StatusBadRequest, err
+	return 0, nil
+}
+
+// decode reads a body that is one JSON value.
+func decode(body io.Reader, what string, value any) (int, error) {
+	decoder := json.NewDecoder(body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(value); err != nil {
+		return bodyError(err), fmt.Errorf("read %s: %w", what, err)
 	}
-	return http.StatusOK, nil
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return bodyError(err), fmt.Errorf("read %s: there is more after its end", what)
+	}
+	return 0, nil
 }
 
 func bodyError(err error) int {
@@ -75,6 +160,10 @@ func bodyError(err error) int {
 		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusBadRequest
+}
+
+func writeError(w http.ResponseWriter, code int, err error) {
+	writeJSON(w, code, map[string]string{"error": err.Error()})
 }
 
 func writeJSON(w http.ResponseWriter, code int, value any) {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -20,8 +21,13 @@ import (
 
 func call(t *testing.T, handler http.Handler, method, body string) (int, string) {
 	t.Helper()
+	return callPath(t, handler, method, "/images", body)
+}
+
+func callPath(t *testing.T, handler http.Handler, method, path, body string) (int, string) {
+	t.Helper()
 	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, httptest.NewRequest(method, "/images", strings.NewReader(body)))
+	handler.ServeHTTP(recorder, httptest.NewRequest(method, path, strings.NewReader(body)))
 	return recorder.Code, recorder.Body.String()
 }
 
@@ -36,7 +42,7 @@ func TestControlReplacesImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := NewControlHandler(images)
+	handler := NewControlHandler(images, nil)
 	body := `[{"reference":"replaced:1","entrypoint":["/gateway"],"env":{"K":"V"},"workingDir":"/","user":"65532","files":{"/gateway":` + quote(file) + `}}]`
 	if code, answer := call(t, handler, http.MethodPut, body); code != http.StatusNoContent {
 		t.Fatalf("PUT = %d %s", code, answer)
@@ -75,16 +81,16 @@ func TestControlRefusesBadImageListsAsAWhole(t *testing.T) {
 		"no JSON":         {`images`, http.StatusBadRequest, "invalid character"},
 		"an object":       {good, http.StatusBadRequest, "cannot unmarshal object"},
 		"unknown field":   {`[{"reference":"a:1","entryPoints":["/x"]}]`, http.StatusBadRequest, "entryPoints"},
-		"more than one":   {`[` + good + `] []`, http.StatusBadRequest, "after the end"},
+		"more than one":   {`[` + good + `] []`, http.StatusBadRequest, "after its end"},
 		"no reference":    {`[` + good + `,{"entrypoint":["/x"]}]`, http.StatusBadRequest, "image 2 of the list"},
 		"relative path":   {`[` + good + `,{"reference":"a:1","files":{"x":"/y"}}]`, http.StatusBadRequest, "image 2 of the list"},
 		"the same twice":  {`[` + good + `,` + good + `]`, http.StatusBadRequest, "good:1"},
 		"a missing file":  {`[` + good + `,{"reference":"a:1","files":{"/x":"/nowhere/at/all"}}]`, http.StatusUnprocessableEntity, "/nowhere/at/all"},
 		"far too much":    {`[` + good + strings.Repeat(" ", maxControlBody) + `]`, http.StatusRequestEntityTooLarge, "too large"},
-		"far too much at": {`[` + good + `]` + strings.Repeat(" ", maxControlBody), http.StatusRequestEntityTooLarge, "after the end"},
+		"far too much at": {`[` + good + `]` + strings.Repeat(" ", maxControlBody), http.StatusRequestEntityTooLarge, "after its end"},
 	} {
 		images := &image.Table{}
-		code, answer := call(t, NewControlHandler(images), http.MethodPut, test.body)
+		code, answer := call(t, NewControlHandler(images, nil), http.MethodPut, test.body)
 		var failure struct{ Error string }
 		if err := json.Unmarshal([]byte(answer), &failure); err != nil {
 			t.Errorf("%s: answer %q: %v", name, answer, err)
@@ -98,14 +104,90 @@ func TestControlRefusesBadImageListsAsAWhole(t *testing.T) {
 	}
 }
 
+// Promise: scopes are put and deleted by name, and a namespace belongs to one of them.
+func TestControlPutsScopes(t *testing.T) {
+	images := &image.Table{}
+	handler := NewControlHandler(images, nil)
+	const scope = `{"namespaces":["calm"],"images":[{"reference":"app:dev","entrypoint":["/a"]}]}`
+	for _, step := range []struct {
+		method, name, body string
+		code               int
+		want               string
+	}{
+		{http.MethodPut, "calm", scope, http.StatusNoContent, ""},
+		{http.MethodPut, "calm", scope, http.StatusNoContent, ""},
+		{http.MethodPut, "storm", scope, http.StatusConflict, `namespace \"calm\" belongs to scope \"calm\"`},
+		{http.MethodPut, "storm", `{"namespaces":["storm"],"images":[{"reference":"a:1","files":{"/x":"/nowhere/at/all"}}]}`, http.StatusUnprocessableEntity, "/nowhere/at/all"},
+		{http.MethodPut, "storm", `{"namespaces":["storm",""]}`, http.StatusBadRequest, "no name"},
+		{http.MethodPut, "storm", `{"namespace":"storm"}`, http.StatusBadRequest, "unknown field"},
+		{http.MethodPut, "", scope, http.StatusNotFound, ""},
+		{http.MethodDelete, "calm", "", http.StatusNoContent, ""},
+		{http.MethodDelete, "calm", "", http.StatusNoContent, ""},
+		{http.MethodPut, "storm", scope, http.StatusNoContent, ""},
+	} {
+		code, answer := callPath(t, handler, step.method, api.ScopesPath+step.name, step.body)
+		if code != step.code || !strings.Contains(answer, step.want) {
+			t.Errorf("%s of scope %q with %s: %d %s, want %d and %q", step.method, step.name, step.body, code, answer, step.code, step.want)
+		}
+	}
+	if got, err := images.ResolveIn("calm", "app:dev"); err != nil || got.Entrypoint[0] != "/a" {
+		t.Errorf("namespace calm: %v, %v", got, err)
+	}
+}
+
+type fakeContainers struct {
+	ended []string
+	after uint64
+	fails error
+}
+
+func (c *fakeContainers) End(_ context.Context, namespaces []string) error {
+	c.ended = namespaces
+	return c.fails
+}
+
+func (c *fakeContainers) Lives(seq uint64) api.Lives {
+	c.after = seq
+	return api.Lives{First: 1, Last: 9, Lives: []api.Life{{Seq: 9, Container: "app"}}}
+}
+
+// Promise: an end that did not come about is not answered as one.
+func TestControlEnds(t *testing.T) {
+	containers := &fakeContainers{}
+	handler := NewControlHandler(&image.Table{}, containers)
+	if code, answer := callPath(t, handler, http.MethodPost, api.EndPath, `{"namespaces":["a","b"]}`); code != http.StatusNoContent || len(containers.ended) != 2 {
+		t.Errorf("POST = %d %s for %q", code, answer, containers.ended)
+	}
+	containers.fails = errors.New("process 7 is immortal")
+	if code, answer := callPath(t, handler, http.MethodPost, api.EndPath, `{"namespaces":["a"]}`); code != http.StatusInternalServerError || !strings.Contains(answer, "process 7 is immortal") {
+		t.Errorf("POST = %d %s", code, answer)
+	}
+	if code, _ := callPath(t, handler, http.MethodPost, api.EndPath, `["a"]`); code != http.StatusBadRequest {
+		t.Errorf("POST of a list = %d", code)
+	}
+}
+
+func TestControlTellsLives(t *testing.T) {
+	containers := &fakeContainers{}
+	handler := NewControlHandler(&image.Table{}, containers)
+	code, answer := callPath(t, handler, http.MethodGet, api.LivesPath+"?after=8", "")
+	var lives api.Lives
+	if err := json.Unmarshal([]byte(answer), &lives); err != nil || code != http.StatusOK || containers.after != 8 || lives.Last != 9 || len(lives.Lives) != 1 {
+		t.Errorf("GET = %d %s, %v, after %d", code, answer, err, containers.after)
+	}
+	if code, answer := callPath(t, handler, http.MethodGet, api.LivesPath+"?after=-1", ""); code != http.StatusBadRequest || !strings.Contains(answer, "after") {
+		t.Errorf("GET after -1 = %d %s", code, answer)
+	}
+}
+
 func TestControlListsAnEmptyTable(t *testing.T) {
-	if code, answer := call(t, NewControlHandler(&image.Table{}), http.MethodGet, ""); code != http.StatusOK || strings.TrimSpace(answer) != "[]" {
+	if code, answer := call(t, NewControlHandler(&image.Table{}, nil), http.MethodGet, ""); code != http.StatusOK || strings.TrimSpace(answer) != "[]" {
 		t.Errorf("GET = %d %q, want an empty list", code, answer)
 	}
 }
 
 func TestControlRefusesOtherMethods(t *testing.T) {
-	if code, _ := call(t, NewControlHandler(&image.Table{}), http.MethodDelete, ""); code != http.StatusMethodNotAllowed {
+	if code, _ := call(t, NewControlHandler(&image.Table{}, nil), http.MethodDelete, ""); code != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE = %d", code)
 	}
 }
@@ -134,7 +216,7 @@ func TestControlSocketServesUntilTheEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serveControl(ctx, listener, NewControlHandler(&image.Table{})) }()
+	go func() { ended <- serveControl(ctx, listener, NewControlHandler(&image.Table{}, nil)) }()
 	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)

@@ -200,7 +200,7 @@ func (n *node) serve(ctx context.Context) error {
 			Logger:   n.options.Logger,
 		})
 	})
-	group.Go(func() error { return serveControl(ctx, listener, NewControlHandler(n.options.Images)) })
+	group.Go(func() error { return serveControl(ctx, listener, NewControlHandler(n.options.Images, n.runtime)) })
 	// Containers are killed while the others still wind down.
 	group.Go(func() error {
 		<-ctx.Done()

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -21,7 +22,7 @@ type container struct {
 	sandbox  *sandbox
 	config   *rt.ContainerConfig
 	image    api.Image
-	imageRef string
+	imageID  string
 	logPath  string // empty when the container is not logged
 	created  time.Time
 	stop     unix.Signal
@@ -39,6 +40,7 @@ type container struct {
 	// Guarded by Runtime.mu.
 	state             rt.ContainerState
 	starting          bool
+	ordered           bool // its end was asked for, by the kubelet or by End
 	started, finished time.Time
 	exitCode          int32
 	reason, message   string
@@ -48,6 +50,12 @@ type container struct {
 // name names the container and its pod in errors and logs.
 func (c *container) name() string {
 	return fmt.Sprintf("%q of pod %s", c.config.GetMetadata().GetName(), c.sandbox.pod())
+}
+
+// reference is how the pod names the container's image. The other field holds what
+// ImageStatus or PullImage answered, which is not known to be about this namespace.
+func (c *container) reference() string {
+	return cmp.Or(c.config.GetImage().GetUserSpecifiedImage(), c.config.GetImage().GetImage())
 }
 
 // idle reports that the container was not started and that no call is about to
@@ -94,10 +102,14 @@ func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, config *r
 // check resolves the image and everything of the configuration that can be
 // wrong.
 func (r *Runtime) check(c *container) (err error) {
-	if c.image, err = r.options.Images.Resolve(c.config.GetImage().GetImage()); err != nil {
+	namespace := c.sandbox.config.GetMetadata().GetNamespace()
+	if c.image, err = r.options.Images.ResolveIn(namespace, c.reference()); err != nil {
 		return status.Error(codes.NotFound, err.Error())
 	}
-	c.imageRef = api.NormalizeReference(c.image.Reference)
+	c.imageID = c.image.ID()
+	if sc := securityContext(c.config); sc.GetRunAsUsername() == ownUser {
+		sc.RunAsUsername = ""
+	}
 	if err := c.image.CheckFiles(); err != nil {
 		return err
 	}
@@ -129,6 +141,7 @@ func (r *Runtime) StartContainer(ctx context.Context, id string) error {
 		return err
 	}
 	c.process = p
+	r.recordStart(c)
 	close(c.spawned)
 	go func() {
 		defer r.running.Done()
@@ -229,6 +242,7 @@ func (r *Runtime) finish(c *container, code int32, reason, message string) {
 		c.started = c.finished
 	}
 	c.exitCode, c.reason, c.message = code, reason, message
+	r.recordEnd(c)
 	close(c.exited)
 	r.emitContainer(c, rt.ContainerEventType_CONTAINER_STOPPED_EVENT)
 }
@@ -246,6 +260,9 @@ func (r *Runtime) StopContainer(ctx context.Context, id string, timeout int64) e
 	r.mu.Lock()
 	c := r.containers[id]
 	idle := c == nil || c.idle()
+	if !idle {
+		c.ordered = true
+	}
 	r.mu.Unlock()
 	if idle {
 		return nil
@@ -315,6 +332,7 @@ func (r *Runtime) RemoveContainer(ctx context.Context, id string) error {
 		r.mu.Unlock()
 		return nil
 	}
+	c.ordered = true
 	r.mu.Unlock()
 	if err := c.kill(ctx); err != nil {
 		return err

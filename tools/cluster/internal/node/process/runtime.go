@@ -30,6 +30,8 @@ import (
 	cri "k8s.io/cri-api/pkg/apis"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/history"
 	"stormgate.internal/tools/cluster/internal/image"
 	"stormgate.internal/tools/cluster/internal/node/process/containerinit"
 )
@@ -65,6 +67,7 @@ type Runtime struct {
 	rootDir string // mount point of all containers' roots, each in its own mount namespace
 	init    string // path of the container init
 	events  broadcaster
+	lives   *history.Log[api.Life]
 	streams *streamServer
 	// listenPatience is the constant of that name but in tests.
 	listenPatience time.Duration
@@ -74,6 +77,7 @@ type Runtime struct {
 	closed     bool
 	sandboxes  map[string]*sandbox
 	containers map[string]*container
+	ended      map[string]time.Time // when End was called last, by namespace
 }
 
 var (
@@ -109,6 +113,8 @@ func New(options Options) (*Runtime, error) {
 		rootDir:    filepath.Join(options.Root, "rootfs"),
 		sandboxes:  map[string]*sandbox{},
 		containers: map[string]*container{},
+		ended:      map[string]time.Time{},
+		lives:      history.New[api.Life](livesKept),
 
 		listenPatience: listenPatience,
 	}

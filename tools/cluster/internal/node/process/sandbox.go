@@ -57,6 +57,9 @@ func (r *Runtime) RunPodSandbox(_ context.Context, config *rt.PodSandboxConfig, 
 	if err := validateSandbox(config, handler); err != nil {
 		return "", status.Error(codes.InvalidArgument, err.Error())
 	}
+	if err := r.refuseEnded(config); err != nil {
+		return "", err
+	}
 	live, end := context.WithCancel(context.Background())
 	s := &sandbox{id: newID(), config: config, created: time.Now(), live: live, end: end, ready: true}
 	if err := r.prepare(s); err != nil {
@@ -66,6 +69,10 @@ func (r *Runtime) RunPodSandbox(_ context.Context, config *rt.PodSandboxConfig, 
 	if r.closed {
 		r.mu.Unlock()
 		return "", errors.Join(errClosed(), s.close())
+	}
+	if r.isEnded(config) { // meanwhile
+		r.mu.Unlock()
+		return "", errors.Join(errEnded(config), s.close())
 	}
 	r.sandboxes[s.id] = s
 	r.emitSandbox(s, rt.ContainerEventType_CONTAINER_CREATED_EVENT)
@@ -148,6 +155,7 @@ func (r *Runtime) StopPodSandbox(ctx context.Context, id string) error {
 	var containers []*container
 	for _, c := range r.containers {
 		if c.sandbox == s && !c.idle() {
+			c.ordered = true
 			containers = append(containers, c)
 		}
 	}

@@ -82,13 +82,13 @@ func TestImageService(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := f.runtime.ImageStatus(t.Context(), &rt.ImageSpec{Image: "app:1"}, false)
-	if err != nil || s.GetImage().GetId() != "app:1" || s.GetImage().GetUid().GetValue() != 65532 || !s.GetImage().GetPinned() || s.GetImage().GetSize() == 0 {
+	if err != nil || s.GetImage().GetId() != withUser.ID() || s.GetImage().GetUid().GetValue() != 65532 || !s.GetImage().GetPinned() || s.GetImage().GetSize() == 0 {
 		t.Errorf("status %v, %v", s, err)
 	}
 	if s, err := f.runtime.ImageStatus(t.Context(), &rt.ImageSpec{Image: "nginx"}, false); err != nil || s.GetImage() != nil {
 		t.Errorf("status of an unknown image: %v, %v", s, err)
 	}
-	if id, err := f.runtime.PullImage(t.Context(), &rt.ImageSpec{Image: "docker.io/library/app:1"}, nil, nil); err != nil || id != "app:1" {
+	if id, err := f.runtime.PullImage(t.Context(), &rt.ImageSpec{Image: "docker.io/library/app:1"}, nil, nil); err != nil || id != withUser.ID() {
 		t.Errorf("pulled %q, %v", id, err)
 	}
 	for filter, want := range map[string]int{"": 2, "app:1": 1, "nginx": 0} {

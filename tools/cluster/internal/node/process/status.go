@@ -5,6 +5,8 @@ import (
 	"time"
 
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"stormgate.internal/tools/cluster/api"
 )
 
 // PodSandboxStatus returns the state of a sandbox, stopped ones included.
@@ -59,8 +61,8 @@ func (r *Runtime) ListContainers(_ context.Context, filter *rt.ContainerFilter) 
 			continue
 		}
 		list = append(list, &rt.Container{
-			Id: c.id, PodSandboxId: c.sandbox.id, Metadata: c.config.GetMetadata(), Image: c.config.GetImage(),
-			ImageRef: c.imageRef, ImageId: c.imageRef, State: c.state, CreatedAt: c.created.UnixNano(),
+			Id: c.id, PodSandboxId: c.sandbox.id, Metadata: c.config.GetMetadata(), Image: c.imageSpec(),
+			ImageRef: c.imageID, ImageId: c.imageID, State: c.state, CreatedAt: c.created.UnixNano(),
 			Labels: c.config.GetLabels(), Annotations: c.config.GetAnnotations(),
 		})
 	}
@@ -89,11 +91,17 @@ func (c *container) status() *rt.ContainerStatus {
 		Id: c.id, Metadata: c.config.GetMetadata(), State: c.state,
 		CreatedAt: c.created.UnixNano(), StartedAt: nanoseconds(c.started), FinishedAt: nanoseconds(c.finished),
 		ExitCode: c.exitCode, Reason: c.reason, Message: c.message,
-		Image: c.config.GetImage(), ImageRef: c.imageRef, ImageId: c.imageRef,
+		Image: c.imageSpec(), ImageRef: c.imageID, ImageId: c.imageID,
 		Labels: c.config.GetLabels(), Annotations: c.config.GetAnnotations(), Mounts: c.config.GetMounts(),
 		LogPath: c.logPath, Resources: &rt.ContainerResources{Linux: c.resources},
 		User: c.security.user(), StopSignal: c.config.GetStopSignal(),
 	}
+}
+
+// imageSpec names the image by its reference: it becomes the image in a pod's status,
+// beside the imageID.
+func (c *container) imageSpec() *rt.ImageSpec {
+	return &rt.ImageSpec{Image: api.NormalizeReference(c.image.Reference), UserSpecifiedImage: c.config.GetImage().GetUserSpecifiedImage()}
 }
 
 // nanoseconds is 0 for a time that has not come.
