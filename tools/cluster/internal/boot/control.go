@@ -8,40 +8,58 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"sync"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/audit"
 	"stormgate.internal/tools/internal/unixsocket"
 )
 
 // control answers on DIR/control.sock:
 //
 //	GET /boot     the boot report with current usages
-//	PUT /images   adds images to the node's table, replacing those of the same reference
-//	GET /images   the node's table
+//	GET /writes   who changed what, as api.Writes after the number in "after"
+//
+// and passes on what the node answers: /images, /scopes/NAME, /end and /lives, see
+// node.NewControlHandler.
 type control struct {
 	in     *initProcess
-	images http.Handler
+	node   http.Handler
+	writes *audit.Log
 
-	once sync.Once
-	up   chan struct{}
+	nodeUp, apiUp chan struct{}
+	client        kubernetes.Interface // set before apiUp is closed
 }
 
-func serveControl(ctx context.Context, in *initProcess) (*control, error) {
+// writesPatience bounds how long GET /writes waits for requests that the API server
+// has not answered. A request whose webhook does not answer takes it 10 s by default.
+const writesPatience = 15 * time.Second
+
+func serveControl(ctx context.Context, in *initProcess, writes *audit.Log) (*control, error) {
 	listener, err := fileListener(os.NewFile(controlDescriptor, "control.sock"))
 	if err != nil {
 		return nil, err
 	}
-	c := &control{in: in, up: make(chan struct{}), images: nodeProxy(in.spec.Paths.nodeControl())}
+	c := &control{
+		in: in, node: nodeProxy(in.spec.Paths.nodeControl()), writes: writes,
+		nodeUp: make(chan struct{}), apiUp: make(chan struct{}),
+	}
 	server := &http.Server{Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
 	go server.Serve(listener)
 	return c, nil
 }
 
-// nodeIsUp lets requests through that wait for the node.
-func (c *control) nodeIsUp() { c.once.Do(func() { close(c.up) }) }
+// nodeIsUp lets requests through that wait for the node. It is called once.
+func (c *control) nodeIsUp() { close(c.nodeUp) }
+
+// apiIsUp does the same for the API server, to which client leads. It is called once.
+func (c *control) apiIsUp(client kubernetes.Interface) {
+	c.client = client
+	close(c.apiUp)
+}
 
 func (c *control) handler() http.Handler {
 	mux := http.NewServeMux()
@@ -49,16 +67,46 @@ func (c *control) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(c.in.snapshot())
 	})
-	mux.HandleFunc(api.ImagesPath, func(w http.ResponseWriter, r *http.Request) {
-		// Images may be registered while the cluster still boots: the request
-		// waits for the node as its pods would.
+	// Requests may come while the cluster still boots: they wait for the part that
+	// they are for. Images that are registered then wait as their pods would.
+	for _, path := range []string{api.ImagesPath, api.ScopesPath, api.EndPath, api.LivesPath} {
+		mux.Handle(path, after(c.nodeUp, c.node.ServeHTTP))
+	}
+	mux.Handle("GET "+api.WritesPath, after(c.apiUp, c.serveWrites))
+	return mux
+}
+
+// after holds requests back until up is closed.
+func after(up <-chan struct{}, serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case <-c.up:
-			c.images.ServeHTTP(w, r)
+		case <-up:
+			serve(w, r)
 		case <-r.Context().Done():
 		}
+	}
+}
+
+func (c *control) serveWrites(w http.ResponseWriter, r *http.Request) {
+	seq, err := api.ParseAfter(r.URL)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), writesPatience, fmt.Errorf("%v have passed", writesPatience))
+	defer cancel()
+	writes, err := c.writes.Writes(ctx, seq, func(ctx context.Context, id string) error {
+		return c.client.Discovery().RESTClient().Get().AbsPath(audit.MarkPath).SetHeader(audit.IDHeader, id).Do(ctx).Error()
 	})
-	return mux
+	switch {
+	case err != nil && c.writes.Broken() != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(writes)
+	}
 }
 
 // nodeProxy forwards requests to the node's own control socket.

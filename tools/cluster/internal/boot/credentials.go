@@ -18,7 +18,8 @@ import (
 // users dial api.sock or a listener that pipes to it.
 const publicServer = "https://" + ServerName + ":443"
 
-// issue makes the certificates and the two kubeconfigs of the host's side.
+// issue makes the certificates and the kubeconfigs of the host's side. It returns
+// init's own kubeconfig, which is written nowhere.
 func (in *initProcess) issue() (*pki.Bundle, pki.Kubeconfig, error) {
 	bundle, err := pki.Issue(pki.Request{
 		Dir:      in.spec.Paths.data(),
@@ -32,20 +33,18 @@ func (in *initProcess) issue() (*pki.Bundle, pki.Kubeconfig, error) {
 	if err != nil {
 		return nil, pki.Kubeconfig{}, err
 	}
-	admin, err := bundle.Kubeconfig(pki.Admin, publicServer, "")
-	if err != nil {
-		return nil, pki.Kubeconfig{}, err
-	}
-	suite, err := bundle.Kubeconfig(pki.Suite, publicServer, "")
-	if err != nil {
-		return nil, pki.Kubeconfig{}, err
-	}
-	configs := map[string]pki.Kubeconfig{
-		in.spec.Paths.Dir.AdminKubeconfig(): admin,
-		in.spec.Paths.Dir.SuiteKubeconfig(): suite,
+	configs := map[string]pki.Kubeconfig{}
+	for path, identity := range map[string]pki.Identity{
+		in.spec.Paths.Dir.AdminKubeconfig():   pki.Admin,
+		in.spec.Paths.Dir.FixtureKubeconfig(): pki.Fixture,
+		in.spec.Paths.Dir.SuiteKubeconfig():   pki.Suite,
+	} {
+		if configs[path], err = bundle.Kubeconfig(identity, publicServer, ""); err != nil {
+			return nil, pki.Kubeconfig{}, err
+		}
 	}
 	if address := in.spec.ExposedAddress; address != "" {
-		exposed := admin
+		exposed := configs[in.spec.Paths.Dir.AdminKubeconfig()]
 		exposed.Server = "https://" + address
 		configs[in.spec.Paths.Dir.Kubeconfig()] = exposed
 	}
@@ -58,25 +57,25 @@ func (in *initProcess) issue() (*pki.Bundle, pki.Kubeconfig, error) {
 			return nil, pki.Kubeconfig{}, fmt.Errorf("write kubeconfig: %w", err)
 		}
 	}
-	return bundle, admin, nil
+	own, err := bundle.Kubeconfig(pki.Init, "https://"+net.JoinHostPort(NodeIP, controlplane.APIServerPort), "")
+	return bundle, own, err
 }
 
-// adminClient talks to the API server from inside the cluster's network.
-func adminClient(admin pki.Kubeconfig) (kubernetes.Interface, *rest.Config, error) {
-	admin.Server = "https://" + net.JoinHostPort(NodeIP, controlplane.APIServerPort)
-	rendered, err := admin.Render()
+// ownClient talks to the API server from inside the cluster's network.
+func ownClient(own pki.Kubeconfig) (kubernetes.Interface, *rest.Config, error) {
+	rendered, err := own.Render()
 	if err != nil {
 		return nil, nil, err
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(rendered)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read administrator's kubeconfig: %w", err)
+		return nil, nil, fmt.Errorf("read init's kubeconfig: %w", err)
 	}
 	// The boot polls; client-go's own limit would slow it down.
 	config.QPS = -1
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make administrator's client: %w", err)
+		return nil, nil, fmt.Errorf("make init's client: %w", err)
 	}
 	return client, config, nil
 }

@@ -49,6 +49,17 @@ func (d Defaults) controllersGrant() grant {
 	return g
 }
 
+// withoutControllerBindings leaves out the bindings of the controllers' roles to
+// service accounts of kube-system. The controllers do without them here (see
+// controllersGrant), and whoever may run pods in kube-system would have the rights of
+// any controller, among them to change all roles.
+func (d Defaults) withoutControllerBindings() Defaults {
+	d.ClusterRoleBindings = slices.DeleteFunc(slices.Clone(d.ClusterRoleBindings), func(b rbacv1.ClusterRoleBinding) bool {
+		return strings.HasPrefix(b.RoleRef.Name, controllerRolePrefix)
+	})
+	return d
+}
+
 // of returns the part that gives some identities their rights, by name or as
 // authenticated users: the bindings whose subject they are and the roles that
 // they bind.

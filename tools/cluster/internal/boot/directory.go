@@ -34,11 +34,14 @@ func (p paths) nodeData() string { return filepath.Join(p.data(), "node") }
 // nodeControl has a name no longer than control.sock's, which the length check covers.
 func (p paths) nodeControl() string { return filepath.Join(p.data(), "n.sock") }
 
+// auditPolicy is kube-apiserver's.
+func (p paths) auditPolicy() string { return filepath.Join(p.data(), "audit-policy.yaml") }
+
 // remove deletes what a cluster makes in its directory, and the directory when
 // it was made for it; what is gone already is no error.
 func (p paths) remove() error {
 	doomed := []string{
-		p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.data(),
+		p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.FixtureKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.data(),
 	}
 	var errs []error
 	for _, path := range doomed {

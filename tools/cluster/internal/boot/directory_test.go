@@ -163,7 +163,7 @@ func TestRemove(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			files := []string{p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.Dir.BootReport(), p.Dir.Log("etcd")}
+			files := []string{p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.FixtureKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.Dir.BootReport(), p.Dir.Log("etcd")}
 			if test.extra != "" {
 				files = append(files, filepath.Join(string(p.Dir), test.extra))
 			}

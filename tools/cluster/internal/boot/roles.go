@@ -3,8 +3,10 @@ package boot
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,21 +15,30 @@ import (
 	"stormgate.internal/tools/cluster/internal/pki"
 )
 
+// LeaseNamespace holds the service accounts of leases.
+const LeaseNamespace = "stormgate-leases"
+
 // Names of the cluster roles that a boot makes.
 const (
 	suiteRole        = "stormgate:suite"
-	suiteCustomRole  = "stormgate:suite-custom-resources"
+	everywhereRole   = "stormgate:suite-everywhere"
+	leaseRole        = "stormgate:lease"
+	environmentRole  = "stormgate:environment"
+	exclusiveRole    = "stormgate:exclusive"
 	serviceProxyRole = "stormgate:service-proxy"
 	controllersRole  = "stormgate:controllers"
 )
 
-var everyVerb = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+var (
+	everyVerb = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+	readVerbs = []string{"get", "list", "watch"}
+)
 
-// suiteRules are what a test suite may do, in any namespace: all that belongs
-// to running a workload and looking at it. It may not touch RBAC, nodes (but
-// for looking), admission webhooks, certificates or API services, and can so
-// not make itself an administrator: a scenario that needs more is about the
-// cluster rather than about the product. Custom resources come with
+// suiteRules are what a test may do in its own namespaces, where a RoleBinding gives
+// it this role: all that belongs to running a workload and looking at it. It may not
+// touch RBAC, nodes (but for looking), admission webhooks, certificates or API
+// services, and can so not make itself an administrator: a scenario that needs more
+// is about the cluster rather than about the product. Custom resources come with
 // followCustomResources.
 func suiteRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
@@ -45,16 +56,78 @@ func suiteRules() []rbacv1.PolicyRule {
 			"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy",
 		}},
 		{APIGroups: []string{""}, Verbs: []string{"get"}, Resources: []string{"pods/log"}},
-		{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"pods/eviction", "serviceaccounts/token"}},
-		{APIGroups: []string{""}, Verbs: []string{"get", "list", "watch"}, Resources: []string{"nodes", "persistentvolumes"}},
+		{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"pods/eviction", tokenResource}},
+		{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{"nodes", "persistentvolumes"}},
 		{APIGroups: []string{"apps", "batch", "autoscaling", "policy", "networking.k8s.io", "discovery.k8s.io", "events.k8s.io"},
 			Verbs: everyVerb, Resources: []string{"*"}},
 		{APIGroups: []string{"coordination.k8s.io"}, Verbs: everyVerb, Resources: []string{"leases"}},
 		{APIGroups: []string{"apiextensions.k8s.io"}, Verbs: everyVerb, Resources: []string{
 			"customresourcedefinitions", "customresourcedefinitions/status",
 		}},
-		{APIGroups: []string{"storage.k8s.io", "scheduling.k8s.io"}, Verbs: []string{"get", "list", "watch"}, Resources: []string{"*"}},
+		{APIGroups: []string{"storage.k8s.io", "scheduling.k8s.io"}, Verbs: readVerbs, Resources: []string{"*"}},
 		{NonResourceURLs: []string{"/metrics", "/livez", "/livez/*", "/readyz", "/readyz/*"}, Verbs: []string{"get"}},
+	}
+}
+
+// tokenResource gives a token of a service account to whoever may create it.
+const tokenResource = "serviceaccounts/token"
+
+// everywhereRules are suiteRules for the identity that has them in all namespaces: but
+// for tokens, which would make it any service account of the cluster. Pods of any
+// service account it can still run; those of Kubernetes' own have no rights here, see
+// Defaults.withoutControllerBindings.
+func everywhereRules() []rbacv1.PolicyRule {
+	rules := suiteRules()
+	for i := range rules {
+		rules[i].Resources = slices.DeleteFunc(rules[i].Resources, func(r string) bool { return r == tokenResource })
+	}
+	return rules
+}
+
+// leaseRules are what each lease may do everywhere: look at all but Secrets, and
+// forward to pods. RBAC can refuse nothing, so what is in the group of Secrets is
+// listed.
+func leaseRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{
+			"namespaces", "namespaces/status", "nodes", "nodes/status",
+			"pods", "pods/status", "pods/ephemeralcontainers", "pods/resize", "podtemplates",
+			"services", "services/status", "endpoints", "configmaps", "serviceaccounts", "events",
+			"persistentvolumes", "persistentvolumes/status", "persistentvolumeclaims", "persistentvolumeclaims/status",
+			"replicationcontrollers", "replicationcontrollers/status", "replicationcontrollers/scale",
+			"limitranges", "resourcequotas", "resourcequotas/status", "componentstatuses",
+		}},
+		{APIGroups: []string{""}, Verbs: []string{"get"}, Resources: []string{"pods/log", "pods/proxy", "services/proxy"}},
+		// A WebSocket upgrade is a GET and asks for the verb get.
+		{APIGroups: []string{""}, Verbs: []string{"get", "create"}, Resources: []string{"pods/portforward"}},
+		{APIGroups: []string{
+			"admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "autoscaling", "batch",
+			"coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "networking.k8s.io",
+			"node.k8s.io", "policy", "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io",
+		}, Verbs: readVerbs, Resources: []string{"*"}},
+		{NonResourceURLs: []string{"/metrics", "/livez", "/livez/*", "/readyz", "/readyz/*"}, Verbs: []string{"get"}},
+	}
+}
+
+// environmentRules are what a lease may do in its environment's namespaces beside leaseRules.
+func environmentRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{"secrets"}}}
+}
+
+// exclusiveRules are the objects outside all namespaces that an exclusive lease may
+// write: those that workloads are defined by or choose from, which a deployment of
+// the environment makes anew. Not among them is what would let it be more than it is
+// (RBAC, certificate requests, API services), look into or stop the requests of
+// others (admission webhooks and policies, priority levels of the API), or take the
+// node from others.
+func exclusiveRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Verbs: everyVerb, Resources: []string{"namespaces", "namespaces/status", "persistentvolumes", "persistentvolumes/status"}},
+		{APIGroups: []string{"apiextensions.k8s.io"}, Verbs: everyVerb, Resources: []string{"customresourcedefinitions", "customresourcedefinitions/status"}},
+		{APIGroups: []string{"scheduling.k8s.io"}, Verbs: everyVerb, Resources: []string{"priorityclasses"}},
+		{APIGroups: []string{"storage.k8s.io"}, Verbs: everyVerb, Resources: []string{"storageclasses", "csidrivers", "volumeattributesclasses"}},
+		{APIGroups: []string{"node.k8s.io"}, Verbs: everyVerb, Resources: []string{"runtimeclasses"}},
+		{APIGroups: []string{"networking.k8s.io"}, Verbs: everyVerb, Resources: []string{"ingressclasses"}},
 	}
 }
 
@@ -62,19 +135,19 @@ func suiteRules() []rbacv1.PolicyRule {
 // bootstrap grants more than a second after the API answers: the node is up by
 // then and would meet refusals.
 func serviceProxyRules() []rbacv1.PolicyRule {
-	read := []string{"get", "list", "watch"}
 	return []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Verbs: read, Resources: []string{"nodes", "services", "endpoints", "namespaces"}},
-		{APIGroups: []string{"discovery.k8s.io"}, Verbs: read, Resources: []string{"endpointslices"}},
+		{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{"nodes", "services", "endpoints", "namespaces"}},
+		{APIGroups: []string{"discovery.k8s.io"}, Verbs: readVerbs, Resources: []string{"endpointslices"}},
 		{APIGroups: []string{"", "events.k8s.io"}, Verbs: []string{"create", "patch", "update"}, Resources: []string{"events"}},
 	}
 }
 
 // A grant is a cluster role, which may be one that Kubernetes brings, bound to
-// an identity.
+// an identity or a group.
 type grant struct {
 	name  string
 	who   pki.Identity
+	group string              // instead of who; with neither, the role is bound to nobody
 	role  string              // "": the role is made, with the grant's name
 	rules []rbacv1.PolicyRule // of the role that is made
 }
@@ -87,10 +160,20 @@ func nodeGrant() grant {
 
 func otherGrants() []grant {
 	return []grant{
-		{name: suiteRole, who: pki.Suite, rules: suiteRules()},
-		{name: suiteCustomRole, who: pki.Suite, rules: []rbacv1.PolicyRule{}},
+		{name: everywhereRole, who: pki.Suite, rules: everywhereRules()},
 		// The role itself comes with RBAC's bootstrap; a binding may precede it.
 		{name: "stormgate:kubelet-client", who: pki.KubeletClient, role: "system:kubelet-api-admin"},
+	}
+}
+
+// leaseGrants are for the service accounts of leases, which the fixture makes. It
+// binds the roles that are bound to nobody here, in the namespaces that they are for.
+func leaseGrants() []grant {
+	return []grant{
+		{name: leaseRole, group: "system:serviceaccounts:" + LeaseNamespace, rules: leaseRules()},
+		{name: suiteRole, rules: suiteRules()},
+		{name: environmentRole, rules: environmentRules()},
+		{name: exclusiveRole, rules: exclusiveRules()},
 	}
 }
 
@@ -109,13 +192,29 @@ func (g grant) make(ctx context.Context, client kubernetes.Interface) error {
 			return err
 		}
 	}
+	subject := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: g.who.Name}
+	switch {
+	case g.group != "":
+		subject.Kind, subject.Name = rbacv1.GroupKind, g.group
+	case subject.Name == "":
+		return nil
+	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: g.name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: g.who.Name}},
+		Subjects:   []rbacv1.Subject{subject},
 	}
 	return poll(ctx, "cluster role binding "+g.name+" to be created", func(ctx context.Context) error {
 		_, err := client.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})
+		return ignoreExisting(err)
+	})
+}
+
+// makeNamespace goes on trying as make does.
+func makeNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	return poll(ctx, "namespace "+name+" to be created", func(ctx context.Context) error {
+		_, err := client.CoreV1().Namespaces().Create(ctx, object, metav1.CreateOptions{})
 		return ignoreExisting(err)
 	})
 }

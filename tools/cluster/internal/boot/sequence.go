@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/cluster/internal/audit"
 	"stormgate.internal/tools/cluster/internal/controlplane"
 	"stormgate.internal/tools/cluster/internal/pki"
 	"stormgate.internal/tools/cluster/internal/steps"
@@ -31,7 +32,7 @@ type sequence struct {
 
 	// Of the step "certificates".
 	bundle *pki.Bundle
-	admin  pki.Kubeconfig
+	own    pki.Kubeconfig
 	// Of the step "make components".
 	control                                   *control
 	etcd, apiServer, manager, scheduler, node *controlplane.Component
@@ -65,6 +66,8 @@ func (s *sequence) table() []steps.Step {
 		s.reported("roles", needs("open API"), s.makeRoles),
 		s.reported("defaults", needs("roles"), s.makeDefaults),
 
+		s.silent("lease roles", needs("roles"), s.makeLeaseRoles),
+
 		s.silent("load controllers, scheduler", needs("open API"), s.load(&s.manager, &s.scheduler)),
 		s.component("kube-scheduler", needs("load controllers, scheduler", "roles"), &s.scheduler),
 		// The controller manager asks for the API server's health once a second.
@@ -76,7 +79,7 @@ func (s *sequence) table() []steps.Step {
 // boot runs the sequence and publishes the report. ctx bounds the boot, cluster
 // the cluster.
 func (in *initProcess) boot(ctx, cluster context.Context, supervisor *supervisor) error {
-	s := &sequence{initProcess: in, cluster: cluster, supervisor: supervisor, defaults: sync.OnceValue(in.defaults)}
+	s := &sequence{initProcess: in, cluster: cluster, supervisor: supervisor, defaults: sync.OnceValue(func() Defaults { return in.defaults().withoutControllerBindings() })}
 	if err := steps.Run(ctx, s.table()); err != nil {
 		return err
 	}
@@ -136,20 +139,26 @@ func (s *sequence) load(components ...**controlplane.Component) func(context.Con
 }
 
 func (s *sequence) issueCertificates(context.Context) (err error) {
-	s.bundle, s.admin, err = s.issue()
+	s.bundle, s.own, err = s.issue()
 	return err
 }
 
 func (s *sequence) makeComponents(context.Context) error {
+	if err := os.WriteFile(s.spec.Paths.auditPolicy(), audit.Policy, 0o600); err != nil {
+		return fmt.Errorf("write audit policy: %w", err)
+	}
+	// What the API server says beside its log, on stdout, is rare and for people.
+	writes := audit.NewLog(os.Stderr)
 	settings := controlplane.Settings{
-		DataDir: s.spec.Paths.data(), Files: s.bundle.Files, Admin: s.admin.Client,
+		DataDir: s.spec.Paths.data(), Files: s.bundle.Files, Admin: s.own.Client,
 		NodeIP: NodeIP, ServiceCIDR: ServiceCIDR, Journal: s.journal, Env: os.Environ(),
+		AuditPolicy: s.spec.Paths.auditPolicy(), AuditLog: writes,
 	}
 	var err error
 	if s.node, err = s.newNode(s.bundle.Files); err != nil {
 		return err
 	}
-	if s.control, err = serveControl(s.cluster, s.initProcess); err != nil {
+	if s.control, err = serveControl(s.cluster, s.initProcess, writes); err != nil {
 		return err
 	}
 	if s.etcd, err = controlplane.Etcd(settings); err != nil {
@@ -171,7 +180,7 @@ func (s *sequence) makeComponents(context.Context) error {
 }
 
 func (s *sequence) grantNode(ctx context.Context) (err error) {
-	if s.client, s.config, err = adminClient(s.admin); err != nil {
+	if s.client, s.config, err = ownClient(s.own); err != nil {
 		return err
 	}
 	return nodeGrant().make(ctx, s.client)
@@ -183,6 +192,7 @@ func (s *sequence) openAPI(context.Context) error {
 	if err := servePipe(s.cluster, os.NewFile(apiDescriptor, "api.sock"), address); err != nil {
 		return err
 	}
+	s.control.apiIsUp(s.client)
 	s.emit(api.Event{Kind: api.EventAPI})
 	go followCustomResources(s.cluster, s.config, s.client, s.log)
 	return nil
@@ -201,6 +211,14 @@ func (s *sequence) makeRoles(ctx context.Context) error {
 		return makeGrants(ctx, s.client, append(otherGrants(), defaults.controllersGrant()))
 	})
 	group.Go(func() error { return defaults.of(pki.Scheduler, pki.ControllerManager).make(ctx, s.client) })
+	return group.Wait()
+}
+
+// makeLeaseRoles makes what nobody needs before the cluster is ready.
+func (s *sequence) makeLeaseRoles(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return makeGrants(ctx, s.client, leaseGrants()) })
+	group.Go(func() error { return makeNamespace(ctx, s.client, LeaseNamespace) })
 	return group.Wait()
 }
 

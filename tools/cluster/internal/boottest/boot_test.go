@@ -169,7 +169,7 @@ func checkReport(t *testing.T, cluster *clustertest.Cluster) {
 // Keys and sockets are for their owner only.
 func checkPrivacy(t *testing.T, dir string) {
 	t.Helper()
-	for _, name := range []string{"api.sock", "control.sock", "admin.kubeconfig", "suite.kubeconfig", "boot.json", "logs/etcd.log"} {
+	for _, name := range []string{"api.sock", "control.sock", "admin.kubeconfig", "fixture.kubeconfig", "suite.kubeconfig", "boot.json", "logs/etcd.log"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: %v, %v, want it closed to others", name, info, err)

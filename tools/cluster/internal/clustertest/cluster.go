@@ -97,12 +97,14 @@ func (c *Cluster) Wait(ctx context.Context) error {
 	}
 }
 
-// RESTConfig returns the client configuration for the identity, "admin" or
-// "suite", over the cluster's unix socket, without rate limit.
+// RESTConfig returns the client configuration for the identity, "admin", "fixture"
+// or "suite", over the cluster's unix socket, without rate limit.
 func (c *Cluster) RESTConfig(identity string) (*rest.Config, error) {
-	kubeconfig, known := map[string]string{"admin": c.Process.Dir.AdminKubeconfig(), "suite": c.Process.Dir.SuiteKubeconfig()}[identity]
+	kubeconfig, known := map[string]string{
+		"admin": c.Process.Dir.AdminKubeconfig(), "fixture": c.Process.Dir.FixtureKubeconfig(), "suite": c.Process.Dir.SuiteKubeconfig(),
+	}[identity]
 	if !known {
-		return nil, fmt.Errorf("read kubeconfig of %s: there is none; \"admin\" and \"suite\" have one", identity)
+		return nil, fmt.Errorf("read kubeconfig of %s: there is none; \"admin\", \"fixture\" and \"suite\" have one", identity)
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {

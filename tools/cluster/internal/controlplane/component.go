@@ -9,6 +9,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -35,6 +36,11 @@ type Component struct {
 	Env []string
 	// Log receives stdout and stderr. Default: the last lines are kept, nothing is written.
 	Log *Journal
+	// Stdout receives stdout instead of Log. It is written to by one goroutine. While it
+	// does not take what it is given, the component waits, once it has filled a pipe
+	// (64 KiB); when it returns an error, the next write kills the component by SIGPIPE.
+	// Default Log.
+	Stdout io.Writer
 	// Probe reports whether the component serves; nil error means it does.
 	// Without one, a started component counts as ready.
 	Probe func(context.Context) error
@@ -73,6 +79,9 @@ func (c *Component) Start() error {
 		Env:    c.Env,
 		Stdout: c.Log,
 		Stderr: c.Log,
+	}
+	if c.Stdout != nil {
+		cmd.Stdout = c.Stdout
 	}
 	if cmd.Env == nil {
 		cmd.Env = []string{}

@@ -46,8 +46,19 @@ var roles = map[string]func(args []string){
 		fmt.Fprintln(os.Stderr, "panic: write wal: no space left on device")
 		os.Exit(2)
 	},
+	// play-flood prints more lines than a pipe holds.
+	"play-flood": func([]string) {
+		for i := range floodLines {
+			if _, err := fmt.Printf("%d %s\n", i, strings.Repeat("x", 1000)); err != nil {
+				os.Exit(7)
+			}
+		}
+	},
 	"play-environment": func([]string) { fmt.Println(os.Args[0], os.Environ()) },
 }
+
+// floodLines of 1 KB are several pipes full.
+const floodLines = 1000
 
 func newComponent(t *testing.T, args ...string) *controlplane.Component {
 	t.Helper()
@@ -192,5 +203,59 @@ func TestNeverStarted(t *testing.T) {
 	}
 	if c.Pid() != 0 {
 		t.Error("a component that could not start has a pid")
+	}
+}
+
+// slowWriter takes nothing before it is let go.
+type slowWriter struct {
+	release chan struct{}
+	text    strings.Builder
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	<-w.release
+	return w.text.Write(p)
+}
+
+// Promise: a reader of the audit log that lags makes the API server wait, and costs nothing of the log.
+func TestStdoutWaitsForItsReader(t *testing.T) {
+	c := newComponent(t, "play-flood")
+	reader := &slowWriter{release: make(chan struct{})}
+	c.Stdout = reader
+	start(t, c)
+	select {
+	case <-c.Done():
+		t.Error("the component ended though nobody read its output")
+	case <-time.After(100 * time.Millisecond): // long enough to fill a pipe; a slower machine only finds less
+	}
+	close(reader.release)
+	select {
+	case <-c.Done():
+	case <-withDeadline(t).Done():
+		t.Fatal("the component hangs though its output is read")
+	}
+	lines := strings.Split(strings.TrimSpace(reader.text.String()), "\n")
+	if len(lines) != floodLines || !strings.HasPrefix(lines[floodLines-1], fmt.Sprint(floodLines-1, " ")) {
+		t.Errorf("%d lines arrived, the last of them %.20q", len(lines), lines[len(lines)-1])
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken") }
+
+// Promise: when the reader of the audit log dies, the API server dies of its next event rather than hang;
+// the cluster then ends with an event that names it.
+func TestStdoutWithoutReaderEndsTheComponent(t *testing.T) {
+	c := newComponent(t, "play-flood")
+	c.Stdout = brokenWriter{}
+	start(t, c)
+	select {
+	case <-c.Done():
+	case <-withDeadline(t).Done():
+		t.Fatal("the component hangs")
+	}
+	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "broken pipe") {
+		t.Errorf("error = %v, want a death by SIGPIPE", err)
 	}
 }

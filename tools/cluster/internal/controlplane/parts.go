@@ -77,6 +77,7 @@ func NewAPIServer(s Settings) (*APIServer, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Stdout = s.AuditLog
 	client, err := s.adminClient()
 	if err != nil {
 		return nil, err
@@ -110,6 +111,12 @@ func apiServerArgs(s Settings) []string {
 		"--kubelet-client-key=" + s.Files.KubeletClient.Key,
 		"--kubelet-preferred-address-types=InternalIP",
 		"--allow-privileged=true",
+		// To stdout, in one write for each event, before the request goes on: its reader
+		// depends on that order. Messages are on stderr.
+		"--audit-policy-file=" + s.AuditPolicy,
+		"--audit-log-path=-",
+		"--audit-log-format=json",
+		"--audit-log-mode=blocking",
 		"--profiling=false",
 	}
 }

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"fmt"
+	"io"
 
 	"stormgate.internal/tools/cluster/internal/pki"
 )
@@ -21,6 +22,10 @@ type Settings struct {
 	NodeIP string
 	// ServiceCIDR is the range of ClusterIPs, such as 10.96.0.0/16.
 	ServiceCIDR string
+	// AuditPolicy is the path of the API server's audit policy, and AuditLog gets the
+	// events, as JSON, one a line. See Component.Stdout for what a writer owes.
+	AuditPolicy string
+	AuditLog    io.Writer
 	// Journal opens the log of the named component.
 	Journal func(name string) (*Journal, error)
 	// Env is added to the environment of every component.

@@ -7,12 +7,17 @@ type Identity struct {
 	Groups []string
 }
 
-// The identities of a cluster. Only Admin is in system:masters, which bypasses
-// authorization; each of the others can do what RBAC or the Node authorizer
+// The identities of a cluster. Only Admin, Fixture and Init are in system:masters,
+// which bypasses authorization; each of the others can do what RBAC or the Node authorizer
 // grants to its name, as in a cluster set up with care.
 var (
 	// Admin is the launcher's and the person's identity; authorization never stops it.
 	Admin = Identity{Name: "stormgate:admin", Groups: []string{"system:masters"}}
+	// Fixture is the program that deploys environments. Its name tells what it does
+	// from what a person does.
+	Fixture = Identity{Name: "stormgate:fixture", Groups: []string{"system:masters"}}
+	// Init is the cluster's process 1, which keeps its certificate to itself.
+	Init = Identity{Name: "stormgate:init", Groups: []string{"system:masters"}}
 	// Suite is the identity of test scenarios. The cluster's boot binds it to
 	// the ClusterRole of the same name.
 	Suite = Identity{Name: "stormgate:suite", Groups: []string{"stormgate:suites"}}
