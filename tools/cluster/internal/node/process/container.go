@@ -35,6 +35,7 @@ type container struct {
 	output  *output
 
 	execUsage cpuAccount // of processes exec'd in it that have ended
+	memory    memoryState
 
 	// Guarded by Runtime.mu.
 	state             rt.ContainerState
@@ -130,6 +131,7 @@ func (r *Runtime) StartContainer(ctx context.Context, id string) error {
 	}
 	c.process = p
 	close(c.spawned)
+	r.watchMemory()
 	go func() {
 		defer r.running.Done()
 		r.supervise(c)
@@ -212,11 +214,8 @@ func (r *Runtime) supervise(c *container) {
 	c.output.drain(p)
 	p.close()
 	code := p.exitCode()
-	reason := "Completed"
-	if code != 0 {
-		reason = "Error"
-	}
-	r.finish(c, code, reason, "")
+	reason, message := r.endReason(c, code)
+	r.finish(c, code, reason, message)
 }
 
 // finish makes the container's end known.
@@ -333,17 +332,19 @@ func (r *Runtime) forget(c *container) {
 	}
 }
 
-// UpdateContainerResources remembers the resources; none are enforced.
+// UpdateContainerResources remembers the resources, of which only the limit of
+// memory is enforced. One below what the container holds ends it.
 func (r *Runtime) UpdateContainerResources(_ context.Context, id string, resources *rt.ContainerResources) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	c, err := r.container(id)
+	if err == nil && resources.GetLinux() != nil {
+		c.resources = resources.GetLinux()
+	}
+	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if resources.GetLinux() != nil {
-		c.resources = resources.GetLinux()
-	}
+	r.watchMemory()
 	return nil
 }
 

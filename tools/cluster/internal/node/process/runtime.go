@@ -9,8 +9,9 @@
 // speaks the Container Runtime Interface to a kubelet in the same program and
 // keeps all its state in memory.
 //
-// What is not enforced, because no cgroup is touched and no filter loaded:
-// resource limits, seccomp and AppArmor profiles named RuntimeDefault.
+// Limits of memory are enforced by looking at /proc, see memoryWatch. What is
+// not enforced, because no cgroup is touched and no filter loaded: limits of CPU
+// time, seccomp and AppArmor profiles named RuntimeDefault.
 package process
 
 import (
@@ -65,6 +66,7 @@ type Runtime struct {
 	rootDir string // mount point of all containers' roots, each in its own mount namespace
 	init    string // path of the container init
 	events  broadcaster
+	memory  *memoryWatch
 	streams *streamServer
 	// listenPatience is the constant of that name but in tests.
 	listenPatience time.Duration
@@ -109,6 +111,7 @@ func New(options Options) (*Runtime, error) {
 		rootDir:    filepath.Join(options.Root, "rootfs"),
 		sandboxes:  map[string]*sandbox{},
 		containers: map[string]*container{},
+		memory:     newMemoryWatch(),
 
 		listenPatience: listenPatience,
 	}

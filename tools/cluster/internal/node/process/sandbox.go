@@ -37,7 +37,9 @@ type sandbox struct {
 	release  sync.Once // of namespaces and network
 	released error     // what release met, valid after it
 
-	ready bool // guarded by Runtime.mu
+	// Guarded by Runtime.mu.
+	ready  bool
+	memory int64 // limit of all containers together in bytes, 0 for none; see podMemoryLimit
 }
 
 // pod names the pod in errors and logs.
@@ -59,6 +61,7 @@ func (r *Runtime) RunPodSandbox(_ context.Context, config *rt.PodSandboxConfig, 
 	}
 	live, end := context.WithCancel(context.Background())
 	s := &sandbox{id: newID(), config: config, created: time.Now(), live: live, end: end, ready: true}
+	s.memory = config.GetLinux().GetResources().GetMemoryLimitInBytes()
 	if err := r.prepare(s); err != nil {
 		return "", errors.Join(fmt.Errorf("run sandbox of pod %s: %w", s.pod(), err), s.close())
 	}
@@ -247,12 +250,17 @@ func (r *Runtime) networkNamespace(id string) (*sandbox, *os.File, error) {
 	return s, ns, err
 }
 
-// UpdatePodSandboxResources accepts any resources: none are enforced.
+// UpdatePodSandboxResources remembers the resources, of which only the limit of
+// memory is enforced.
 func (r *Runtime) UpdatePodSandboxResources(_ context.Context, request *rt.UpdatePodSandboxResourcesRequest) (*rt.UpdatePodSandboxResourcesResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.sandbox(request.GetPodSandboxId()); err != nil {
+	s, err := r.sandbox(request.GetPodSandboxId())
+	if err != nil {
 		return nil, err
+	}
+	if request.GetResources() != nil {
+		s.memory = request.GetResources().GetMemoryLimitInBytes()
 	}
 	return &rt.UpdatePodSandboxResourcesResponse{}, nil
 }
