@@ -85,8 +85,8 @@ func validateSandbox(config *rt.PodSandboxConfig, handler string) error {
 	if handler != "" {
 		return refuse("runtime class handler %q does not exist; the process runtime has only the default one", handler)
 	}
-	for name := range config.GetLinux().GetSysctls() {
-		return refuse("sysctl %s cannot be set by the process runtime; remove it from securityContext.sysctls", name)
+	if err := checkSysctls(config); err != nil {
+		return refuse("%v", err)
 	}
 	if ns.GetUsernsOptions() != nil && ns.GetUsernsOptions().GetMode() == rt.NamespaceMode_POD {
 		return refuse("hostUsers: false is not supported, all pods share the cluster's user namespace")
@@ -128,6 +128,9 @@ func (r *Runtime) prepare(s *sandbox) error {
 		if s.ipc, err = newIPC(); err != nil {
 			return err
 		}
+	}
+	if err := s.setSysctls(); err != nil {
+		return err
 	}
 	if ns.GetPid() == rt.NamespaceMode_POD {
 		if s.pause, err = r.startPause(); err != nil {
