@@ -47,6 +47,11 @@ type memoryWatch struct {
 
 	mu      sync.Mutex
 	running bool
+
+	// Only the watch uses these: the processes that there were when the newest
+	// of them was the newest.
+	processes map[uint64][]int
+	newest    string
 }
 
 // memoryState is a container's part of the watch.
@@ -134,7 +139,7 @@ func (c *container) hasProcess() bool {
 // lookAtMemory kills the containers, and in each pod the largest one, that are
 // beyond a limit, and returns how long nothing will be.
 func (r *Runtime) lookAtMemory(containers []*container) time.Duration {
-	processes, err := processesByMounts()
+	processes, err := r.memory.list()
 	if err != nil {
 		r.log.Error("memory limits are not enforced", "error", err)
 		return slowLook
@@ -171,6 +176,25 @@ func (r *Runtime) lookAtMemory(containers []*container) time.Duration {
 		}
 	}
 	return pause
+}
+
+// list returns processesByMounts. It reads them again only after a process or a
+// thread was made; of those that have ended since nothing can be read any more.
+func (w *memoryWatch) list() (map[uint64][]int, error) {
+	text, err := readProc("/proc/loadavg")
+	if err != nil {
+		return nil, err
+	}
+	// The last field is the newest process's number, see proc_loadavg(5).
+	newest := text[strings.LastIndexByte(text, ' ')+1:]
+	if newest == w.newest {
+		return w.processes, nil
+	}
+	processes, err := processesByMounts()
+	if err == nil {
+		w.processes, w.newest = processes, newest
+	}
+	return processes, err
 }
 
 // podMemoryLimit is that of all containers of a pod together, 0 for none. The
@@ -268,13 +292,28 @@ func heldMemory(pids []int, limit uint64) uint64 {
 
 // residentPages is the second number in /proc/PID/statm, see proc_pid_statm(5).
 func residentPages(pid int) (uint64, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	text, err := readProc("/proc/" + strconv.Itoa(pid) + "/statm")
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := strings.Cut(string(text), " ")
+	_, rest, _ := strings.Cut(text, " ")
 	resident, _, _ := strings.Cut(rest, " ")
 	return strconv.ParseUint(resident, 10, 64)
+}
+
+// readProc reads a file of one short line with as few system calls as that takes.
+func readProc(path string) (string, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var line [256]byte
+	n, err := unix.Read(fd, line[:])
+	if err != nil {
+		return "", &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return string(line[:n]), nil
 }
 
 // proportionalMemory sums Pss_Anon and Pss_Shmem of /proc/PID/smaps_rollup, see
