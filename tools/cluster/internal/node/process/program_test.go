@@ -179,6 +179,17 @@ var programs = map[string]func(args []string) (int, error){
 		}
 		return 0, nil
 	},
+	// sizes prints the sizes of file systems.
+	"sizes": func(args []string) (int, error) {
+		for _, path := range args {
+			var fs unix.Statfs_t
+			if err := unix.Statfs(path, &fs); err != nil {
+				return 1, err
+			}
+			fmt.Printf("%s %d MiB\n", path, fs.Blocks*uint64(fs.Bsize)>>20)
+		}
+		return 0, nil
+	},
 	// flood writes lines to stdout.
 	"flood": func(args []string) (int, error) {
 		n, err := strconv.Atoi(args[0])

@@ -41,6 +41,12 @@ type Options struct {
 	// pod, and the pods' shared memory), preferably on a tmpfs. It is made
 	// when missing and should be empty. Required.
 	Root string
+	// HostRoot is what pods see as the file system of their node: a path below
+	// it is opened for a container only if no symbolic link leads there, since
+	// pods can make such that lead out, and its dev/shm is the shared memory of
+	// the node. It must be free of links itself. Root/host when empty; made when
+	// missing.
+	HostRoot string
 	// Images is what containers can run; it may change at any time. Required.
 	Images *image.Table
 	// Network gives each pod its network namespace. Required.
@@ -105,6 +111,9 @@ func New(options Options) (*Runtime, error) {
 	if options.StreamAddr == "" {
 		options.StreamAddr = "127.0.0.1:0"
 	}
+	if options.HostRoot == "" {
+		options.HostRoot = filepath.Join(options.Root, "host")
+	}
 	r := &Runtime{
 		options:    options,
 		log:        options.Logger,
@@ -118,7 +127,7 @@ func New(options Options) (*Runtime, error) {
 	if r.log == nil {
 		r.log = slog.Default()
 	}
-	for _, dir := range []string{r.rootDir, r.sandboxesDir()} {
+	for _, dir := range []string{r.rootDir, r.sandboxesDir(), r.nodeShm()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("make runtime directory: %w", err)
 		}

@@ -203,6 +203,7 @@ func (s *sandbox) close() error {
 			}
 		}
 		if s.dir != "" {
+			errs = append(errs, s.unmountShm())
 			if err := os.RemoveAll(s.dir); err != nil {
 				errs = append(errs, fmt.Errorf("remove files: %w", err))
 			}
