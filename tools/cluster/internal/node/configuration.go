@@ -25,6 +25,10 @@ import (
 // kubeletPort is where the API server finds the kubelet.
 const kubeletPort = 10250
 
+// volumeStatsPeriod is how often the files in volumes are counted. The kubelet
+// looks at the counts every 10 s.
+const volumeStatsPeriod = 10 * time.Second
+
 // featureGates are those that differ from upstream's defaults, or on which the
 // node depends.
 var featureGates = map[string]bool{
@@ -72,6 +76,9 @@ func (n *node) kubeletServer() (*options.KubeletServer, error) {
 	// and a machine short of memory is no reason to fail a test's pod.
 	config.EvictionHard = map[string]string{}
 	config.EnableControllerAttachDetach = false
+	// Pods that go beyond a sizeLimit or a limit of ephemeral storage are evicted
+	// all the same: by these figures, which are a minute old by default.
+	config.VolumeStatsAggPeriod.Duration = volumeStatsPeriod
 
 	config.SyncFrequency.Duration = 10 * time.Second
 	config.NodeStatusUpdateFrequency.Duration = 5 * time.Second
@@ -120,13 +127,16 @@ func openFilesLimit() (int64, error) {
 	return int64(limit.Max), nil
 }
 
-// volumePlugins are the kinds of volumes that need no mount.
-func volumePlugins() ([]volume.VolumePlugin, error) {
+// volumePlugins are the kinds of volumes that need no device.
+func volumePlugins(host hostRoot) ([]volume.VolumePlugin, error) {
 	user, group, err := process.Mapped()
 	if err != nil {
 		return nil, err
 	}
-	plugins := append(hostpath.ProbeVolumePlugins(volume.VolumeConfig{}), csi.ProbeVolumePlugins()...)
+	plugins := csi.ProbeVolumePlugins()
+	for _, plugin := range hostpath.ProbeVolumePlugins(volume.VolumeConfig{}) {
+		plugins = append(plugins, &rootedPlugin{VolumePlugin: plugin, root: host})
+	}
 	for _, kind := range [][]volume.VolumePlugin{
 		emptydir.ProbeVolumePlugins(),
 		secret.ProbeVolumePlugins(),

@@ -28,7 +28,6 @@ import (
 	"k8s.io/kubernetes/pkg/util/oom"
 	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 	"k8s.io/kubernetes/pkg/volume/util/subpath"
-	"k8s.io/mount-utils"
 )
 
 // registrationPoll is how often the API server is asked for the own Node
@@ -58,8 +57,8 @@ func (n *node) startKubelet(ctx context.Context) error {
 }
 
 // kubeletDependencies are the parts of a kubelet that are ours to choose: no
-// cgroups, no mounts (volumes are plain directories that the runtime binds
-// into containers), no cAdvisor; all else is upstream's.
+// cgroups, few mounts (most volumes are plain directories that the runtime binds
+// into containers, see mounter), no cAdvisor; all else is upstream's.
 func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletServer) (*kubelet.Dependencies, error) {
 	config, err := restConfig(n.options.Kubeconfig, n.options.Served)
 	if err != nil {
@@ -83,10 +82,11 @@ func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletS
 		return nil, fmt.Errorf("set up kubelet's authorization: %w", err)
 	}
 	runAuth(ctx.Done())
-	plugins, err := volumePlugins()
+	plugins, err := volumePlugins(n.host)
 	if err != nil {
 		return nil, err
 	}
+	mounter := newMounter()
 	machine := newMachine(n.options.Name, n.options.Root)
 	dependencies := &kubelet.Dependencies{
 		Auth:                      auth,
@@ -101,8 +101,8 @@ func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletS
 		ContainerManager:          newContainerManager(machine),
 		OSInterface:               withoutLogLinks{},
 		OOMAdjuster:               oom.NewFakeOOMAdjuster(),
-		Mounter:                   mount.NewFakeMounter(nil),
-		Subpather:                 &subpath.FakeSubpath{},
+		Mounter:                   mounter,
+		Subpather:                 subpath.New(mounter),
 		HostUtil:                  hostutil.NewHostUtil(),
 		VolumePlugins:             plugins,
 		PodStartupLatencyTracker:  kubeletutil.NewPodStartupLatencyTracker(),

@@ -140,6 +140,7 @@ func Run(ctx context.Context, options Options) error {
 
 type node struct {
 	options Options
+	host    hostRoot
 	pods    *pods.Network
 	runtime *process.Runtime
 }
@@ -160,8 +161,12 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if n.host, err = makeHostRoot(n.directory("host")); err != nil {
+		return err
+	}
 	n.runtime, err = process.New(process.Options{
 		Root:       n.directory("runtime"),
+		HostRoot:   n.host.dir,
 		Images:     n.options.Images,
 		Network:    podNetwork{n.pods},
 		StreamAddr: "127.0.0.1:0",

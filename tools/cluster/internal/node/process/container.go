@@ -36,6 +36,7 @@ type container struct {
 	output  *output
 
 	execUsage cpuAccount // of processes exec'd in it that have ended
+	memory    memoryState
 
 	// Guarded by Runtime.mu.
 	state             rt.ContainerState
@@ -143,6 +144,7 @@ func (r *Runtime) StartContainer(ctx context.Context, id string) error {
 	c.process = p
 	r.recordStart(c)
 	close(c.spawned)
+	r.watchMemory()
 	go func() {
 		defer r.running.Done()
 		r.supervise(c)
@@ -225,11 +227,8 @@ func (r *Runtime) supervise(c *container) {
 	c.output.drain(p)
 	p.close()
 	code := p.exitCode()
-	reason := "Completed"
-	if code != 0 {
-		reason = "Error"
-	}
-	r.finish(c, code, reason, "")
+	reason, message := r.endReason(c, code)
+	r.finish(c, code, reason, message)
 }
 
 // finish makes the container's end known.
@@ -351,17 +350,19 @@ func (r *Runtime) forget(c *container) {
 	}
 }
 
-// UpdateContainerResources remembers the resources; none are enforced.
+// UpdateContainerResources remembers the resources, of which only the limit of
+// memory is enforced. One below what the container holds ends it.
 func (r *Runtime) UpdateContainerResources(_ context.Context, id string, resources *rt.ContainerResources) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	c, err := r.container(id)
+	if err == nil && resources.GetLinux() != nil {
+		c.resources = resources.GetLinux()
+	}
+	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if resources.GetLinux() != nil {
-		c.resources = resources.GetLinux()
-	}
+	r.watchMemory()
 	return nil
 }
 

@@ -145,7 +145,7 @@ func (r *Runtime) root(c *container) *containerinit.Root {
 	}
 	root.Shm = filepath.Join(c.sandbox.dir, shmDir)
 	if namespaces(c.sandbox.config).GetIpc() == rt.NamespaceMode_NODE {
-		root.Shm = "/dev/shm"
+		root.Shm = r.nodeShm()
 	}
 	for _, target := range c.image.Targets() {
 		root.Binds = append(root.Binds, containerinit.Bind{
@@ -169,6 +169,7 @@ func (r *Runtime) root(c *container) *containerinit.Root {
 		b := containerinit.Bind{
 			Source: m.GetHostPath(), Target: filepath.Clean(m.GetContainerPath()), Name: "volume", Readonly: m.GetReadonly(),
 			Propagated: m.GetPropagation() == rt.MountPropagation_PROPAGATION_HOST_TO_CONTAINER,
+			NoLinks:    below(r.options.HostRoot, m.GetHostPath()),
 		}
 		for _, o := range m.GetMountOptions() {
 			b.Attributes |= mountOptions[o]
@@ -176,6 +177,12 @@ func (r *Runtime) root(c *container) *containerinit.Root {
 		root.Binds = append(root.Binds, b)
 	}
 	return root
+}
+
+// below reports whether path is dir or lies in it.
+func below(dir, path string) bool {
+	relative, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(relative)
 }
 
 // makeVolumes makes missing host directories, as a hostPath volume without a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,26 +15,50 @@ import (
 // which every process of it is in, whatever process namespace they share. The
 // namespace must be open: the kernel gives numbers of closed ones to others.
 func members(mounts *os.File) ([]int, error) {
-	wanted, err := mounts.Stat()
+	wanted, err := namespaceNumber(mounts)
 	if err != nil {
-		return nil, fmt.Errorf("examine mount namespace: %w", err)
+		return nil, err
 	}
-	entries, err := os.ReadDir("/proc")
+	processes, err := processesByMounts()
+	if err != nil {
+		return nil, err
+	}
+	return processes[wanted], nil
+}
+
+// namespaceNumber is the number of an open namespace.
+func namespaceNumber(namespace *os.File) (uint64, error) {
+	info, err := namespace.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("examine mount namespace: %w", err)
+	}
+	return info.Sys().(*syscall.Stat_t).Ino, nil
+}
+
+// processesByMounts returns all processes by the number of their mount namespace.
+func processesByMounts() (map[uint64][]int, error) {
+	proc, err := os.Open("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
+	defer proc.Close()
+	names, err := proc.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	processes := map[uint64][]int{}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		// A process that has ended since is none of them.
-		if found, err := os.Stat(fmt.Sprintf("/proc/%d/ns/mnt", pid)); err == nil && os.SameFile(found, wanted) {
-			pids = append(pids, pid)
+		// A process that has ended since is in none.
+		var stat unix.Stat_t
+		if err := unix.Stat("/proc/"+name+"/ns/mnt", &stat); err == nil {
+			processes[stat.Ino] = append(processes[stat.Ino], pid)
 		}
 	}
-	return pids, nil
+	return processes, nil
 }
 
 // killPatience bounds the killing of a container's left-over processes.

@@ -3,11 +3,11 @@ package process
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -29,12 +29,10 @@ func (r *Runtime) writePodFiles(s *sandbox) error {
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
 		return fail(err)
 	}
-	resolv, err := resolvConf(s.config.GetDnsConfig())
-	if err != nil {
-		return fail(err)
-	}
+	resolv := resolvConf(s.config.GetDnsConfig())
 	hostname := s.config.GetHostname()
 	if hostname == "" {
+		var err error
 		if hostname, err = os.Hostname(); err != nil {
 			return fail(err)
 		}
@@ -45,26 +43,44 @@ func (r *Runtime) writePodFiles(s *sandbox) error {
 			return fail(err)
 		}
 	}
-	shm := filepath.Join(s.dir, shmDir)
-	if err := os.Mkdir(shm, 0o755); err != nil {
-		return fail(err)
-	}
-	if err := os.Chmod(shm, 0o1777); err != nil {
+	if err := s.mountShm(); err != nil {
 		return fail(err)
 	}
 	return nil
 }
 
-// resolvConf is the pod's resolver configuration, or the node's when the pod
-// has none.
-func resolvConf(dns *rt.DNSConfig) (string, error) {
-	if len(dns.GetServers())+len(dns.GetSearches())+len(dns.GetOptions()) == 0 {
-		node, err := os.ReadFile("/etc/resolv.conf")
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
-		return string(node), err
+// nodeShm is the shared memory of all pods in the node's IPC namespace. The
+// machine's is not theirs.
+func (r *Runtime) nodeShm() string { return filepath.Join(r.options.HostRoot, "dev/shm") }
+
+// shmSize bounds a pod's /dev/shm, as the usual runtimes do. Pods that need more
+// mount an emptyDir with medium Memory there.
+const shmSize = "64m"
+
+// mountShm makes the shared memory of the pod's containers.
+func (s *sandbox) mountShm() error {
+	path := filepath.Join(s.dir, shmDir)
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return err
 	}
+	if err := unix.Mount("shm", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,size="+shmSize); err != nil {
+		return fmt.Errorf("mount shared memory: %w", err)
+	}
+	return nil
+}
+
+// unmountShm does nothing where there is none.
+func (s *sandbox) unmountShm() error {
+	err := unix.Unmount(filepath.Join(s.dir, shmDir), unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmount shared memory: %w", err)
+	}
+	return nil
+}
+
+// resolvConf is the pod's resolver configuration, which the kubelet always
+// gives; the machine's would be of no use, nor a pod's business.
+func resolvConf(dns *rt.DNSConfig) string {
 	var b strings.Builder
 	for _, server := range dns.GetServers() {
 		fmt.Fprintf(&b, "nameserver %s\n", server)
@@ -75,5 +91,5 @@ func resolvConf(dns *rt.DNSConfig) (string, error) {
 	if options := dns.GetOptions(); len(options) > 0 {
 		fmt.Fprintf(&b, "options %s\n", strings.Join(options, " "))
 	}
-	return b.String(), nil
+	return b.String()
 }

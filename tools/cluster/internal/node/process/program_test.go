@@ -179,6 +179,17 @@ var programs = map[string]func(args []string) (int, error){
 		}
 		return 0, nil
 	},
+	// sizes prints the sizes of file systems.
+	"sizes": func(args []string) (int, error) {
+		for _, path := range args {
+			var fs unix.Statfs_t
+			if err := unix.Statfs(path, &fs); err != nil {
+				return 1, err
+			}
+			fmt.Printf("%s %d MiB\n", path, fs.Blocks*uint64(fs.Bsize)>>20)
+		}
+		return 0, nil
+	},
 	// flood writes lines to stdout.
 	"flood": func(args []string) (int, error) {
 		n, err := strconv.Atoi(args[0])
@@ -192,6 +203,71 @@ var programs = map[string]func(args []string) (int, error){
 			}
 		}
 		return 0, nil
+	},
+	// hold touches some MiB of memory in each of some processes, says "holds"
+	// and waits to be killed.
+	"hold": func(args []string) (int, error) {
+		n, err := strconv.Atoi(args[0])
+		if err != nil {
+			return 1, err
+		}
+		processes, err := strconv.Atoi(args[1])
+		if err != nil {
+			return 1, err
+		}
+		if processes > 1 {
+			child := exec.Command(os.Args[0], programArg, "hold", args[0], strconv.Itoa(processes-1))
+			child.Stdout = os.Stdout
+			if err := child.Start(); err != nil {
+				return 1, err
+			}
+		}
+		block := make([]byte, n<<20)
+		for i := 0; i < len(block); i += os.Getpagesize() {
+			block[i] = 1
+		}
+		fmt.Println("holds")
+		for {
+			if err := unix.Pause(); err != unix.EINTR {
+				return int(block[0]), err
+			}
+		}
+	},
+	// share touches some MiB of shared memory in two processes, says "holds" and
+	// waits to be killed.
+	"share": func(args []string) (int, error) {
+		n, err := strconv.Atoi(args[0])
+		if err != nil {
+			return 1, err
+		}
+		child := len(args) > 1
+		fd := 3
+		if !child {
+			if fd, err = unix.MemfdCreate("shared", 0); err != nil {
+				return 1, err
+			}
+			if err := unix.Ftruncate(fd, int64(n)<<20); err != nil {
+				return 1, err
+			}
+		}
+		block, err := unix.Mmap(fd, 0, n<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return 1, err
+		}
+		for i := 0; i < len(block); i += os.Getpagesize() {
+			block[i] = 1
+		}
+		if !child {
+			other := exec.Command(os.Args[0], programArg, "share", args[0], "child")
+			other.Stdout, other.ExtraFiles = os.Stdout, []*os.File{os.NewFile(uintptr(fd), "shared")}
+			return 1, other.Run()
+		}
+		fmt.Println("holds")
+		for {
+			if err := unix.Pause(); err != unix.EINTR {
+				return 1, err
+			}
+		}
 	},
 	// burn uses some milliseconds of CPU time, then waits to be killed or,
 	// with a second argument, ends.

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,6 +141,51 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
+// Promise: what a container writes has an end before the machine's memory has.
+func TestWritableFilesAreBounded(t *testing.T) {
+	f := newFixture(t)
+	out, _ := f.run(f.pod("web"), "size", []string{"sizes", "/", "/dev/shm", "/dev"})
+	if want := "/ 1024 MiB\n/dev/shm 64 MiB\n/dev 0 MiB\n"; out != want {
+		t.Errorf("sizes are %q, want %q", out, want)
+	}
+}
+
+// Promise: the machine's shared memory is out of the reach of pods that share
+// the node's.
+func TestNodeSharedMemory(t *testing.T) {
+	f := newFixture(t)
+	ofNode := podNamespaces(func(o *rt.NamespaceOption) { o.Ipc = rt.NamespaceMode_NODE })
+	name := "/dev/shm/stormgate-" + rand.Text()
+	f.run(f.pod("a", ofNode), "put", []string{"write", name})
+	if out, _ := f.run(f.pod("b", ofNode), "get", []string{"read", name}); out != "written\n" {
+		t.Errorf("another pod in the node's IPC namespace reads %q", out)
+	}
+	if _, err := os.Stat(name); err == nil {
+		os.Remove(name)
+		t.Error("the machine's shared memory has the file")
+	}
+}
+
+// Promise: a link that a pod made in the node's file system leads no other pod
+// out of it.
+func TestLinksInTheNodesFilesAreRefused(t *testing.T) {
+	f := newFixture(t)
+	secret := writeTree(t, map[string]string{"s": "secret\n"})
+	link := filepath.Join(f.runtime.options.HostRoot, "data")
+	if err := os.Symlink(secret, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range []string{link, link + "/s"} {
+		id, err := f.create(f.pod("web"), "app", []string{"read", "/v"}, mounts(&rt.Mount{ContainerPath: "/v", HostPath: source}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.runtime.StartContainer(t.Context(), id); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			t.Errorf("mounting %s: %v", source, err)
+		}
+	}
+}
+
 func TestReadOnlyRoot(t *testing.T) {
 	f := newFixture(t)
 	readOnly := security0(func(s *rt.LinuxContainerSecurityContext) { s.ReadonlyRootfs = true })
@@ -242,8 +288,8 @@ func dynamicImage() (api.Image, bool) {
 // A full disk is named in the error, and the failed start leaves nothing behind.
 func TestDiskFull(t *testing.T) {
 	root := t.TempDir()
-	// Room for the root's own directories and nothing else.
-	if err := unix.Mount("small", root, "tmpfs", 0, "nr_inodes=3"); err != nil {
+	// Room for the own directories of the root and nothing else.
+	if err := unix.Mount("small", root, "tmpfs", 0, "nr_inodes=6"); err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Unmount(root, unix.MNT_DETACH)

@@ -9,8 +9,9 @@
 // speaks the Container Runtime Interface to a kubelet in the same program and
 // keeps all its state in memory.
 //
-// What is not enforced, because no cgroup is touched and no filter loaded:
-// resource limits, seccomp and AppArmor profiles named RuntimeDefault.
+// Limits of memory are enforced by looking at /proc, see memoryWatch. What is
+// not enforced, because no cgroup is touched and no filter loaded: limits of CPU
+// time, seccomp and AppArmor profiles named RuntimeDefault.
 package process
 
 import (
@@ -42,6 +43,12 @@ type Options struct {
 	// pod, and the pods' shared memory), preferably on a tmpfs. It is made
 	// when missing and should be empty. Required.
 	Root string
+	// HostRoot is what pods see as the file system of their node: a path below
+	// it is opened for a container only if no symbolic link leads there, since
+	// pods can make such that lead out, and its dev/shm is the shared memory of
+	// the node. It must be free of links itself. Root/host when empty; made when
+	// missing.
+	HostRoot string
 	// Images is what containers can run; it may change at any time. Required.
 	Images *image.Table
 	// Network gives each pod its network namespace. Required.
@@ -68,6 +75,7 @@ type Runtime struct {
 	init    string // path of the container init
 	events  broadcaster
 	lives   *history.Log[api.Life]
+	memory  *memoryWatch
 	streams *streamServer
 	// listenPatience is the constant of that name but in tests.
 	listenPatience time.Duration
@@ -107,6 +115,9 @@ func New(options Options) (*Runtime, error) {
 	if options.StreamAddr == "" {
 		options.StreamAddr = "127.0.0.1:0"
 	}
+	if options.HostRoot == "" {
+		options.HostRoot = filepath.Join(options.Root, "host")
+	}
 	r := &Runtime{
 		options:    options,
 		log:        options.Logger,
@@ -115,13 +126,14 @@ func New(options Options) (*Runtime, error) {
 		containers: map[string]*container{},
 		ended:      map[string]time.Time{},
 		lives:      history.New[api.Life](livesKept),
+		memory:     newMemoryWatch(),
 
 		listenPatience: listenPatience,
 	}
 	if r.log == nil {
 		r.log = slog.Default()
 	}
-	for _, dir := range []string{r.rootDir, r.sandboxesDir()} {
+	for _, dir := range []string{r.rootDir, r.sandboxesDir(), r.nodeShm()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("make runtime directory: %w", err)
 		}

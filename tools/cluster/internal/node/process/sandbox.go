@@ -37,7 +37,9 @@ type sandbox struct {
 	release  sync.Once // of namespaces and network
 	released error     // what release met, valid after it
 
-	ready bool // guarded by Runtime.mu
+	// Guarded by Runtime.mu.
+	ready  bool
+	memory int64 // limit of all containers together in bytes, 0 for none; see podMemoryLimit
 }
 
 // pod names the pod in errors and logs.
@@ -62,6 +64,7 @@ func (r *Runtime) RunPodSandbox(_ context.Context, config *rt.PodSandboxConfig, 
 	}
 	live, end := context.WithCancel(context.Background())
 	s := &sandbox{id: newID(), config: config, created: time.Now(), live: live, end: end, ready: true}
+	s.memory = config.GetLinux().GetResources().GetMemoryLimitInBytes()
 	if err := r.prepare(s); err != nil {
 		return "", errors.Join(fmt.Errorf("run sandbox of pod %s: %w", s.pod(), err), s.close())
 	}
@@ -89,8 +92,8 @@ func validateSandbox(config *rt.PodSandboxConfig, handler string) error {
 	if handler != "" {
 		return refuse("runtime class handler %q does not exist; the process runtime has only the default one", handler)
 	}
-	for name := range config.GetLinux().GetSysctls() {
-		return refuse("sysctl %s cannot be set by the process runtime; remove it from securityContext.sysctls", name)
+	if err := checkSysctls(config); err != nil {
+		return refuse("%v", err)
 	}
 	if ns.GetUsernsOptions() != nil && ns.GetUsernsOptions().GetMode() == rt.NamespaceMode_POD {
 		return refuse("hostUsers: false is not supported, all pods share the cluster's user namespace")
@@ -132,6 +135,9 @@ func (r *Runtime) prepare(s *sandbox) error {
 		if s.ipc, err = newIPC(); err != nil {
 			return err
 		}
+	}
+	if err := s.setSysctls(); err != nil {
+		return err
 	}
 	if ns.GetPid() == rt.NamespaceMode_POD {
 		if s.pause, err = r.startPause(); err != nil {
@@ -205,6 +211,7 @@ func (s *sandbox) close() error {
 			}
 		}
 		if s.dir != "" {
+			errs = append(errs, s.unmountShm())
 			if err := os.RemoveAll(s.dir); err != nil {
 				errs = append(errs, fmt.Errorf("remove files: %w", err))
 			}
@@ -255,12 +262,17 @@ func (r *Runtime) networkNamespace(id string) (*sandbox, *os.File, error) {
 	return s, ns, err
 }
 
-// UpdatePodSandboxResources accepts any resources: none are enforced.
+// UpdatePodSandboxResources remembers the resources, of which only the limit of
+// memory is enforced.
 func (r *Runtime) UpdatePodSandboxResources(_ context.Context, request *rt.UpdatePodSandboxResourcesRequest) (*rt.UpdatePodSandboxResourcesResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.sandbox(request.GetPodSandboxId()); err != nil {
+	s, err := r.sandbox(request.GetPodSandboxId())
+	if err != nil {
 		return nil, err
+	}
+	if request.GetResources() != nil {
+		s.memory = request.GetResources().GetMemoryLimitInBytes()
 	}
 	return &rt.UpdatePodSandboxResourcesResponse{}, nil
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,17 @@ func TestSandboxIsRefused(t *testing.T) {
 		word    string
 	}{
 		{"runtime class", "gvisor", func(*rt.PodSandboxConfig) {}, `"gvisor"`},
-		{"sysctl", "", func(c *rt.PodSandboxConfig) { c.Linux.Sysctls = map[string]string{"net.core.somaxconn": "1024"} }, "net.core.somaxconn"},
+		{"sysctl of the machine", "", sysctls("kernel.pid_max", "1024"), "kernel.pid_max"},
+		{"sysctl out of the way", "", sysctls("net.../kernel/pid_max", "1024"), "kernel/pid_max"},
+		{"value of a sysctl", "", sysctls("net.ipv4.ip_local_port_range", "many"), "net.ipv4.ip_local_port_range"},
+		{"sysctl of the node's network", "", func(c *rt.PodSandboxConfig) {
+			sysctls("net.core.somaxconn", "1024")(c)
+			c.Linux.SecurityContext.NamespaceOptions.Network = rt.NamespaceMode_NODE
+		}, "hostNetwork"},
+		{"sysctl of the node's IPC", "", func(c *rt.PodSandboxConfig) {
+			sysctls("kernel.shm_rmid_forced", "1")(c)
+			c.Linux.SecurityContext.NamespaceOptions.Ipc = rt.NamespaceMode_NODE
+		}, "hostIPC"},
 		{"user namespace", "", podNamespaces(func(o *rt.NamespaceOption) {
 			o.UsernsOptions = &rt.UserNamespace{Mode: rt.NamespaceMode_POD}
 		}), "hostUsers"},
@@ -43,6 +54,33 @@ func TestSandboxIsRefused(t *testing.T) {
 	f.network.fails = nil
 	if left, err := os.ReadDir(f.runtime.sandboxesDir()); err != nil || len(left) != 0 {
 		t.Errorf("left after refusals: %v, %v", left, err)
+	}
+}
+
+func sysctls(name, value string) func(*rt.PodSandboxConfig) {
+	return func(c *rt.PodSandboxConfig) { c.Linux.Sysctls = map[string]string{name: value} }
+}
+
+// Promise: a pod's sysctls are set in its namespaces, and in no other's.
+func TestSysctls(t *testing.T) {
+	f := newFixture(t)
+	wanted := map[string]string{
+		"net.ipv4.ip_unprivileged_port_start": "7", "net.ipv4.ip_local_port_range": "40000\t41000", "net.core.somaxconn": "77",
+		"kernel.shm_rmid_forced": "1",
+	}
+	var paths []string
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		paths = append(paths, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"))
+	}
+	out, _ := f.run(f.pod("web", func(c *rt.PodSandboxConfig) { c.Linux.Sysctls = wanted }), "read", append([]string{"read"}, paths...))
+	if want := "1\n77\n40000\t41000\n7\n"; out != want {
+		t.Errorf("the pod has %q, want %q", out, want)
+	}
+	out, _ = f.run(f.pod("other"), "read", append([]string{"read"}, paths...))
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		if line == []string{"1", "77", "40000\t41000", "7"}[i] {
+			t.Errorf("another pod has %s = %s", paths[i], line)
+		}
 	}
 }
 

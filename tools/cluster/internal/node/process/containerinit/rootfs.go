@@ -12,6 +12,10 @@ import (
 // standardDirectories exist in every container, whatever its image brings.
 var standardDirectories = []string{"/dev", "/etc", "/proc", "/root", "/run", "/sys", "/tmp", "/var/run", "/var/tmp"}
 
+// rootSize bounds what a container can write to its own root, so that a runaway
+// program fills that and not the machine's memory. No image lies in it.
+const rootSize = "1g"
+
 // build makes the root, moves the process into it and lets go of the old one.
 //
 // Sources are opened as detached mounts before the move and put in place after
@@ -22,7 +26,7 @@ func (r *Root) build() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("separate mounts from the host's: %w", err)
 	}
-	if err := unix.Mount("root", r.MountPoint, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+	if err := unix.Mount("root", r.MountPoint, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size="+rootSize); err != nil {
 		return fmt.Errorf("mount root on %s: %w", r.MountPoint, err)
 	}
 	for _, d := range standardDirectories {
@@ -132,7 +136,14 @@ func mask(path string) error {
 // open returns a detached copy of the bind's source with its attributes set.
 // The descriptor is closed at exec.
 func (b *Bind) open() (int, error) {
-	tree, err := unix.OpenTree(unix.AT_FDCWD, b.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	const clone = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
+	var tree int
+	var err error
+	if b.NoLinks {
+		tree, err = openWithoutLinks(b.Source, clone)
+	} else {
+		tree, err = unix.OpenTree(unix.AT_FDCWD, b.Source, clone)
+	}
 	if err != nil {
 		return -1, fmt.Errorf("%s: open %s for %s: %w", b.Name, b.Source, b.Target, err)
 	}
@@ -148,6 +159,21 @@ func (b *Bind) open() (int, error) {
 		return -1, fmt.Errorf("%s: set attributes of the mount for %s: %w", b.Name, b.Target, err)
 	}
 	return tree, nil
+}
+
+// openWithoutLinks is open_tree(2) with a path that may not contain symbolic links.
+func openWithoutLinks(path string, flags uint) (int, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
+	})
+	if errors.Is(err, unix.ELOOP) {
+		return -1, fmt.Errorf("a symbolic link of the node's file system is in the way: %w", err)
+	}
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fd)
+	return unix.OpenTree(fd, "", flags|unix.AT_EMPTY_PATH)
 }
 
 // attach mounts the tree on the bind's target, which is made when missing.

@@ -35,8 +35,8 @@ type Namespace struct {
 	FD, Type int
 }
 
-// Root describes a container's file system: an empty tmpfs with the binds on
-// it, /dev, /proc and (where the kernel allows it) /sys.
+// Root describes a container's file system: an empty tmpfs of at most rootSize
+// with the binds on it, /dev, /proc and (where the kernel allows it) /sys.
 type Root struct {
 	// MountPoint is any directory; the root is mounted on it, out of sight of
 	// other mount namespaces.
@@ -71,6 +71,8 @@ type Bind struct {
 	Attributes uint64
 	// Propagated lets later mounts below Source appear in the container.
 	Propagated bool
+	// NoLinks refuses a source to which a symbolic link leads.
+	NoLinks bool
 	// Replace skips the bind when the target is missing and cannot be made,
 	// instead of failing: used for files that an image may already bring.
 	Replace bool
