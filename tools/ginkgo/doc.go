@@ -54,6 +54,7 @@
 // in the role of the next shard, to look at the spec tree, and once as the runner,
 // which runs the specs of this shard. Together that takes 25 ms of each shard for a
 // binary of 50 MB. All that TestMain does before Main is done in all three processes.
+// Ginkgo's ReportBeforeSuite and ReportAfterSuite run in the look at the tree, too.
 //
 // The supervisor keeps the results and gives the verdict. A runner that ends before
 // it has reported its end has failed, whatever its exit code is, so os.Exit(0) in a

@@ -55,7 +55,8 @@ type Options struct {
 	//
 	// The context ends with the budget for specs, or when the process gets SIGTERM. An
 	// error fails the specs of the container, which then don't run. It is a failure of the
-	// infrastructure as with Setup. A share that fails is a failure of its own.
+	// infrastructure as with Setup. A share that fails, or takes more than a minute, is a
+	// failure of its own.
 	Exclusive func(ctx context.Context) (share func(ctx context.Context) error, err error)
 
 	// Attest says whether what Setup has made ready was, all the time, what the suite was

@@ -23,7 +23,7 @@ const (
 	endOfRunner  = 14 * time.Second // then the process that runs the specs is killed
 )
 
-// hookLimit bounds Collect and Release where no timeout is nearer.
+// hookLimit bounds Collect, Release and what Exclusive returns where no timeout is nearer.
 const hookLimit = time.Minute
 
 var errTerminated = errors.New("terminated by signal")

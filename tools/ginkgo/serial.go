@@ -59,14 +59,11 @@ const (
 	exclusiveWaitProperty  = "exclusive.seconds" // how long that took in all
 )
 
-// errShared is why a hold that comes too late is given back.
-var errShared = errors.New("the spec that asked for it has ended")
-
 // solitude keeps others away from the environment while specs of a unit run that is
 // Serial or contains a Serial spec.
 type solitude struct {
 	take     func(context.Context) (func(context.Context) error, error)
-	announce func(unit string, waited time.Duration)
+	announce func(spec string, waited time.Duration)
 
 	units map[string]string // text of a spec -> its unit
 	alone map[string]bool   // units that need it
@@ -146,42 +143,37 @@ func (s *solitude) holder() string {
 // what it gets in the end is given back.
 func (s *solitude) acquire(ctx context.Context, unit string) error {
 	var mu sync.Mutex
-	var share func(context.Context) error
-	late := false
+	var got func(context.Context) error
+	over := false // nobody waits any more
 	err := call(ctx, "be alone with the environment", func(ctx context.Context) error {
-		got, err := s.take(ctx)
+		share, err := s.take(ctx)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
-		share = got
-		tooLate := late
+		got = share
+		tooLate := over
 		mu.Unlock()
-		if tooLate && got != nil {
-			ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), shareLimit, errShared)
-			defer cancel()
-			return got(ctx)
+		if tooLate && share != nil {
+			return share(context.WithoutCancel(ctx))
 		}
 		return nil
 	})
 	mu.Lock()
-	late = true
-	got := share
+	over = true
+	share := got
 	mu.Unlock()
-	if err != nil && got == nil {
+	if err != nil && share == nil {
 		return err
 	}
 	s.mu.Lock()
-	s.held, s.share = unit, got
+	s.held, s.share = unit, share
 	s.mu.Unlock()
-	if err != nil { // it came just too late
+	if err != nil { // call gave up at the moment at which take returned
 		return errors.Join(err, s.giveBack(context.WithoutCancel(ctx)))
 	}
 	return nil
 }
-
-// shareLimit bounds how long the environment takes to be shared again.
-const shareLimit = 10 * time.Second
 
 // giveBack does nothing if nothing is held.
 func (s *solitude) giveBack(ctx context.Context) error {
@@ -192,7 +184,7 @@ func (s *solitude) giveBack(ctx context.Context) error {
 	if share == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, shareLimit)
+	ctx, cancel := context.WithTimeout(ctx, hookLimit)
 	defer cancel()
 	return call(ctx, "share the environment", share)
 }

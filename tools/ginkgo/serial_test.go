@@ -1,12 +1,17 @@
 package ginkgo
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/onsi/ginkgo/v2"
 )
 
 // Nothing keeps the specs of two shards apart, so Serial would be a word only.
@@ -138,7 +143,7 @@ func TestSerialSpecsThatCannotBeAloneFail(t *testing.T) {
 	})
 	t.Run("the time is up", func(t *testing.T) {
 		t.Parallel()
-		o := shard{sample: "exclusive hangs", environment: []string{"TEST_TIMEOUT=8"}}.run(t)
+		o := shard{sample: "exclusive hangs", environment: []string{"TEST_TIMEOUT=16"}}.run(t)
 		wantExit(t, o, ExitFailure)
 		if got, want := strings.Join(o.trace, ", "), "set up, waiting, collect, release"; got != want {
 			t.Errorf("events: %s, want %s\n%s", got, want, o.log)
@@ -159,6 +164,39 @@ func TestSerialSpecsThatCannotBeAloneFail(t *testing.T) {
 		wantExit(t, o, ExitFailure)
 		if got, want := strings.Join(o.trace, ", "), "set up, waiting, collect, release"; got != want {
 			t.Errorf("events: %s, want %s\n%s", got, want, o.log)
+		}
+	})
+}
+
+// An Exclusive that ignores the end of its context must not keep others away from the
+// environment for the rest of the run.
+func TestSolitudeThatComesTooLateIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		come, shared, calls := make(chan struct{}), make(chan error), 0
+		s := newSolitude([]spec{{Text: "a", Unit: "unit", Serial: true}}, func(context.Context) (func(context.Context) error, error) {
+			calls++
+			<-come
+			return func(ctx context.Context) error {
+				shared <- ctx.Err()
+				return nil
+			}, nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for range 2 {
+			if err, lost := s.before(ctx, ginkgo.SpecReport{LeafNodeText: "a"}); !errors.Is(err, context.DeadlineExceeded) || lost != nil {
+				t.Errorf("errors %v and %v", err, lost)
+			}
+		}
+		if calls != 1 {
+			t.Errorf("asked %d times for what can't be had", calls)
+		}
+		close(come)
+		if err := <-shared; err != nil {
+			t.Errorf("shared in a context that has ended: %v", err)
+		}
+		if holder := s.holder(); holder != "" {
+			t.Errorf("held by %q", holder)
 		}
 	})
 }

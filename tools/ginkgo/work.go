@@ -256,9 +256,14 @@ func (r *run) notShared(err error) {
 	r.results.problem(kind, err)
 }
 
-// endSolitude gives back what specs that were cut short have not.
+// endSolitude gives back what specs that were cut short have not. It has a quarter of what
+// is left of the budget, since Attest, Collect and Release come after it.
 func (r *run) endSolitude(alone *solitude) {
-	ctx, cancel := r.interruption.context(r.deadline, abandonSpecs)
+	deadline := time.Now().Add(hookLimit)
+	if !r.deadline.IsZero() {
+		deadline = time.Now().Add(time.Until(r.deadline) / 4)
+	}
+	ctx, cancel := r.interruption.context(deadline, abandonSpecs)
 	defer cancel()
 	r.notShared(alone.giveBack(ctx))
 	r.results.apply(change{Properties: alone.properties()})
