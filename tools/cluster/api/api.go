@@ -7,8 +7,10 @@
 //
 // FILE holds a JSON list of [Image]. Standard output gets one [Event] a line.
 // [Dir] names what DIR holds, among it the sockets of the API server and of the
-// control interface, which answers with a [Report] and takes more images. The
-// cluster ends when its standard input does.
+// control interface. That answers with a [Report], takes more images and a [Scope]
+// for each environment, can end what runs in namespaces ([End]), and tells what
+// happened: to containers ([Lives]), and by whom ([Writes]). The cluster ends when its
+// standard input does.
 //
 // The package links no Kubernetes client.
 package api

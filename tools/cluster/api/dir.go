@@ -16,7 +16,8 @@ type Dir string
 // this directory are for it.
 func (d Dir) APISocket() string { return d.join("api.sock") }
 
-// ControlSocket serves the control interface, see [BootPath] and [ImagesPath].
+// ControlSocket serves the control interface, see [BootPath], [ImagesPath],
+// [ScopesPath], [EndPath], [LivesPath] and [WritesPath].
 // It has the longest name of all sockets of the directory.
 func (d Dir) ControlSocket() string { return d.join("control.sock") }
 

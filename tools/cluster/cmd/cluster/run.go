@@ -31,8 +31,9 @@ boot, "api" when the API answers administrators, "ready", and "failed", with the
 component and the tail of its log, before exit status 1.
 
 DIR gets api.sock (kube-apiserver's TLS port), control.sock (HTTP: PUT and GET
-/images, GET /boot), admin.kubeconfig, suite.kubeconfig, boot.json and logs/. All
-of it is removed at the end.`,
+/images, PUT and DELETE /scopes/NAME, POST /end, GET /lives, /writes and /boot),
+admin.kubeconfig, fixture.kubeconfig, suite.kubeconfig, boot.json and logs/. All of
+it is removed at the end.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithCancel(command.Context())

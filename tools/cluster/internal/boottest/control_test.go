@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/remotecommand"
 
 	"stormgate.internal/tools/cluster/api"
@@ -35,7 +36,7 @@ import (
 // tells what happened to containers and who wrote what; the identities of fixture and leases are as
 // narrow as they say. One cluster serves all.
 func TestControl(t *testing.T) {
-	cluster := run(t)
+	cluster := run(t, "--expose") // a WebSocket's dialer knows no unix socket
 	await(t, cluster, api.EventReady)
 	c := &controlled{T: t, cluster: cluster, admin: client(t, cluster, "admin"), fixture: client(t, cluster, "fixture")}
 	t.Run("scopes", func(t *testing.T) { c.with(t).scopes() })
@@ -153,11 +154,15 @@ func (c *controlled) says(namespace, name, word string) (pod *corev1.Pod) {
 // exec runs a command in a pod, as the administrator.
 func (c *controlled) exec(namespace, name string, command ...string) error {
 	c.Helper()
-	config, err := c.cluster.RESTConfig("admin")
+	config, err := clientcmd.BuildConfigFromFlags("", c.cluster.Process.Dir.Kubeconfig())
 	if err != nil {
 		c.Fatal(err)
 	}
-	request := c.admin.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(name).SubResource("exec")
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		c.Fatal(err)
+	}
+	request := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(name).SubResource("exec")
 	request.VersionedParams(&corev1.PodExecOptions{Container: "app", Stderr: true, Command: command}, scheme.ParameterCodec)
 	executor, err := remotecommand.NewWebSocketExecutor(config, http.MethodGet, request.URL().String())
 	if err != nil {

@@ -28,23 +28,37 @@ func (r *Runtime) End(ctx context.Context, namespaces []string) error {
 		doomed[namespace] = true
 		r.ended[namespace] = now
 	}
-	var ids []string
-	for id, s := range r.sandboxes {
+	var sandboxes []*sandbox
+	for _, s := range r.sandboxes {
 		if doomed[s.config.GetMetadata().GetNamespace()] {
-			ids = append(ids, id)
+			sandboxes = append(sandboxes, s)
 		}
 	}
 	r.mu.Unlock()
 
-	failures := make(chan error, len(ids))
-	for _, id := range ids {
-		go func() { failures <- r.StopPodSandbox(ctx, id) }()
+	failures := make(chan error, len(sandboxes))
+	for _, s := range sandboxes {
+		go func() {
+			wasReady, err := r.halt(ctx, s)
+			failures <- err
+			if err == nil {
+				r.releaseLater(s, wasReady)
+			}
+		}()
 	}
 	var errs []error
-	for range ids {
+	for range sandboxes {
 		errs = append(errs, <-failures)
 	}
 	return errors.Join(errs...)
+}
+
+// releaseLater does what takes longer than the end of processes: the kernel's end of
+// a pod's network. The kubelet, which stops each sandbox, waits for it and gets its error.
+func (r *Runtime) releaseLater(s *sandbox, wasReady bool) {
+	if err := r.release(s, wasReady); err != nil {
+		r.log.Warn("release what an ended pod had", "error", err)
+	}
 }
 
 // isEnded reports whether the pod was seen by the kubelet before its namespace was

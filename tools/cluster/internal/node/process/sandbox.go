@@ -152,11 +152,22 @@ func (r *Runtime) prepare(s *sandbox) error {
 func (r *Runtime) StopPodSandbox(ctx context.Context, id string) error {
 	r.mu.Lock()
 	s := r.sandboxes[id]
+	r.mu.Unlock()
 	if s == nil {
-		r.mu.Unlock()
 		return nil
 	}
-	wasReady := s.ready
+	wasReady, err := r.halt(ctx, s)
+	if err != nil {
+		return err
+	}
+	return r.release(s, wasReady)
+}
+
+// halt kills all processes of the pod and waits for their end. None starts in it any
+// more, also after an error. It reports whether the sandbox was ready.
+func (r *Runtime) halt(ctx context.Context, s *sandbox) (wasReady bool, err error) {
+	r.mu.Lock()
+	wasReady = s.ready
 	s.ready = false
 	var containers []*container
 	for _, c := range r.containers {
@@ -176,8 +187,20 @@ func (r *Runtime) StopPodSandbox(ctx context.Context, id string) error {
 		errs = append(errs, <-failures)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("stop sandbox of pod %s: %w", s.pod(), err)
+		return wasReady, fmt.Errorf("stop sandbox of pod %s: %w", s.pod(), err)
 	}
+	if s.pause != nil {
+		if err := s.pause.kill(); err != nil {
+			return wasReady, fmt.Errorf("stop sandbox of pod %s: kill the holder of its process namespace: %w", s.pod(), err)
+		}
+		<-s.pause.done
+	}
+	return wasReady, nil
+}
+
+// release gives back what the sandbox has beside processes and, if it was ready
+// before, tells of its end.
+func (r *Runtime) release(s *sandbox, wasReady bool) error {
 	err := s.close()
 	if wasReady {
 		r.mu.Lock()
