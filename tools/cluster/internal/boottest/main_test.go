@@ -36,6 +36,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 1 && os.Args[1] == podArgument {
+		if err := podMain(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "pod:", err)
+			os.Exit(9)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
