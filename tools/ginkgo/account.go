@@ -107,6 +107,18 @@ func (r *results) account() string {
 	return r.tally().String() + ":\n" + strings.Join(lines, "\n") + "\n"
 }
 
+// leftOut says which part of the suite a filter keeps from running, also one that the
+// suite's own code has set. It is empty without one, or where this process ran nothing.
+func (r *run) leftOut() string {
+	r.results.mu.Lock()
+	all := r.results.tree
+	r.results.mu.Unlock()
+	if out := len(all) - len(r.filter.selected(r.options.Name, all)); out > 0 {
+		return fmt.Sprintf("%d of the suite's %d specs are left out by %s\n", out, len(all), r.filter.describe(r.suite))
+	}
+	return ""
+}
+
 // truthfully makes Ginkgo's short form end with the count of specs where some were
 // skipped: Ginkgo says "2/2 specs" of two that were to run, and then "SUCCESS!", even if
 // both called Skip. The function that it returns ends that.

@@ -68,6 +68,17 @@ func TestSkippedSpecsAreInTheSummary(t *testing.T) {
 	}
 }
 
+// A filter in the suite's own code leaves specs out in every run.
+func TestFilteredSpecsAreInTheSummary(t *testing.T) {
+	t.Parallel()
+	o := shard{sample: "leaves out some"}.run(t)
+	wantExit(t, o, 0)
+	wantLog(t, o, "1 of the suite's 2 specs are left out by -ginkgo.label-filter=!slow\n")
+	if got := o.property("filter"); got != "-ginkgo.label-filter=!slow" {
+		t.Errorf("property: %q", got)
+	}
+}
+
 // The attempts that failed are in test.xml, by the names that Maven Surefire has for
 // them, and in the log.
 func TestRetriesAreReported(t *testing.T) {

@@ -134,7 +134,7 @@
 // pending, unless the suite sets Options.AllowSkipped. A spec fails that failed at first
 // and passed when Ginkgo tried it again (FlakeAttempts), unless the suite sets
 // Options.AllowRetries. The end of the log counts and names the specs that were skipped,
-// are pending, or were tried again.
+// are pending, or were tried again, and how many a filter leaves out.
 //
 // Not noticed are a spec without an assertion, and Fail in a goroutine that outlives the
 // suite.

@@ -1,6 +1,7 @@
 package ginkgo
 
 import (
+	"flag"
 	"maps"
 	"time"
 
@@ -46,6 +47,15 @@ func init() {
 				It("is hot", func() { Skip("no kettle") })
 				traced("is wet")
 				PIt("is green", func() {})
+			})
+		},
+		"leaves out some": func(*Options) {
+			if err := flag.Set("ginkgo.label-filter", "!slow"); err != nil {
+				panic(err)
+			}
+			Describe("tea", func() {
+				traced("is wet")
+				It("is hot", Label("slow"), func() { Fail("the kettle is cold") })
 			})
 		},
 		"may skip": func(o *Options) {

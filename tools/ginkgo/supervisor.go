@@ -202,7 +202,7 @@ func (r *run) end() int {
 	if err := r.writeSpecFiles(); err != nil {
 		fmt.Fprintf(r.out, "\n%v\n", err)
 	}
-	fmt.Fprint(r.out, r.results.account())
+	fmt.Fprint(r.out, r.results.account(), r.leftOut())
 	blamed := r.results.blamed()
 	if blamed != nil && r.bazel.infrastructureFile != "" {
 		// First line: component. Second: what happened. Bazel ignores the rest.
