@@ -74,8 +74,11 @@ func TestTry(t *testing.T) {
 	write(t, s.root(), "gateway/a.go", "one")
 	executable(t, s, `
 echo "$@" >"$0.args"
-cp gateway/a.go "$0.saw"
-events="$(printf '%s\n' "$@" | sed -n 's/^--build_event_json_file=//p')"
+read -r line <gateway/a.go || : # no line break ends it
+printf %s "$line" >"$0.saw"
+for argument; do
+	case "$argument" in --build_event_json_file=*) events="${argument#*=}" ;; esac
+done
 echo '{"id":{"testResult":{"label":"l"}},"testResult":{"testActionOutput":[{"name":"test.xml","uri":"file://`+s.dir+`/test.xml"}]}}' >"$events"
 `)
 	m := mutant{name: "m", scenario: "01_a", specs: "one|two", edits: []edit{{"gateway/a.go", "one", "two"}}}

@@ -101,7 +101,7 @@ func prove(ctx context.Context, out, progress io.Writer, f flags, mutants []muta
 		}
 		f.dir = filepath.Join(cache, "stormgate", "mutants")
 	}
-	s, err := newScratch(ctx, f.repository, f.dir)
+	s, err := newScratch(ctx, f.repository, f.dir, gitFiles)
 	if err != nil {
 		return err
 	}

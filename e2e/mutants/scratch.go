@@ -27,10 +27,23 @@ func (s *scratch) root() string { return filepath.Join(s.dir, "workspace") }
 // outputBase is Bazel's.
 func (s *scratch) outputBase() string { return filepath.Join(s.dir, "output_base") }
 
+// lister returns the files of a repository, relative to it; it may have some that are
+// not there.
+type lister func(ctx context.Context, repository string) ([]string, error)
+
+// gitFiles lists the files that git tracks and the new ones that git does not ignore.
+func gitFiles(ctx context.Context, repository string) ([]string, error) {
+	git := exec.CommandContext(ctx, "git", "-C", repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list, err := git.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list its files: %w", err)
+	}
+	return strings.Split(strings.TrimRight(string(list), "\x00"), "\x00"), nil
+}
+
 // newScratch brings the copy in dir up to date with the repository. It copies the files
-// that git tracks and the new ones that git does not ignore, as they are now. No other
-// process can use the directory until close.
-func newScratch(ctx context.Context, repository, dir string) (*scratch, error) {
+// that list names, as they are now. No other process can use the directory until close.
+func newScratch(ctx context.Context, repository, dir string, list lister) (*scratch, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
@@ -42,7 +55,7 @@ func newScratch(ctx context.Context, repository, dir string) (*scratch, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("another run uses %s, choose another --dir: %w", dir, err), s.close())
 	}
-	if err := s.sync(ctx, repository); err != nil {
+	if err := s.sync(ctx, repository, list); err != nil {
 		return nil, errors.Join(fmt.Errorf("copy %s: %w", repository, err), s.close())
 	}
 	return s, nil
@@ -50,14 +63,13 @@ func newScratch(ctx context.Context, repository, dir string) (*scratch, error) {
 
 func (s *scratch) close() error { return s.lock.Close() }
 
-func (s *scratch) sync(ctx context.Context, repository string) error {
-	git := exec.CommandContext(ctx, "git", "-C", repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	list, err := git.Output()
+func (s *scratch) sync(ctx context.Context, repository string, list lister) error {
+	files, err := list(ctx, repository)
 	if err != nil {
-		return fmt.Errorf("list its files: %w", err)
+		return err
 	}
 	wanted := map[string]bool{}
-	for file := range strings.SplitSeq(strings.TrimRight(string(list), "\x00"), "\x00") {
+	for _, file := range files {
 		switch err := copyFile(filepath.Join(repository, file), filepath.Join(s.root(), file)); {
 		case errors.Is(err, fs.ErrNotExist): // deleted, and the deletion is not staged yet
 		case err != nil:

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
 
-// executable puts a shell script in Bazel's place.
+// executable puts a shell script in Bazel's place. It may use what the shell itself
+// has, and no other program: tests run where there is none.
 func executable(t *testing.T, s *scratch, script string) {
 	t.Helper()
 	write(t, s.root(), "tools/bazel", "#!/bin/sh\nset -eu\n"+script)
@@ -18,29 +21,34 @@ func executable(t *testing.T, s *scratch, script string) {
 	}
 }
 
-// gitRepository makes one with these files, of which those that are ignored stay
-// unknown to git.
-func gitRepository(t *testing.T, files map[string]string) string {
+// repositoryOf makes one with these files.
+func repositoryOf(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
 	for file, content := range files {
 		write(t, root, file, content)
 	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "."}} {
-		if output, err := exec.Command("git", append([]string{"-C", root}, args...)...).CombinedOutput(); err != nil {
-			t.Fatalf("git %s: %v\n%s", args, err, output)
-		}
-	}
 	return root
 }
 
+// allButIgnored lists what git would, for which the tests need no git: the files but
+// "ignored", and one that was deleted and whose deletion is not staged.
+func allButIgnored(_ context.Context, repository string) ([]string, error) {
+	files := []string{"dir/deleted"}
+	err := filepath.WalkDir(repository, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && entry.Name() != "ignored" {
+			path, err = filepath.Rel(repository, path)
+			files = append(files, path)
+		}
+		return err
+	})
+	return files, err
+}
+
 func TestScratchIsTheRepositoryAsItIs(t *testing.T) {
-	repository := gitRepository(t, map[string]string{".gitignore": "ignored", "ignored": "x", "kept": "1", "dir/deleted": "2", "script": "3"})
+	repository := repositoryOf(t, map[string]string{"ignored": "x", "kept": "1", "dir/kept": "2", "script": "3"})
 	write(t, repository, "kept", "changed")
 	write(t, repository, "new", "4")
-	if err := os.Remove(filepath.Join(repository, "dir/deleted")); err != nil {
-		t.Fatal(err)
-	}
 	if err := os.Chmod(filepath.Join(repository, "script"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +58,10 @@ func TestScratchIsTheRepositoryAsItIs(t *testing.T) {
 
 	dir := t.TempDir()
 	write(t, dir, "workspace/left/over", "5") // of an earlier run
+	write(t, dir, "workspace/dir/deleted", "6")
 	write(t, dir, "workspace/kept", "mutated")
 	write(t, dir, "workspace/script", "3")
-	s, err := newScratch(t.Context(), repository, dir)
+	s, err := newScratch(t.Context(), repository, dir, allButIgnored)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +86,10 @@ func TestScratchIsTheRepositoryAsItIs(t *testing.T) {
 
 // Bazel looks again at what has another time.
 func TestScratchLeavesAloneWhatIsRight(t *testing.T) {
-	repository, dir := gitRepository(t, map[string]string{"a": "1"}), t.TempDir()
+	repository, dir := repositoryOf(t, map[string]string{"a": "1"}), t.TempDir()
 	var before time.Time
 	for round := range 2 {
-		s, err := newScratch(t.Context(), repository, dir)
+		s, err := newScratch(t.Context(), repository, dir, allButIgnored)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,18 +111,18 @@ func TestScratchLeavesAloneWhatIsRight(t *testing.T) {
 }
 
 func TestScratchIsForOne(t *testing.T) {
-	repository, dir := gitRepository(t, map[string]string{"a": "1"}), t.TempDir()
-	s, err := newScratch(t.Context(), repository, dir)
+	repository, dir := repositoryOf(t, map[string]string{"a": "1"}), t.TempDir()
+	s, err := newScratch(t.Context(), repository, dir, allButIgnored)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newScratch(t.Context(), repository, dir); err == nil || !strings.Contains(err.Error(), "another run") {
+	if _, err := newScratch(t.Context(), repository, dir, allButIgnored); err == nil || !strings.Contains(err.Error(), "another run") {
 		t.Errorf("a second run in the same directory: %v", err)
 	}
 	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := newScratch(t.Context(), repository, dir)
+	again, err := newScratch(t.Context(), repository, dir, allButIgnored)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +132,9 @@ func TestScratchIsForOne(t *testing.T) {
 }
 
 func TestScratchOfNoRepository(t *testing.T) {
-	if _, err := newScratch(t.Context(), t.TempDir(), t.TempDir()); err == nil {
-		t.Error("a directory that git does not know can be copied")
+	unknown := errors.New("not a repository")
+	list := func(context.Context, string) ([]string, error) { return nil, unknown }
+	if _, err := newScratch(t.Context(), t.TempDir(), t.TempDir(), list); !errors.Is(err, unknown) {
+		t.Errorf("error %v, want that of the list: a directory that git does not know can't be copied", err)
 	}
 }
