@@ -142,16 +142,8 @@ func markCloseOnExec() error {
 // The tether is closed by the kernel when the launcher dies in any way, and
 // init watches it from its first moment.
 func (l *launcher) start(files []*os.File, images string) (*child.Child, error) {
-	uidMap, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return nil, fmt.Errorf("read own id map: %w", err)
-	}
-	gidMap, err := os.ReadFile("/proc/self/gid_map")
-	if err != nil {
-		return nil, fmt.Errorf("read own id map: %w", err)
-	}
 	var refusals []error
-	for _, way := range clonings(os.Geteuid(), os.Getegid(), uidMap, gidMap) {
+	for _, way := range clonings(os.Geteuid(), os.Getegid()) {
 		init, err := l.clone(way, files, images)
 		if err == nil {
 			return init, nil

@@ -8,10 +8,10 @@ import (
 // ownedPlugin is a volume plugin that gives files to no id that does not exist.
 //
 // The kubelet hands the files of a volume to the pod's runAsUser and fsGroup. In
-// a user namespace with a single id (a cluster of an ordinary user, or inside
-// Bazel's sandbox) there is no such id: chown fails, and the pod would wait for
-// its service account's token for ever. Its containers run there as the one id
-// that there is (see package process), so leaving the files with it is right.
+// a user namespace with a single id, which every cluster has, there is no such
+// id: chown fails, and the pod would wait for its service account's token for
+// ever. Its containers run as the one id that there is (see package process), so
+// leaving the files with it is right.
 type ownedPlugin struct {
 	volume.VolumePlugin
 	user, group func(id int64) bool

@@ -57,11 +57,12 @@ func namespaceOptions(config *rt.ContainerConfig) *rt.NamespaceOption {
 
 // security works out a container's user, groups and capabilities.
 //
-// A user or group that does not exist in this user namespace cannot be had.
-// An unprivileged user's cluster has only user and group 0, which are that
-// user; there, such a container runs as 0 without a single capability, which
-// is what being another user protects from, and a warning is logged once for
-// the pod. Files that only the wanted user could read stay readable.
+// A user or group that does not exist in this user namespace cannot be had. A
+// cluster has only user and group 0, which are those of whoever runs it, the same
+// for root and in a sandbox. Such a container runs as 0 without a single
+// capability, which is what being another user protects from, and a warning is
+// logged once for the pod. Files that only the wanted user could read stay
+// readable, and a program that refuses to be user 0 refuses in every cluster.
 func (r *Runtime) security(c *container) (security, error) {
 	sc := securityContext(c.config)
 	if sc.GetRunAsUsername() != "" {
