@@ -15,19 +15,22 @@ const (
 	attestLimit = 10 * time.Second
 )
 
+// attestDeadline leaves half of the budget, which ends at end unless that is zero, to
+// Collect and Release.
+func attestDeadline(now, end time.Time) time.Time {
+	limit := attestLimit
+	if !end.IsZero() {
+		limit = min(limit, end.Sub(now)/2)
+	}
+	return now.Add(limit)
+}
+
 // attest calls Attest and records what it says.
 func (r *run) attest() {
 	if r.options.Attest == nil {
 		return
 	}
-	deadline := time.Now().Add(attestLimit)
-	if !r.deadline.IsZero() {
-		// The other half is for Collect and Release.
-		if half := time.Now().Add(time.Until(r.deadline) / 2); half.Before(deadline) {
-			deadline = half
-		}
-	}
-	ctx, cancel := r.interruption.context(deadline, endOfAttest)
+	ctx, cancel := r.interruption.context(attestDeadline(time.Now(), r.deadline), endOfAttest)
 	defer cancel()
 	c := testCase{Name: attestName, Began: time.Now()}
 	said := make(chan map[string]string, 1) // not a variable: a call left behind may still write

@@ -143,7 +143,7 @@ func TestSerialSpecsThatCannotBeAloneFail(t *testing.T) {
 	})
 	t.Run("the time is up", func(t *testing.T) {
 		t.Parallel()
-		o := shard{sample: "exclusive hangs", environment: []string{"TEST_TIMEOUT=16"}}.run(t)
+		o := shard{sample: "exclusive hangs", environment: []string{"TEST_TIMEOUT=24"}}.run(t)
 		wantExit(t, o, ExitFailure)
 		if got, want := strings.Join(o.trace, ", "), "set up, waiting, collect, release"; got != want {
 			t.Errorf("events: %s, want %s\n%s", got, want, o.log)
