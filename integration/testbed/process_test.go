@@ -41,7 +41,7 @@ func TestProcessOutputAndEnd(t *testing.T) {
 
 func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	ready := make(chan string, 1)
-	p, err := start("stubborn", exec.Command(program(t, "trap '' TERM; echo ready; while :; do sleep 1; done\n")), nil, func(line string) { ready <- line })
+	p, err := start("stubborn", exec.Command(program(t, "trap '' TERM; echo ready; while :; do :; done\n")), nil, func(line string) { ready <- line })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,10 +19,24 @@ import (
 	"stormgate.internal/tools/internal/child"
 )
 
-// program runs shell text in place of the cluster program.
+// sleeperVariable makes this program one that only sleeps.
+const sleeperVariable = "STORMGATE_TEST_SLEEPER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(sleeperVariable) != "" {
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// program runs shell text in place of the cluster program. There may be no program
+// beside the shell, so cat is the shell's own, and sleep is this program.
 func program(t *testing.T, text string, change func(*Options)) *Process {
 	t.Helper()
-	options := Options{Command: exec.Command("/bin/sh", "-c", text), Dir: Dir(t.TempDir())}
+	command := exec.Command("/bin/sh", "-c", `cat() { while read -r line; do :; done; }; sleep() { "$SELF"; }; `+text)
+	command.Env = append(os.Environ(), fmt.Sprintf("SELF=/proc/%d/exe", os.Getpid()), sleeperVariable+"=1")
+	options := Options{Command: command, Dir: Dir(t.TempDir())}
 	if change != nil {
 		change(&options)
 	}

@@ -13,8 +13,13 @@ import (
 	"time"
 )
 
-// script is a command of the shell's.
-func script(text string) *exec.Cmd { return exec.Command("/bin/sh", "-c", text) }
+// script is a command of the shell's. There may be no program beside it, so cat is
+// the shell's own, and sleep is this program.
+func script(text string) *exec.Cmd {
+	cmd := exec.Command("/bin/sh", "-c", `cat() { while IFS= read -r line; do echo "$line"; done; }; sleep() { "$SELF"; }; `+text)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SELF=/proc/%d/exe", os.Getpid()), roleVariable+"=sleep")
+	return cmd
+}
 
 // within fails the test when a child does not end.
 func within(t *testing.T) context.Context {
