@@ -73,10 +73,6 @@ type environment interface {
 	// Done is closed when the cluster is lost. Err is not nil then.
 	Done() <-chan struct{}
 	Err() error
-	// Attest says whether the environment was the deployed one all the time, Exclusive
-	// keeps everybody else away from it until share is called.
-	Attest(ctx context.Context) (client.Attestation, error)
-	Exclusive(ctx context.Context) (share func(ctx context.Context) error, err error)
 	Artifacts(ctx context.Context, dir string) error
 	Release(ctx context.Context) error
 }
