@@ -101,8 +101,9 @@
 // Serial specs run last in their shard, and while one runs, no spec of another shard does:
 // around each top-level container that is Serial or contains a Serial spec,
 // Options.Exclusive keeps everybody else away from the environment, also other targets and
-// other runs of --runs_per_test. Without Options.Exclusive, nothing that this package
-// controls could do that, so Serial specs are refused if there is more than one shard.
+// other runs of --runs_per_test. What Setup leases by tools/fixture/client does that by
+// itself. Without either, nothing that this package controls could do it, so Serial specs
+// are refused if there is more than one shard.
 //
 // A container with specs of both kinds is alone as a whole, and need not be among the
 // last. Nor need a Serial one in a package that does not import this one, directly or not,

@@ -33,7 +33,8 @@ const (
 const (
 	// BootPath answers GET with a Report of current usages.
 	BootPath = "/boot"
-	// ImagesPath answers GET with the node's images. It takes a JSON list of Image
-	// by PUT, which adds them and replaces those of the same reference.
+	// ImagesPath answers GET with the node's images, but for those of scopes. It takes
+	// a JSON list of Image by PUT, which adds them and replaces those of the same
+	// reference.
 	ImagesPath = "/images"
 )
