@@ -44,7 +44,8 @@ func podMain(args []string) error {
 			}
 		}
 		if len(args) > 3 {
-			select {}
+			// Not select, which ends a program without other goroutines as a deadlock.
+			time.Sleep(time.Hour)
 		}
 		return report("%d MiB", written)
 	case "hold":
