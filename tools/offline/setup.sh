@@ -25,7 +25,8 @@ _offline_need() {
   if ((${#missing[@]})); then
     if [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
       say "installing ${missing[*]} (Debian packages)"
-      { apt-get update -q && apt-get install -y -q "${missing[@]}"; } >"$cache/offline/apt.log" 2>&1 ||
+      # Another apt, such as a fresh machine's own upgrade, may hold the lock for a while.
+      { apt-get update -q && apt-get install -y -q -o DPkg::Lock::Timeout=300 "${missing[@]}"; } >"$cache/offline/apt.log" 2>&1 ||
         die "apt-get install ${missing[*]} failed; see $cache/offline/apt.log"
     else
       die "this machine reaches no Bazel release, and ${missing[*]} is missing for the other way: sudo apt-get install ${missing[*]} (or install Bazelisk; if releases are in reach again, delete $cache/bazelisk-out-of-reach)"
