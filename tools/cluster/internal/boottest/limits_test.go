@@ -107,8 +107,11 @@ func TestPodsAreHeldToTheirDescription(t *testing.T) {
 		}},
 		"size-in-memory": {args: []string{"write", "/v/f", "64"}, volume: emptyDir(corev1.StorageMediumMemory), want: "Succeeded  Completed 0 8 MiB"},
 		"size-on-disk":   {args: []string{"write", "/v/f", "64", "wait"}, volume: emptyDir(""), want: "Failed Evicted"},
-		"home":           {args: []string{"look", "/v"}, volume: hostPath("/home"), want: "Succeeded  Completed 0 "},
-		"machine":        {args: []string{"look", "/v"}, volume: hostPath(filepath.Dir(self)), want: "Succeeded  Completed 0 "},
+		"all-on-disk": {args: []string{"write", "/f", "64", "wait"}, volume: emptyDir(""), want: "Failed Evicted", change: func(s *corev1.PodSpec) {
+			s.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("8Mi")}
+		}},
+		"home":    {args: []string{"look", "/v"}, volume: hostPath("/home"), want: "Succeeded  Completed 0 "},
+		"machine": {args: []string{"look", "/v"}, volume: hostPath(filepath.Dir(self)), want: "Succeeded  Completed 0 "},
 		"sub-path": {args: []string{"write", "/v/f", "1"}, volume: emptyDir(""), want: "Succeeded  Completed 0 1 MiB", change: func(s *corev1.PodSpec) {
 			s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: new(int64(1000)), RunAsGroup: new(int64(1000))}
 			s.Containers[0].VolumeMounts[0].SubPath = "deep/part"
