@@ -64,6 +64,10 @@ func makeHostRoot(dir string) (hostRoot, error) {
 		if err := unix.Mount(path, target, "", unix.MS_BIND, ""); err != nil {
 			return fail(fmt.Errorf("bind %s: %w", path, err))
 		}
+		// A device is written to all the same. Its mode, owner and times are the machine's.
+		if err := unix.MountSetattr(unix.AT_FDCWD, target, 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+			return fail(fmt.Errorf("make %s read-only: %w", path, err))
+		}
 	}
 	return hostRoot{dir}, nil
 }

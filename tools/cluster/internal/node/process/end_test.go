@@ -27,7 +27,7 @@ func TestEnd(t *testing.T) {
 	f := newFixture(t)
 	before := processes(t)
 	var pods []string
-	for i, mode := range []rt.NamespaceMode{rt.NamespaceMode_CONTAINER, rt.NamespaceMode_POD, rt.NamespaceMode_NODE} {
+	for i, mode := range []rt.NamespaceMode{rt.NamespaceMode_CONTAINER, rt.NamespaceMode_POD} {
 		pod := f.pod(fmt.Sprint("web", i), inNamespace("calm"), podNamespaces(func(o *rt.NamespaceOption) { o.Pid = mode }))
 		f.awaitOutput(f.start(pod, "app", []string{"parent"}), "ready")
 		pods = append(pods, pod)

@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"stormgate.internal/tools/internal/procstat"
 )
 
-// members returns the processes of a container: those in its mount namespace,
-// which every process of it is in, whatever process namespace they share. The
-// namespace must be open: the kernel gives numbers of closed ones to others.
+// members returns the processes of a container: those in its mount namespace, and
+// what they started in further ones, as sandboxes of browsers and builds do. In a pod
+// with a shared process namespace a process of a further one whose parent has ended is
+// nobody's, and ends with the pod. The namespace must be open: the kernel gives numbers
+// of closed ones to others.
 func members(mounts *os.File) ([]int, error) {
 	wanted, err := namespaceNumber(mounts)
 	if err != nil {
@@ -35,7 +38,8 @@ func namespaceNumber(namespace *os.File) (uint64, error) {
 	return info.Sys().(*syscall.Stat_t).Ino, nil
 }
 
-// processesByMounts returns all processes by the number of their mount namespace.
+// processesByMounts returns the processes below this one by the numbers of the mount
+// namespaces that they and their ancestors are in.
 func processesByMounts() (map[uint64][]int, error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
@@ -46,7 +50,16 @@ func processesByMounts() (map[uint64][]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	processes := map[uint64][]int{}
+	self := os.Getpid()
+	var own unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/mnt", &own); err != nil {
+		return nil, fmt.Errorf("examine own mount namespace: %w", err)
+	}
+	type process struct {
+		mounts uint64
+		parent int
+	}
+	all := map[int]process{}
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
@@ -54,12 +67,35 @@ func processesByMounts() (map[uint64][]int, error) {
 		}
 		// A process that has ended since is in none.
 		var stat unix.Stat_t
-		if err := unix.Stat("/proc/"+name+"/ns/mnt", &stat); err == nil {
-			processes[stat.Ino] = append(processes[stat.Ino], pid)
+		if err := unix.Stat("/proc/"+name+"/ns/mnt", &stat); err != nil || stat.Ino == own.Ino {
+			continue
+		}
+		if status, err := procstat.Read(name); err == nil {
+			if parent, err := status.Int(parentField); err == nil {
+				all[pid] = process{stat.Ino, int(parent)}
+			}
+		}
+	}
+	processes := map[uint64][]int{}
+	for pid, p := range all {
+		processes[p.mounts] = append(processes[p.mounts], pid)
+		// The bound is for numbers that were used again meanwhile, and make a loop.
+		for last, n := p.mounts, len(all); n > 0; n-- {
+			above, known := all[p.parent]
+			if p.parent == self || !known {
+				break
+			}
+			if p = above; p.mounts != last {
+				last = p.mounts
+				processes[last] = append(processes[last], pid)
+			}
 		}
 	}
 	return processes, nil
 }
+
+// parentField is that of the parent's process id, see proc_pid_stat(5).
+const parentField = 4
 
 // killPatience bounds the killing of a container's left-over processes.
 const killPatience = 10 * time.Second

@@ -32,6 +32,8 @@ func TestMemoryLimit(t *testing.T) {
 	}{
 		"one process":                {f.pod("one"), []string{"hold", "200", "1"}},
 		"three processes":            {f.pod("three"), []string{"hold", "40", "3"}},
+		"namespaces of its own":      {f.pod("apart"), []string{"apart", "hold", "200", "1"}},
+		"both":                       {f.pod("both", shared), []string{"apart", "hold", "200", "1"}},
 		"a shared process namespace": {f.pod("shared", shared), []string{"hold", "40", "3"}},
 	} {
 		t.Run(name, func(t *testing.T) {

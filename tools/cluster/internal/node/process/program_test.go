@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -93,6 +94,17 @@ var programs = map[string]func(args []string) (int, error){
 			return 1, err
 		}
 		return 0, child.Wait()
+	},
+	// apart runs another mode in namespaces of its own, as a browser's sandbox does.
+	"apart": func(args []string) (int, error) {
+		child := exec.Command(os.Args[0], append([]string{programArg}, args...)...)
+		child.Stdout, child.Stderr = os.Stdout, os.Stderr
+		child.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		return 1, child.Run()
 	},
 	// listen serves an echo on an address after a delay in milliseconds.
 	"listen": func(args []string) (int, error) {

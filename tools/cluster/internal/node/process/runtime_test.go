@@ -189,7 +189,7 @@ func TestNothingLeaks(t *testing.T) {
 	f := newFixture(t)
 	use := func() {
 		var all sync.WaitGroup
-		for _, mode := range []rt.NamespaceMode{rt.NamespaceMode_CONTAINER, rt.NamespaceMode_POD, rt.NamespaceMode_NODE} {
+		for _, mode := range []rt.NamespaceMode{rt.NamespaceMode_CONTAINER, rt.NamespaceMode_POD} {
 			all.Go(func() {
 				pod := f.pod("web", podNamespaces(func(o *rt.NamespaceOption) { o.Pid = mode }))
 				id := f.start(pod, "app", []string{"terminal"}, func(c *rt.ContainerConfig) { c.Tty, c.Stdin = true, true })

@@ -98,6 +98,11 @@ func validateSandbox(config *rt.PodSandboxConfig, handler string) error {
 	if ns.GetUsernsOptions() != nil && ns.GetUsernsOptions().GetMode() == rt.NamespaceMode_POD {
 		return refuse("hostUsers: false is not supported, all pods share the cluster's user namespace")
 	}
+	if ns.GetPid() == rt.NamespaceMode_NODE {
+		// Through it a pod would reach the files and memory of all other pods and of the
+		// cluster, whose root is the machine's, and no end of its containers could be told.
+		return refuse("hostPID: true is not supported; use shareProcessNamespace: true for the pod's own containers")
+	}
 	if ns.GetNetwork() != rt.NamespaceMode_NODE {
 		for _, m := range config.GetPortMappings() {
 			if m.GetHostPort() != 0 {

@@ -183,10 +183,10 @@ func TestHostNamespaces(t *testing.T) {
 	f := newFixture(t)
 	own := links("/proc/self/ns")
 	pod := f.pod("system", func(c *rt.PodSandboxConfig) { c.Hostname = "" }, podNamespaces(func(o *rt.NamespaceOption) {
-		o.Network, o.Pid, o.Ipc = rt.NamespaceMode_NODE, rt.NamespaceMode_NODE, rt.NamespaceMode_NODE
+		o.Network, o.Ipc = rt.NamespaceMode_NODE, rt.NamespaceMode_NODE
 	}), func(c *rt.PodSandboxConfig) { c.PortMappings = []*rt.PortMapping{{ContainerPort: 80, HostPort: 80}} })
 	r := f.report(pod, "agent")
-	for _, name := range []string{"net", "pid", "ipc", "uts"} {
+	for _, name := range []string{"net", "ipc", "uts"} {
 		if r.Namespaces[name] != own[name] {
 			t.Errorf("%s namespace is not the node's", name)
 		}

@@ -10,12 +10,13 @@ import (
 )
 
 // deviceBinds are the host's device nodes that a container may use. They are
-// bound, not made: mknod is barred in a user namespace.
+// bound, not made: mknod is barred in a user namespace. Their owners and modes are the
+// machine's, and may be read only.
 func deviceBinds() []Bind {
 	var binds []Bind
 	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
 		path := "/dev/" + name
-		binds = append(binds, Bind{Source: path, Target: path, Name: "device"})
+		binds = append(binds, Bind{Source: path, Target: path, Name: "device", Readonly: true})
 	}
 	return binds
 }
