@@ -10,7 +10,7 @@ import (
 	"stormgate.internal/tools/internal/ground"
 )
 
-// adoptGround makes what Setup has registered answer for Attest and Exclusive, unless
+// adoptGround makes what has been registered answer for Attest and Exclusive, unless
 // the suite has its own. So a TestMain that only leases an environment can't forget them.
 func (r *run) adoptGround() {
 	grounds := ground.All()
@@ -18,7 +18,7 @@ func (r *run) adoptGround() {
 		return
 	}
 	if r.options.Attest == nil {
-		r.options.Attest = func(ctx context.Context) (map[string]string, error) { return attestAll(ctx, grounds) }
+		r.options.Attest = func(ctx context.Context) (map[string]string, error) { return attestAll(ctx, ground.All()) }
 	}
 	lends := func(g *ground.Ground) bool { return g.Exclusive != nil }
 	if r.options.Exclusive == nil && !slices.ContainsFunc(grounds, func(g *ground.Ground) bool { return !lends(g) }) {

@@ -7,11 +7,13 @@ import (
 
 // A suite that only leases an environment is attested all the same.
 func TestGroundIsAttestedWithoutBeingAsked(t *testing.T) {
-	o := shard{sample: "ground is changed"}.run(t)
-	wantExit(t, o, ExitInfrastructure)
-	wantLog(t, o, "attest environment: infrastructure failure", "somebody changed deployments/gateway")
-	if o.property("environment") != "sha256:12" {
-		t.Errorf("properties: %+v", o.report.Suites[0].Properties)
+	for _, sample := range []string{"ground is changed", "ground is leased late"} {
+		o := shard{sample: sample}.run(t)
+		wantExit(t, o, ExitInfrastructure)
+		wantLog(t, o, "attest environment: infrastructure failure", "somebody changed deployments/gateway")
+		if o.property("environment") != "sha256:12" {
+			t.Errorf("%s: properties: %+v", sample, o.report.Suites[0].Properties)
+		}
 	}
 }
 

@@ -31,6 +31,14 @@ func init() {
 			}})
 			Describe("anything", func() { traced("runs") })
 		},
+		"ground is leased late": func(o *Options) {
+			BeforeSuite(func(ctx context.Context) {
+				_ = lending(ground.Ground{Attest: func(context.Context) (map[string]string, error) {
+					return map[string]string{"environment": "sha256:12"}, componentError{errors.New("somebody changed deployments/gateway")}
+				}})(ctx)
+			})
+			Describe("anything", func() { traced("runs") })
+		},
 		"ground is lent": func(o *Options) {
 			o.Setup = lending(ground.Ground{Attest: honest, Exclusive: func(context.Context) (func(context.Context) error, error) {
 				trace("alone")

@@ -57,6 +57,7 @@ func (r *run) work(specs []spec) {
 		} else {
 			r.runSpecs(specs)
 		}
+		r.adoptGround() // of a suite that leases in BeforeSuite, or later
 	}
 	if !r.ready {
 		return
