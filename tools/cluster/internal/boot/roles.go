@@ -42,9 +42,9 @@ var (
 // followCustomResources.
 func suiteRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
-		// Not written: the namespace's labels say to what its pods are held.
-		{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{"namespaces", "namespaces/status"}},
+		// Of the namespace's labels makeLeasePolicy keeps some.
 		{APIGroups: []string{""}, Verbs: everyVerb, Resources: []string{
+			"namespaces", "namespaces/status",
 			"pods", "pods/status", "pods/ephemeralcontainers",
 			"services", "services/status", "endpoints",
 			"configmaps", "secrets", "serviceaccounts", "events",
@@ -73,8 +73,8 @@ func suiteRules() []rbacv1.PolicyRule {
 // tokenResource gives a token of a service account to whoever may create it.
 const tokenResource = "serviceaccounts/token"
 
-// everywhereRules are suiteRules for the identity that has them in all namespaces, which
-// it may make, and but for tokens, which would make it any service account of the cluster. Pods of any
+// everywhereRules are suiteRules for the identity that has them in all namespaces: but
+// for tokens, which would make it any service account of the cluster. Pods of any
 // service account it can still run; those of Kubernetes' own have no rights here, see
 // Defaults.withoutControllerBindings.
 func everywhereRules() []rbacv1.PolicyRule {
@@ -82,7 +82,7 @@ func everywhereRules() []rbacv1.PolicyRule {
 	for i := range rules {
 		rules[i].Resources = slices.DeleteFunc(rules[i].Resources, func(r string) bool { return r == tokenResource })
 	}
-	return append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Verbs: everyVerb, Resources: []string{"namespaces", "namespaces/status"}})
+	return rules
 }
 
 // leaseRules are what each lease may do everywhere: look at all but Secrets, and
@@ -167,11 +167,14 @@ func otherGrants() []grant {
 	}
 }
 
+// leaseGroup has the identities of leases.
+const leaseGroup = "system:serviceaccounts:" + LeaseNamespace
+
 // leaseGrants are for the service accounts of leases, which the fixture makes. It
 // binds the roles that are bound to nobody here, in the namespaces that they are for.
 func leaseGrants() []grant {
 	return []grant{
-		{name: leaseRole, group: "system:serviceaccounts:" + LeaseNamespace, rules: leaseRules()},
+		{name: leaseRole, group: leaseGroup, rules: leaseRules()},
 		{name: suiteRole, rules: suiteRules()},
 		{name: environmentRole, rules: environmentRules()},
 		{name: exclusiveRole, rules: exclusiveRules()},

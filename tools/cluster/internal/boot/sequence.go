@@ -218,6 +218,7 @@ func (s *sequence) makeRoles(ctx context.Context) error {
 func (s *sequence) makeLeaseRoles(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return makeGrants(ctx, s.client, leaseGrants()) })
+	group.Go(func() error { return makeLeasePolicy(ctx, s.client) })
 	group.Go(func() error { return makeNamespace(ctx, s.client, LeaseNamespace) })
 	return group.Wait()
 }

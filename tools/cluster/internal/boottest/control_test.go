@@ -321,17 +321,18 @@ func (c *controlled) writesAreTold() {
 	}
 	c.check(last, "admin patch pods told/web 200")
 
-	// A refusal, a read, a rehearsal and an event change nothing.
+	// A refusal, a read and a rehearsal change nothing.
 	if _, err := c.admin.CoreV1().Pods("told").Patch(ctx, "nobody", types.MergePatchType, patch, metav1.PatchOptions{}); !apierrors.IsNotFound(err) {
 		c.Errorf("patch of nothing: %v", err)
 	}
 	if _, err := c.admin.CoreV1().Pods("told").Patch(ctx, "web", types.MergePatchType, patch, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
 		c.Error(err)
 	}
+	c.check(last, "admin patch pods told/web 200")
 	if _, err := c.admin.CoreV1().Events("told").Create(ctx, &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e"}, InvolvedObject: corev1.ObjectReference{Namespace: "told"}}, metav1.CreateOptions{}); err != nil {
 		c.Error(err)
 	}
-	c.check(last, "admin patch pods told/web 200")
+	c.check(last, "admin patch pods told/web 200", "admin create events told/e 201")
 
 	last = get[api.Writes](c, api.WritesPath).Last
 	if err := c.exec("told", "web", "/bin/true"); err != nil {
