@@ -1,0 +1,546 @@
+// Package analysis answers which tests differ between two snapshots, and why.
+package analysis
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"stormgate.internal/tools/affected/internal/bazelrc"
+	"stormgate.internal/tools/affected/internal/git"
+	"stormgate.internal/tools/affected/internal/gomod"
+	"stormgate.internal/tools/affected/internal/graph"
+	"stormgate.internal/tools/affected/internal/index"
+	"stormgate.internal/tools/affected/internal/load"
+	"stormgate.internal/tools/affected/internal/module"
+	"stormgate.internal/tools/affected/internal/snapshot"
+)
+
+// Options are what an answer depends on beside the snapshots.
+type Options struct {
+	// Configs are the names of .bazelrc configs that tests are run with.
+	Configs []string
+	// IncludeManual lists tests with the tag manual too.
+	IncludeManual bool
+	// ModuleCache is Go's, to see which packages other modules import; may be empty.
+	ModuleCache string
+	// Index keeps loaded packages; nil keeps none.
+	Index *index.Index
+}
+
+// Test is a test that a change can affect.
+type Test struct {
+	Label string `json:"label"`
+	Kind  string `json:"kind"`
+	// State is changed, new, or always: it reads more than its declared inputs (tag
+	// external), and Bazel runs it each time.
+	State  string       `json:"state"`
+	Tags   []string     `json:"tags"`
+	Chain  []graph.Link `json:"chain"`
+	Reason string       `json:"reason"`
+}
+
+// Remark is something about a path.
+type Remark struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
+// Widened says what could not be evaluated or placed.
+type Widened struct {
+	Scope string `json:"scope"`
+	Why   string `json:"why"`
+}
+
+// Answer is the tests and how they were found.
+type Answer struct {
+	Changes    []snapshot.Change `json:"changes"`
+	Everything []Remark          `json:"everything"`
+	Tests      []Test            `json:"tests"`
+	Removed    []string          `json:"removed"`
+	Widened    []Widened         `json:"widened"`
+	// Unused are changed files that no target and no part of the configuration reads.
+	Unused []Remark `json:"unused"`
+	Notes  []string `json:"notes"`
+
+	base, head *graph.Graph
+	sides      [2]*graph.Side
+	affected   map[string]graph.Cause
+}
+
+// Load evaluates all packages of a snapshot.
+func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Side, error) {
+	set := module.ReadSet(ctx, s)
+	if set.Missing {
+		workspaceName(ctx, s, set)
+	}
+	w := load.NewWorkspace(ctx, s, set.Repos)
+	loader := load.NewLoader(ctx, w)
+	side := &graph.Side{
+		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure,
+		RC: bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs),
+	}
+	x := options.Index
+	if x == nil {
+		x = index.Open("", "")
+	}
+	mapping := mappingDigest(set.Repos)
+	for _, repo := range slices.Sorted(maps.Keys(set.Repos)) {
+		for _, pkg := range w.Packages(repo) {
+			p, err := x.Package(w, loader, mapping, repo, pkg)
+			if err != nil {
+				return nil, err
+			}
+			side.Packages[graph.Key(repo, pkg)] = p
+		}
+	}
+	return side, nil
+}
+
+// workspaceName takes the name of a workspace that has no MODULE.bazel.
+func workspaceName(ctx context.Context, s *snapshot.Snapshot, set *module.Set) {
+	for _, file := range []string{"WORKSPACE.bazel", "WORKSPACE"} {
+		content, err := s.Read(ctx, file)
+		if err != nil {
+			continue
+		}
+		_, rest, ok := strings.Cut(string(content), "workspace(")
+		if !ok {
+			return
+		}
+		_, rest, _ = strings.Cut(rest, "\"")
+		name, _, ok := strings.Cut(rest, "\"")
+		if ok {
+			set.Repos[""].Mapping[name] = ""
+		}
+		return
+	}
+}
+
+func mappingDigest(repos map[string]*load.Repo) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(repos)) {
+		parts = append(parts, name, repos[name].Root)
+		for _, apparent := range slices.Sorted(maps.Keys(repos[name].Mapping)) {
+			parts = append(parts, apparent, repos[name].Mapping[apparent])
+		}
+	}
+	return load.ValueDigest(strings.Join(parts, "\x00"))
+}
+
+// Compare finds the tests of head that what differs from base can affect.
+func Compare(ctx context.Context, base, head *snapshot.Snapshot, options Options) (*Answer, error) {
+	a := &Answer{
+		Changes: snapshot.Diff(base, head), Everything: []Remark{}, Tests: []Test{}, Removed: []string{}, Widened: []Widened{}, Unused: []Remark{}, Notes: []string{},
+	}
+	if a.Changes == nil {
+		a.Changes = []snapshot.Change{}
+	}
+	for i, s := range []*snapshot.Snapshot{base, head} {
+		side, err := Load(ctx, s, options)
+		if err != nil {
+			return nil, err
+		}
+		a.sides[i] = side
+	}
+	c := &comparison{Answer: a, ctx: ctx, opts: options, forced: map[string]graph.Cause{}, explained: map[string]bool{}, changed: map[string]snapshot.Change{}}
+	for _, change := range a.Changes {
+		c.changed[change.Path] = change
+		if change.From != "" {
+			c.changed[change.From] = snapshot.Change{Path: change.From, Kind: "deleted"}
+		}
+	}
+	special := c.goFiles()
+	a.base, a.head = graph.Build(ctx, a.sides[0], a.sides[1], special)
+	c.configuration()
+	c.options()
+	c.goModules(special)
+	c.unevaluated()
+	a.affected = graph.Affected(a.base, a.head, c.forced, c.why)
+	if cause, ok := a.affected[graph.Configuration]; ok && cause.Via != nil {
+		chain := graph.Chain(a.head, a.affected, graph.Configuration)
+		a.Everything = append(a.Everything, Remark{chain[len(chain)-1].Node, Words(a.head, chain)})
+	}
+	c.tests()
+	c.unused()
+	return a, nil
+}
+
+type comparison struct {
+	*Answer
+	ctx     context.Context
+	opts    Options
+	forced  map[string]graph.Cause
+	changed map[string]snapshot.Change
+	// explained are changed files that something was said of.
+	explained map[string]bool
+}
+
+func (c *comparison) everything(file, why string) {
+	c.explained[file] = true
+	c.Everything = append(c.Everything, Remark{file, why})
+	if _, ok := c.forced[graph.Configuration]; !ok {
+		c.forced[graph.Configuration] = graph.Cause{At: file, Why: why}
+	}
+}
+
+func (c *comparison) force(node, at, why string) {
+	if _, ok := c.forced[node]; !ok {
+		c.forced[node] = graph.Cause{At: at, Why: why}
+	}
+}
+
+func (c *comparison) read(side int, file string) string {
+	content, err := c.sides[side].Workspace.Snapshot.Read(c.ctx, file)
+	if err != nil {
+		return ""
+	}
+	return string(content)
+}
+
+// configuration places files that Bazel itself reads.
+func (c *comparison) configuration() {
+	for _, file := range slices.Sorted(maps.Keys(c.changed)) {
+		switch file {
+		case ".bazelversion":
+			if strings.TrimSpace(c.read(0, file)) == strings.TrimSpace(c.read(1, file)) {
+				c.explained[file] = true
+				continue
+			}
+			c.everything(file, "another version of Bazel builds everything anew")
+		case ".bazeliskrc":
+			c.everything(file, "it may name another version of Bazel")
+		case "REPO.bazel":
+			c.everything(file, "it has defaults of all packages")
+		case "MODULE.bazel.lock":
+			c.explained[file] = true
+			c.force(graph.Modules, file, "other repositories may be resolved to other versions")
+		case "WORKSPACE", "WORKSPACE.bazel", "WORKSPACE.bzlmod":
+			if c.workspaceUnused() {
+				c.explained[file] = true
+				c.Notes = append(c.Notes, file+" is not read: --noenable_workspace")
+				continue
+			}
+			c.everything(file, "it may define any repository, and is not looked into")
+		case ".gitattributes":
+			c.attributes()
+		case ".gitignore", ".gitmodules":
+			c.explained[file] = true
+		}
+	}
+	for i := range c.sides {
+		for _, file := range c.sides[i].Mentioned(c.ctx, "tools/bazel") {
+			change, ok := c.changed[file]
+			if !ok || c.explained[file] {
+				continue
+			}
+			why := "Bazelisk runs it in Bazel's place: it may choose another Bazel, or other options"
+			if file != "tools/bazel" {
+				why = "tools/bazel names it, or what that names"
+			}
+			c.everything(file, why+" ("+change.Kind+")")
+		}
+	}
+	seen := map[string]bool{}
+	for _, side := range c.sides {
+		for _, problem := range side.Modules.Problems {
+			if !seen[problem] {
+				seen[problem] = true
+				c.Widened = append(c.Widened, Widened{"everything, if MODULE.bazel changed", problem})
+			}
+		}
+	}
+	if len(seen) > 0 {
+		for _, file := range slices.Sorted(maps.Keys(c.changed)) {
+			if path.Base(file) == "MODULE.bazel" || strings.HasSuffix(file, ".MODULE.bazel") {
+				c.everything(file, "it can't be evaluated")
+			}
+		}
+	}
+}
+
+func (c *comparison) workspaceUnused() bool {
+	for _, side := range c.sides {
+		off := false
+		for _, o := range side.RC {
+			if o.Name == "enable_workspace" {
+				off = o.Value == "0"
+			}
+		}
+		if !off {
+			return false
+		}
+	}
+	return true
+}
+
+// attributes places changed lines of .gitattributes. Some attributes change what a
+// checkout writes for content that is the same.
+func (c *comparison) attributes() {
+	const file = ".gitattributes"
+	lines := func(text string) map[string]bool {
+		set := map[string]bool{}
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				set[line] = true
+			}
+		}
+		return set
+	}
+	base, head := lines(c.read(0, file)), lines(c.read(1, file))
+	for _, pair := range [][2]map[string]bool{{base, head}, {head, base}} {
+		for _, line := range slices.Sorted(maps.Keys(pair[0])) {
+			if pair[1][line] {
+				continue
+			}
+			for _, attribute := range strings.Fields(line)[1:] {
+				name, _, _ := strings.Cut(strings.TrimLeft(attribute, "-!"), "=")
+				switch name {
+				case "diff", "merge", "export-ignore", "export-subst", "delta", "whitespace", "conflict-marker-size":
+					continue
+				}
+				if strings.HasPrefix(name, "linguist-") || strings.HasPrefix(name, "gitlab-") {
+					continue
+				}
+				c.everything(file, fmt.Sprintf("the attribute %s may change what a checkout writes", name))
+				return
+			}
+		}
+	}
+	c.explained[file] = true
+}
+
+// options places changed options of .bazelrc.
+func (c *comparison) options() {
+	for _, d := range bazelrc.Diff(c.sides[0].RC, c.sides[1].RC) {
+		file, _, _ := strings.Cut(d.Why, ":")
+		c.explained[file] = true
+		switch d.Scope {
+		case bazelrc.Nothing:
+			c.Notes = append(c.Notes, d.Why)
+		case bazelrc.Status:
+			c.force(graph.Status, file, d.Why)
+		case bazelrc.Setting:
+			label, err := load.ParseMapped(d.Name, c.sides[1].Workspace.Repos[""].Mapping)
+			if err != nil {
+				c.everything(file, d.Why)
+				continue
+			}
+			if _, here := c.sides[1].Workspace.Repos[label.Repo]; here {
+				c.force(label.String(), file, d.Why)
+			} else {
+				c.force("@"+label.Repo, file, d.Why)
+			}
+		case bazelrc.Tests, bazelrc.Everything:
+			c.everything(file, d.Why)
+		}
+	}
+	for file := range c.changed {
+		if file == ".bazelrc" || strings.HasSuffix(file, ".bazelrc") {
+			c.explained[file] = true // Further lines change nothing of what bazel test does.
+		}
+	}
+}
+
+// goFiles are the go.mod files that Gazelle and rules_go read, which are compared by
+// module.
+func (c *comparison) goFiles() map[string]bool {
+	files := map[string]bool{}
+	for _, side := range c.sides {
+		for _, e := range side.Modules.Root.Extensions {
+			if !graph.GoDeps(e) && !graph.GoSDK(e) {
+				continue
+			}
+			for _, t := range e.Tags {
+				label, err := load.ParseMapped(t.Values["go_mod"], side.Workspace.Repos[""].Mapping)
+				if err != nil || label.Repo != "" {
+					continue
+				}
+				if file, ok := side.Workspace.File(label); ok {
+					files[file] = true
+				}
+			}
+		}
+	}
+	return files
+}
+
+// goModules places changes of go.mod and go.sum by module.
+func (c *comparison) goModules(special map[string]bool) {
+	for _, file := range slices.Sorted(maps.Keys(special)) {
+		sum := path.Join(path.Dir(file), "go.sum")
+		_, a := c.changed[file]
+		_, b := c.changed[sum]
+		if !a && !b {
+			continue
+		}
+		c.explained[file], c.explained[sum] = true, true
+		base, err := gomod.Parse([]byte(c.read(0, file)), []byte(c.read(0, sum)))
+		head, err2 := gomod.Parse([]byte(c.read(1, file)), []byte(c.read(1, sum)))
+		if err != nil || err2 != nil {
+			if err2 != nil {
+				err = err2
+			}
+			c.Widened = append(c.Widened, Widened{"all that depends on Go modules", fmt.Sprintf("%s: %v", file, err)})
+			c.everything(file, fmt.Sprintf("it can't be compared by module: %v", err))
+			continue
+		}
+		if base.Toolchain != head.Toolchain {
+			c.force("@rules_go", file, fmt.Sprintf("the Go SDK was that of %s, is that of %s", base.Toolchain, head.Toolchain))
+		}
+		if base.Rest != head.Rest {
+			c.force("@rules_go", file, fmt.Sprintf("was %q, is %q", base.Rest, head.Rest))
+		}
+		changed := gomod.Diff(base, head)
+		if len(changed) == 0 {
+			c.Notes = append(c.Notes, file+": no module, no replacement, no hash and no Go version differs")
+			continue
+		}
+		reach := gomod.NewReach(head, changed, c.opts.ModuleCache)
+		for name, n := range c.head.Nodes {
+			repo, rest, labelled := strings.Cut(strings.TrimPrefix(name, "@"), "//")
+			if n.Kind != "external" && n.Kind != "repository" || !strings.HasPrefix(name, "@") {
+				continue
+			}
+			if _, ok := reach.Module(repo); !ok {
+				continue
+			}
+			pkg, _, _ := strings.Cut(rest, ":")
+			if !labelled {
+				pkg = "..."
+			}
+			chain := reach.Chain(repo, pkg)
+			if chain == nil {
+				continue
+			}
+			m := chain[len(chain)-1]
+			why := m + ": " + changed[m]
+			if len(chain) > 2 {
+				why += ", imported by way of " + strings.Join(chain[1:len(chain)-1], ", ")
+			}
+			if !labelled {
+				continue // The repository's packages are nodes by themselves.
+			}
+			c.force(name, file, why)
+		}
+		if coarse := slices.Sorted(maps.Keys(reach.Coarse)); len(coarse) > 0 {
+			c.Widened = append(c.Widened, Widened{"what depends on " + strings.Join(coarse, ", "), "neither sources nor a complete go.mod are in Go's module cache: taken to import from every module (go mod download makes it precise)"})
+		}
+	}
+}
+
+// unevaluated reports packages that failed or are in doubt, and submodules that can't
+// be seen.
+func (c *comparison) unevaluated() {
+	for _, e := range c.sides[1].Workspace.Snapshot.Files {
+		if e.Mode == git.Submodule {
+			c.Widened = append(c.Widened, Widened{e.Path, "a submodule that is not checked out, or lacks the commit: what names a file of it counts as depending on its commit, and tests in it are not seen (git submodule update --init)"})
+		}
+	}
+	for i, side := range c.sides {
+		other := c.sides[1-i]
+		for _, key := range slices.Sorted(maps.Keys(side.Packages)) {
+			p := side.Packages[key]
+			if p.Failed == "" && p.Doubt == "" {
+				continue
+			}
+			if i == 0 {
+				if q := other.Packages[key]; q != nil && q.Failed == p.Failed && q.Doubt == p.Doubt {
+					continue // Said once.
+				}
+			}
+			why := p.Failed
+			if why == "" {
+				why = "in doubt: " + p.Doubt
+			}
+			at := side.Workspace.Snapshot.Name
+			c.Widened = append(c.Widened, Widened{key, fmt.Sprintf("at %s: %s: each target of the package counts as depending on all that its BUILD file names", at, why)})
+			if i == 1 && p.Failed != "" {
+				c.lost(p, c.sides[0].Packages[key])
+			}
+		}
+	}
+}
+
+// lost keeps the tests that base had of a package that can't be evaluated now.
+func (c *comparison) lost(p, base *load.Package) {
+	if base == nil {
+		return
+	}
+	key := graph.Key(p.Repo, p.Path)
+	for i := range base.Targets {
+		t := &base.Targets[i]
+		label := load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
+		if !t.Test || t.Name == "" || p.Repo != "" || c.head.Nodes[label] != nil {
+			continue
+		}
+		c.head.Nodes[label] = &graph.Node{Kind: "target", Rule: t.Kind, Digest: "unknown", Edges: []graph.Edge{{To: "package " + key, Why: "package that can't be evaluated"}}}
+		c.head.Tests[label] = &graph.Test{Label: label, Kind: t.Kind, Tags: t.Tags, Manual: t.Manual(), Uncached: t.Uncached()}
+	}
+}
+
+func (c *comparison) tests() {
+	for _, label := range slices.Sorted(maps.Keys(c.head.Tests)) {
+		t := c.head.Tests[label]
+		if t.Manual && !c.opts.IncludeManual || t.Incompatible {
+			continue
+		}
+		out := Test{Label: label, Kind: t.Kind, State: "changed", Tags: slices.Clone(t.Tags)}
+		if out.Tags == nil {
+			out.Tags = []string{}
+		}
+		if old, ok := c.base.Tests[label]; !ok || old.Manual && !c.opts.IncludeManual || old.Incompatible {
+			out.State = "new"
+		}
+		out.Chain = graph.Chain(c.head, c.affected, label)
+		if out.Chain == nil {
+			if !t.Uncached || len(c.Changes) == 0 {
+				if out.State == "new" && len(c.Changes) > 0 {
+					out.Chain = []graph.Link{{Node: label, Why: t.Kind}, {Node: label, Why: "base had no such test"}}
+				} else {
+					continue
+				}
+			} else {
+				out.State = "always"
+				out.Chain = []graph.Link{{Node: label, Why: t.Kind}, {Node: "tag external", Why: "Bazel runs it each time"}}
+			}
+		}
+		out.Reason = c.words(out.Chain)
+		c.Tests = append(c.Tests, out)
+	}
+	for _, label := range slices.Sorted(maps.Keys(c.base.Tests)) {
+		if _, ok := c.head.Tests[label]; !ok {
+			c.Removed = append(c.Removed, label)
+		}
+	}
+}
+
+// words is a chain as one line.
+func (c *comparison) words(chain []graph.Link) string { return Words(c.head, chain) }
+
+// Words is a chain as one line.
+func Words(head *graph.Graph, chain []graph.Link) string {
+	var parts []string
+	for i, link := range chain {
+		switch {
+		case i == 0:
+			parts = append(parts, link.Node)
+		case i == len(chain)-1:
+			parts = append(parts, link.Node+" "+link.Why)
+		default:
+			n := head.Nodes[link.Node]
+			if i == len(chain)-2 && n != nil && n.File == chain[i+1].Node && n.Kind == "file" {
+				continue // The label and the path of one file.
+			}
+			text := link.Node
+			if n != nil && n.Rule != "" {
+				text = strings.TrimLeft(n.Rule, "_") + " " + link.Node
+			}
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, " <- ")
+}

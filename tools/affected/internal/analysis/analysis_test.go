@@ -1,0 +1,512 @@
+package analysis
+
+import (
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"stormgate.internal/tools/affected/internal/index"
+	"stormgate.internal/tools/affected/internal/snapshot"
+)
+
+// workspace is a small workspace with one of each thing that the tests below change.
+var workspace = map[string]string{
+	"MODULE.bazel": `module(name = "small", version = "1")
+bazel_dep(name = "rules_go", version = "0.60.0")
+bazel_dep(name = "gazelle", version = "0.47.0")
+bazel_dep(name = "rules_other", version = "1.0")
+bazel_dep(name = "near", version = "0")
+local_path_override(module_name = "near", path = "third_party/near")
+go_sdk = use_extension("@rules_go//go:extensions.bzl", "go_sdk")
+go_sdk.from_file(go_mod = "//:go.mod")
+go_sdk.nogo(nogo = "//nogo")
+go_deps = use_extension("@gazelle//:extensions.bzl", "go_deps")
+go_deps.from_file(go_mod = "//:go.mod")
+use_repo(go_deps, "org_example_a", "org_example_b")
+ext = use_extension("//ext:ext.bzl", "ext")
+ext.make(name = "made", source = "//ext:source.txt")
+use_repo(ext, "made")
+register_toolchains("//tc:all")
+`,
+	".bazelrc":        "build --jobs=4\ntest --test_env=A=1\nbuild:race --copt=-g\nbuild --workspace_status_command=tools/status.sh\nbuild --//flags:mode=x\n",
+	".bazelversion":   "7.7.1\n",
+	".bazelignore":    "ignored\n",
+	"go.mod":          "module example.org/small\n\ngo 1.26\n\nrequire (\n\texample.org/a v1.0.0\n\texample.org/b v1.0.0\n)\n",
+	"go.sum":          "example.org/a v1.0.0 h1:aaa=\nexample.org/b v1.0.0 h1:bbb=\n",
+	"BUILD":           "exports_files([\"go.mod\"])\n",
+	"README.md":       "hello\n",
+	"tools/bazel":     "#!/bin/sh\n# see docs/x.txt\nexec \"$workspace/offline/run.sh\"\n",
+	"offline/run.sh":  "#!/bin/sh\n",
+	"tools/status.sh": "#!/bin/sh\necho STABLE_A 1\n",
+	"docs/x.txt":      "x\n",
+
+	"ext/BUILD":      "",
+	"ext/source.txt": "s\n",
+	"ext/ext.bzl": `
+def _repo_impl(ctx):
+    ctx.file("BUILD", ctx.attr.source)
+_repo = repository_rule(implementation = _repo_impl, attrs = {"source": attr.label()})
+def _impl(ctx):
+    for m in ctx.modules:
+        for t in m.tags.make:
+            _repo(name = t.name, source = t.source)
+ext = module_extension(implementation = _impl, tag_classes = {"make": tag_class(attrs = {"name": attr.string(), "source": attr.label()})})
+`,
+
+	"third_party/near/MODULE.bazel": "module(name = \"near\")\n",
+	"third_party/near/BUILD":        "filegroup(name = \"near\", srcs = [\"near.txt\"], visibility = [\"//visibility:public\"])\n",
+	"third_party/near/near.txt":     "n\n",
+	"third_party/near/defs.bzl":     "def near_test(name, **kwargs):\n    native.sh_test(name = name, **kwargs)\n",
+
+	"rules/BUILD":   "sh_binary(name = \"tool\", srcs = [\"tool.sh\"])\nsh_binary(name = \"unused\", srcs = [\"unused.sh\"])\n",
+	"rules/tool.sh": "#!/bin/sh\n", "rules/unused.sh": "#!/bin/sh\n",
+	"rules/defs.bzl": `"""Documentation."""
+load(":helper.bzl", "help", "unrelated")
+Info = provider(doc = "x", fields = ["a"])
+# A comment.
+def _impl(ctx):
+    """Documentation."""
+    return [Info(a = help(ctx))]
+def _stamped_impl(ctx):
+    return [DefaultInfo(files = depset([ctx.info_file]))]
+def _aspect_impl(target, ctx):
+    return []
+_aspect = aspect(implementation = _aspect_impl, attr_aspects = ["deps"])
+def _tc_impl(ctx):
+    return [platform_common.ToolchainInfo()]
+made = rule(implementation = _impl, attrs = {"srcs": attr.label_list(allow_files = True), "_tool": attr.label(default = "//rules:tool", executable = True, cfg = "exec")})
+stamped = rule(implementation = _stamped_impl)
+aspected = rule(implementation = _stamped_impl.__name__ if False else _impl, attrs = {"deps": attr.label_list(aspects = [_aspect])})
+with_toolchain = rule(implementation = _impl, toolchains = ["//tc:type"])
+tc = rule(implementation = _tc_impl, attrs = {"file": attr.label(allow_single_file = True)})
+def many(name, n = 2, **kwargs):
+    for i in range(n):
+        native.sh_test(name = "%s_%d_test" % (name, i), **kwargs)
+def by_hand(x):
+    return unrelated(x)
+`,
+	"rules/helper.bzl": "def help(ctx):\n    return ctx.label\ndef unrelated(x):\n    return x\n",
+
+	"tc/BUILD": `load("//rules:defs.bzl", "tc")
+toolchain_type(name = "type")
+tc(name = "impl", file = "tc.txt")
+toolchain(name = "tc", toolchain = ":impl", toolchain_type = ":type")
+`,
+	"tc/tc.txt": "t\n",
+	"flags/BUILD": `load("@rules_other//:flags.bzl", "string_flag")
+string_flag(name = "mode", build_setting_default = "y")
+config_setting(name = "is_x", flag_values = {":mode": "x"})
+`,
+	"nogo/BUILD":       "load(\"@rules_go//go:def.bzl\", \"nogo\")\nnogo(name = \"nogo\", config = \"config.json\")\n",
+	"nogo/config.json": "{}\n",
+
+	"a/BUILD": `load("//rules:defs.bzl", "aspected", "made", "many", "stamped", "with_toolchain")
+load("@near//:defs.bzl", "near_test")
+package(default_visibility = ["//visibility:public"], features = ["f"])
+filegroup(name = "globbed", srcs = glob(["data/**", "*.dat"], exclude = ["data/not/**"]))
+filegroup(name = "folder", srcs = ["dir"])
+filegroup(name = "linked", srcs = ["link.txt", "linkdir/in.txt"])
+genrule(name = "gen", srcs = ["gen.in"], outs = ["gen.out"], cmd = "cp $(location gen.in) $@", tags = ["x"])
+made(name = "made", srcs = ["made.txt"])
+stamped(name = "stamped")
+aspected(name = "aspected", deps = [":globbed"])
+with_toolchain(name = "tooled")
+alias(name = "alias", actual = ":made")
+sh_test(name = "glob_test", srcs = ["t.sh"], data = [":globbed"])
+sh_test(name = "folder_test", srcs = ["t.sh"], data = [":folder"])
+sh_test(name = "link_test", srcs = ["t.sh"], data = [":linked"])
+sh_test(name = "gen_test", srcs = ["t.sh"], data = ["gen.out"])
+sh_test(name = "made_test", srcs = ["t.sh"], data = [":alias"])
+sh_test(name = "stamp_test", srcs = ["t.sh"], data = [":stamped"])
+sh_test(name = "aspect_test", srcs = ["t.sh"], data = [":aspected"])
+sh_test(name = "tool_test", srcs = ["t.sh"], data = [":tooled"])
+sh_test(name = "near_data_test", srcs = ["t.sh"], data = ["@near//:near"])
+sh_test(name = "repo_test", srcs = ["t.sh"], data = ["@made//:x"])
+sh_test(name = "select_test", srcs = ["t.sh"], data = select({"//flags:is_x": ["x.txt"], "//conditions:default": ["y.txt"]}))
+sh_test(name = "manual_test", srcs = ["t.sh"], tags = ["manual"])
+sh_test(name = "always_test", srcs = ["t.sh"], tags = ["external"])
+sh_test(name = "never_test", srcs = ["t.sh"], target_compatible_with = ["@platforms//:incompatible"])
+sh_test(name = "attr_test", srcs = ["attr.sh"], args = ["1"], size = "small")
+near_test(name = "near_macro_test", srcs = ["t.sh"])
+many(name = "many", srcs = ["t.sh"])
+test_suite(name = "suite", tests = [":glob_test"])
+`,
+	"a/t.sh": "#!/bin/sh\n", "a/attr.sh": "#!/bin/sh\n", "a/gen.in": "g\n", "a/made.txt": "m\n", "a/x.txt": "x\n", "a/y.txt": "y\n", "a/one.dat": "1\n",
+	"a/data/1.txt": "1\n", "a/data/not/2.txt": "2\n", "a/data/deep/er.txt": "3\n", "a/dir/d.txt": "d\n", "a/link.txt": "-> real.txt", "a/real.txt": "r\n",
+	"a/linkdir": "-> ../shared/real", "shared/real/in.txt": "in\n", "a/unused.txt": "u\n",
+
+	"go/BUILD": `load("@rules_go//go:def.bzl", "go_library", "go_test")
+go_library(name = "go", srcs = ["go.go"], importpath = "example.org/small/go", deps = ["@org_example_a//pkg"])
+go_test(name = "go_test", srcs = ["go_test.go"], embed = [":go"])
+go_test(name = "plain_test", srcs = ["plain_test.go"])
+`,
+	"go/go.go": "package g\n", "go/go_test.go": "package g\n", "go/plain_test.go": "package g\n",
+	"other/BUILD":   "load(\"@rules_other//:defs.bzl\", \"odd_macro\")\nodd_macro(name = \"odd\", srcs = [\"odd.txt\"], things = {\"k\": \"thing.txt\"})\nsh_test(name = \"odd_test\", srcs = [\"o.sh\"], data = [\":odd.generated\"])\n",
+	"other/odd.txt": "o\n", "other/thing.txt": "t\n", "other/o.sh": "#!/bin/sh\n",
+	"ignored/BUILD": "sh_test(name = \"ignored_test\", srcs = [\"i.sh\"])\n", "ignored/i.sh": "#!/bin/sh\n",
+}
+
+// all are the tests that `//...` has.
+var all = "//a:aspect_test //a:attr_test //a:folder_test //a:gen_test //a:glob_test //a:link_test //a:made_test //a:many_0_test //a:many_1_test //a:near_data_test //a:near_macro_test //a:repo_test //a:select_test //a:stamp_test //a:tool_test //go:go_test //go:plain_test //other:odd_test"
+
+type edit func(files map[string]string)
+
+func set(name, content string) edit { return func(f map[string]string) { f[name] = content } }
+func del(names ...string) edit {
+	return func(f map[string]string) {
+		for _, n := range names {
+			delete(f, n)
+		}
+	}
+}
+
+func sub(name, old, replacement string) edit {
+	return func(f map[string]string) {
+		if !strings.Contains(f[name], old) {
+			panic(name + " has no " + old)
+		}
+		f[name] = strings.Replace(f[name], old, replacement, 1)
+	}
+}
+
+func both(edits ...edit) edit {
+	return func(f map[string]string) {
+		for _, e := range edits {
+			e(f)
+		}
+	}
+}
+
+// except is all tests but some.
+func except(names ...string) string {
+	var left []string
+	for _, n := range strings.Fields(all) {
+		if !slices.Contains(names, n) {
+			left = append(left, n)
+		}
+	}
+	return strings.Join(left, " ")
+}
+
+const tsh = "//a:aspect_test //a:folder_test //a:gen_test //a:glob_test //a:link_test //a:made_test //a:many_0_test //a:many_1_test //a:near_data_test //a:near_macro_test //a:repo_test //a:select_test //a:stamp_test //a:tool_test"
+
+// TestChanges says for each kind of change which tests it affects: exactly these, no
+// fewer and no more.
+func TestChanges(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit edit
+		want string
+	}{
+		{"nothing", func(map[string]string) {}, ""},
+		{"file that nothing reads", set("README.md", "x"), ""},
+		{"file of a package that no target has", set("a/unused.txt", "x"), ""},
+		{"source of a test", set("a/attr.sh", "#!/bin/sh\nexit 0\n"), "//a:attr_test"},
+		{"source of many tests", set("a/t.sh", "#!/bin/sh\nexit 0\n"), tsh},
+		{"globbed file", set("a/data/1.txt", "x"), "//a:aspect_test //a:glob_test"},
+		{"globbed file, added", set("a/data/new.txt", "x"), "//a:aspect_test //a:glob_test"},
+		{"globbed file, deleted", del("a/data/1.txt"), "//a:aspect_test //a:glob_test"},
+		{"excluded file, added", set("a/data/not/3.txt", "x"), ""},
+		{"renamed within the glob", both(del("a/data/1.txt"), set("a/data/renamed.txt", "1\n")), "//a:aspect_test //a:glob_test"},
+		{"a package begins in a glob", set("a/data/deep/BUILD", ""), "//a:aspect_test //a:glob_test"},
+		{"file in a folder that is a source", set("a/dir/d.txt", "x"), "//a:folder_test"},
+		{"file added to a folder that is a source", set("a/dir/e.txt", "x"), "//a:folder_test"},
+		{"target of a link", set("a/real.txt", "x"), "//a:link_test"},
+		{"target of a linked folder", set("shared/real/in.txt", "x"), "//a:link_test"},
+		{"link to something else", set("a/link.txt", "-> x.txt"), "//a:link_test"},
+		{"link becomes a file of the same content", set("a/link.txt", "r\n"), ""},
+		{"execution bit", set("a/made.txt", "#!m"), "//a:made_test"},
+		{"input of a generated file", set("a/gen.in", "x"), "//a:gen_test"},
+		{"command of a generated file", sub("a/BUILD", "cp $(location gen.in) $@", "cat $(location gen.in) > $@"), "//a:gen_test"},
+		{"generated file becomes a source", both(sub("a/BUILD", "genrule(name = \"gen\", srcs = [\"gen.in\"], outs = [\"gen.out\"], cmd = \"cp $(location gen.in) $@\", tags = [\"x\"])\n", ""), set("a/gen.out", "g\n")), "//a:gen_test"},
+		{"source is missing", del("a/attr.sh"), "//a:attr_test"},
+		{"attribute of a test", sub("a/BUILD", `args = ["1"]`, `args = ["2"]`), "//a:attr_test"},
+		{"size of a test", sub("a/BUILD", `size = "small"`, `size = "medium"`), "//a:attr_test"},
+		{"tag of a test", sub("a/BUILD", `size = "small"`, `size = "small", tags = ["t"]`), "//a:attr_test"},
+		{"tag of a target that is no test", sub("a/BUILD", `tags = ["x"]`, `tags = ["y"]`), ""},
+		{"tag that enters actions", sub("a/BUILD", `tags = ["x"]`, `tags = ["no-cache"]`), "//a:gen_test"},
+		{"visibility", sub("a/BUILD", `["//visibility:public"]`, `["//visibility:private"]`), ""},
+		{"package's features", sub("a/BUILD", `features = ["f"]`, `features = ["g"]`), except("//go:go_test", "//go:plain_test", "//other:odd_test")},
+		{"order and comments of a BUILD file", sub("a/BUILD", "stamped(name = \"stamped\")\n", "# A comment.\nstamped(\n    name = 'stamped',\n)\n"), ""},
+		{"a label in another spelling", sub("a/BUILD", `data = [":globbed"]`, `data = ["//a:globbed"]`), ""},
+		{"new test", sub("a/BUILD", "test_suite(", "sh_test(name = \"fresh_test\", srcs = [\"x.txt\"])\ntest_suite("), "//a:fresh_test"},
+		{"removed test", sub("a/BUILD", "near_test(name = \"near_macro_test\", srcs = [\"t.sh\"])\n", ""), ""},
+		{"manual no longer", sub("a/BUILD", `tags = ["manual"]`, `tags = []`), "//a:manual_test"},
+		{"new package", set("new/BUILD", "sh_test(name = \"new_test\", srcs = [\"//a:t.sh\"])\n"), "//new:new_test"},
+		{"removed package", del("go/BUILD"), ""},
+		{"test suite", sub("a/BUILD", `tests = [":glob_test"]`, `tests = [":gen_test"]`), ""},
+
+		{"comment of a rule's file", sub("rules/defs.bzl", "# A comment.", "# Another."), ""},
+		{"documentation", both(sub("rules/defs.bzl", `"""Documentation."""`, `"""More."""`), sub("rules/defs.bzl", `doc = "x"`, `doc = "y"`)), ""},
+		{"implementation of a rule", sub("rules/defs.bzl", "return [Info(a = help(ctx))]", "return [Info(a = help(ctx)), DefaultInfo()]"), "//a:aspect_test //a:made_test //a:tool_test"},
+		{"what the implementation calls in another file", sub("rules/helper.bzl", "return ctx.label", "return str(ctx.label)"), "//a:aspect_test //a:made_test //a:tool_test"},
+		{"a function of a loaded file that no implementation reaches", sub("rules/helper.bzl", "    return x", "    return [x]"), ""},
+		{"macro with the same result", sub("rules/defs.bzl", "for i in range(n):", "for i in [0, 1][:n]:"), ""},
+		{"macro with another result", sub("rules/defs.bzl", "native.sh_test(name = \"%s_%d_test\" % (name, i), **kwargs)", "native.sh_test(name = \"%s_%d_test\" % (name, i), args = [\"x\"] if i else [], **kwargs)"), "//a:many_0_test //a:many_1_test"},
+		{"macro with another test", sub("rules/defs.bzl", "n = 2", "n = 3"), "//a:many_2_test"},
+		{"default of an attribute", sub("rules/defs.bzl", `default = "//rules:tool"`, `default = "//rules:unused"`), "//a:made_test"},
+		{"tool that is a default", set("rules/tool.sh", "#!/bin/sh\nexit 1\n"), "//a:made_test"},
+		{"tool that nothing uses", set("rules/unused.sh", "#!/bin/sh\nexit 1\n"), ""},
+		{"implementation of an aspect", sub("rules/defs.bzl", "def _aspect_impl(target, ctx):\n    return []", "def _aspect_impl(target, ctx):\n    return [Info(a = 1)]"), "//a:aspect_test"},
+		{"file of a toolchain", set("tc/tc.txt", "x"), "//a:tool_test"},
+		{"registration of toolchains", sub("MODULE.bazel", "register_toolchains(\"//tc:all\")\n", ""), "//a:tool_test"},
+		{"branch of a select", set("a/y.txt", "x"), "//a:select_test"},
+		{"condition of a select", sub("flags/BUILD", `{":mode": "x"}`, `{":mode": "z"}`), "//a:select_test"},
+
+		{"file of a module in the workspace", set("third_party/near/near.txt", "x"), "//a:near_data_test"},
+		{"macro of a module in the workspace", sub("third_party/near/defs.bzl", "native.sh_test(name = name", "native.sh_test(name = name, args = [\"x\"]"), "//a:near_macro_test"},
+		{"code of an extension", sub("ext/ext.bzl", "for t in m.tags.make:", "for t in m.tags.make + []:"), "//a:repo_test"},
+		{"code of a repository rule", sub("ext/ext.bzl", `ctx.file("BUILD"`, `ctx.file("BUILD.bazel"`), "//a:repo_test"},
+		{"file that a tag names", set("ext/source.txt", "x"), "//a:repo_test"},
+		{"tag of an extension", sub("MODULE.bazel", `source = "//ext:source.txt"`, `source = "//a:x.txt"`), "//a:repo_test"},
+		{"version of a module", sub("MODULE.bazel", `"rules_other", version = "1.0"`, `"rules_other", version = "1.1"`), "//a:select_test //go:go_test //go:plain_test //other:odd_test"},
+		{"version of the workspace's own module", sub("MODULE.bazel", `version = "1")`, `version = "2")`), ""},
+		{"comment in MODULE.bazel", sub("MODULE.bazel", "register_toolchains", "# x\nregister_toolchains"), ""},
+
+		{"Go source", set("go/go.go", "package g // x\n"), "//go:go_test"},
+		{"nogo's configuration", set("nogo/config.json", "{ }"), "//go:go_test //go:plain_test"},
+		{"Go version", sub("go.mod", "go 1.26", "go 1.27"), "//go:go_test //go:plain_test"},
+		{"version of a Go module", sub("go.mod", "example.org/a v1.0.0", "example.org/a v1.1.0"), "//go:go_test"},
+		{"hash of a Go module", sub("go.sum", "h1:aaa=", "h1:ccc="), "//go:go_test"},
+		{"hash of a go.mod", sub("go.sum", "example.org/a v1.0.0 h1", "example.org/a v0.9.0/go.mod h1:x=\nexample.org/a v1.0.0 h1"), ""},
+		{"replacement of a Go module", sub("go.mod", "go 1.26\n", "go 1.26\n\nreplace example.org/a => example.org/fork v1.0.0\n"), "//go:go_test"},
+		{"comment in go.mod", sub("go.mod", "go 1.26\n", "// x\ngo 1.26\n"), ""},
+
+		{"input of an unknown macro", set("other/odd.txt", "x"), "//other:odd_test"},
+		{"input in a dictionary of an unknown macro", set("other/thing.txt", "x"), "//other:odd_test"},
+		{"input of an unknown macro, deleted", del("other/thing.txt"), "//other:odd_test"},
+		{"attribute of an unknown macro", sub("other/BUILD", `{"k": "thing.txt"}`, `{"j": "thing.txt"}`), "//other:odd_test"},
+
+		{"Bazel's version", set(".bazelversion", "7.7.2\n"), all},
+		{"blank in Bazel's version", set(".bazelversion", "7.7.1"), ""},
+		{"option that enters no key", sub(".bazelrc", "--jobs=4", "--jobs=8"), ""},
+		{"option of a config that is not used", sub(".bazelrc", "build:race --copt=-g", "build:race --copt=-O"), ""},
+		{"option of tests", sub(".bazelrc", "A=1", "A=2"), all},
+		{"option that is not known", set(".bazelrc", workspace[".bazelrc"]+"build --frobnicate\n"), all},
+		{"comment in .bazelrc", set(".bazelrc", "# x\n"+workspace[".bazelrc"]), ""},
+		{"build setting", sub(".bazelrc", "mode=x", "mode=z"), "//a:select_test"},
+		{"status command", sub(".bazelrc", "tools/status.sh", "tools/bazel"), "//a:stamp_test"},
+		{"what the status command prints", set("tools/status.sh", "#!/bin/sh\necho STABLE_A 2\n"), "//a:stamp_test"},
+		{"tools/bazel", sub("tools/bazel", "exec", "exec "), all},
+		{"what tools/bazel names", set("offline/run.sh", "#!/bin/sh\nexit 1\n"), all},
+		{"what a comment of tools/bazel names", set("docs/x.txt", "y\n"), ""},
+		{".bazelignore", set(".bazelignore", ""), "//ignored:ignored_test"},
+		{"file in an ignored folder", set("ignored/i.sh", "#!/bin/sh\nexit 1\n"), ""},
+		{"lock file", set("MODULE.bazel.lock", "{}"), "//a:select_test //go:go_test //go:plain_test //other:odd_test"},
+		{"WORKSPACE", set("WORKSPACE", "x()\n"), all},
+		{"attributes for diffs", set(".gitattributes", "*.txt diff=x\n"), ""},
+		{"attributes for checkouts", set(".gitattributes", "*.txt eol=crlf\n"), all},
+		{"REPO.bazel", set("REPO.bazel", "repo(features = [\"x\"])\n"), all},
+
+		{"conflict markers in a BUILD file", sub("go/BUILD", "go_test(", "<<<<<<< ours\ngo_test("), "//go:go_test //go:plain_test"},
+		{"error in a macro", sub("rules/defs.bzl", "for i in range(n):", "for i in range(nope):"), except("//go:go_test", "//go:plain_test", "//other:odd_test")},
+		{"MODULE.bazel that can't be evaluated", sub("MODULE.bazel", "register_toolchains(", "register_toolchains(("), all},
+		{"two changes", both(set("go/go.go", "package g // x\n"), set("a/attr.sh", "#!/bin/sh\nx\n")), "//a:attr_test //go:go_test"},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			head := maps.Clone(workspace)
+			c.edit(head)
+			answer, err := Compare(t.Context(), snapshot.Of(workspace), snapshot.Of(head), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, test := range answer.Tests {
+				if test.State == "always" || test.Label == "//a:always_test" {
+					continue // Its own test is below.
+				}
+				got = append(got, test.Label)
+				if test.Chain[0].Node != test.Label || len(test.Chain) < 2 || test.Reason == "" {
+					t.Errorf("%s has no reason: %v", test.Label, test.Chain)
+				}
+			}
+			missed, beyond := difference(strings.Fields(c.want), got), difference(got, strings.Fields(c.want))
+			if len(missed)+len(beyond) > 0 {
+				t.Errorf("missed %v, beyond %v", missed, beyond)
+				for _, test := range answer.Tests {
+					t.Log(test.Reason)
+				}
+				for _, w := range answer.Widened {
+					t.Log("widened:", w)
+				}
+			}
+		})
+	}
+}
+
+func difference(a, b []string) []string {
+	var left []string
+	for _, x := range a {
+		if !slices.Contains(b, x) {
+			left = append(left, x)
+		}
+	}
+	return left
+}
+
+func compare(t *testing.T, base, head map[string]string, options Options) *Answer {
+	t.Helper()
+	answer, err := Compare(t.Context(), snapshot.Of(base), snapshot.Of(head), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+func edited(edits ...edit) map[string]string {
+	head := maps.Clone(workspace)
+	both(edits...)(head)
+	return head
+}
+
+func find(answer *Answer, label string) *Test {
+	for i := range answer.Tests {
+		if answer.Tests[i].Label == label {
+			return &answer.Tests[i]
+		}
+	}
+	return nil
+}
+
+// TestAlways: what Bazel runs each time is listed with any change, and not without one.
+func TestAlways(t *testing.T) {
+	if test := find(compare(t, workspace, edited(set("README.md", "x")), Options{}), "//a:always_test"); test == nil || test.State != "always" {
+		t.Errorf("with a change: %v", test)
+	}
+	if test := find(compare(t, workspace, workspace, Options{}), "//a:always_test"); test != nil {
+		t.Errorf("without a change: %v", test)
+	}
+	if test := find(compare(t, workspace, edited(set("a/t.sh", "x")), Options{}), "//a:always_test"); test == nil || test.State != "changed" {
+		t.Errorf("with a change that it depends on: %v", test)
+	}
+}
+
+func TestStates(t *testing.T) {
+	answer := compare(t, workspace, edited(
+		del("go/BUILD"), set("new/BUILD", "sh_test(name = \"new_test\", srcs = [\"//a:t.sh\"])\n"), set("a/attr.sh", "x"), set("docs/y.md", "x"), set("a/unused.txt", "x"),
+	), Options{})
+	if !slices.Equal(answer.Removed, []string{"//go:go_test", "//go:plain_test"}) {
+		t.Errorf("removed: %v", answer.Removed)
+	}
+	for label, state := range map[string]string{"//new:new_test": "new", "//a:attr_test": "changed"} {
+		if test := find(answer, label); test == nil || test.State != state {
+			t.Errorf("%s is %v, want %s", label, test, state)
+		}
+	}
+	var unused []string
+	for _, u := range answer.Unused {
+		unused = append(unused, u.Path)
+	}
+	if want := []string{"a/unused.txt", "docs/y.md"}; len(difference(want, unused)) > 0 {
+		t.Errorf("unused: %v, want %v", unused, want)
+	}
+}
+
+func TestManual(t *testing.T) {
+	head := edited(set("a/t.sh", "x"))
+	if find(compare(t, workspace, head, Options{}), "//a:manual_test") != nil {
+		t.Error("a manual test is listed")
+	}
+	if find(compare(t, workspace, head, Options{IncludeManual: true}), "//a:manual_test") == nil {
+		t.Error("a manual test is not listed though asked for")
+	}
+}
+
+// TestConfig: lines of a config count if it is used.
+func TestConfig(t *testing.T) {
+	answer := compare(t, workspace, edited(sub(".bazelrc", "build:race --copt=-g", "build:race --copt=-O")), Options{Configs: []string{"race"}})
+	if len(answer.Everything) != 1 || answer.Everything[0].Path != ".bazelrc" {
+		t.Errorf("everything: %v", answer.Everything)
+	}
+}
+
+// TestReason: the chain is the shortest one, in words.
+func TestReason(t *testing.T) {
+	answer := compare(t, workspace, edited(set("a/made.txt", "x")), Options{})
+	want := "//a:made_test <- alias //a:alias <- made //a:made <- a/made.txt modified"
+	if test := find(answer, "//a:made_test"); test == nil || test.Reason != want {
+		t.Errorf("reason is %v, want %q", test, want)
+	}
+	answer = compare(t, workspace, edited(sub("a/BUILD", `args = ["1"]`, `args = ["2"]`)), Options{})
+	want = "//a:attr_test <- a/BUILD modified: args of //a:attr_test"
+	if test := find(answer, "//a:attr_test"); test == nil || test.Reason != want {
+		t.Errorf("reason is %v, want %q", test, want)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	answer := compare(t, workspace, edited(set("a/made.txt", "x"), sub("a/BUILD", `tags = ["manual"]`, `tags = ["manual", "x"]`)), Options{})
+	for label, want := range map[string]string{
+		"//a:made_test":   "//a:made_test <- alias //a:alias",
+		"//a:alias":       "not listed: it is no test",
+		"//a:attr_test":   "is not affected",
+		"//a:manual_test": "--include_manual",
+		"//a:made.txt":    "a/made.txt modified",
+	} {
+		e, err := answer.Explain(label)
+		if err != nil || !strings.Contains(e.Reason, want) {
+			t.Errorf("explain %s: %q, %v; want %q", label, e.Reason, err, want)
+		}
+	}
+	for label, want := range map[string]string{"//a:nope": "its package has //a:alias", "//nope:x": "no package //nope", "bad//": "not a label"} {
+		if _, err := answer.Explain(label); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("explain %s: %v, want %q", label, err, want)
+		}
+	}
+	removed := compare(t, workspace, edited(del("go/BUILD")), Options{})
+	if e, err := removed.Explain("//go:go_test"); err != nil || !strings.Contains(e.Reason, "was removed") {
+		t.Errorf("explain of a removed test: %q, %v", e.Reason, err)
+	}
+}
+
+// TestWidened: what can't be evaluated is said, with the place.
+func TestWidened(t *testing.T) {
+	answer := compare(t, workspace, edited(sub("go/BUILD", "go_test(", "<<<<<<< ours\ngo_test(")), Options{})
+	if len(answer.Widened) != 1 || answer.Widened[0].Scope != "//go" || !strings.Contains(answer.Widened[0].Why, "go/BUILD:3:1") {
+		t.Errorf("widened: %v", answer.Widened)
+	}
+}
+
+// TestDoubt: a package in which something unknown decides a condition depends on all
+// that its files name.
+func TestDoubt(t *testing.T) {
+	base := map[string]string{
+		"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"far\", version = \"1\")\n",
+		"BUILD":        "load(\"@far//:far.bzl\", \"FAR\")\nload(\":m.bzl\", \"macro\")\nmacro(FAR)\n",
+		"m.bzl":        "def macro(far):\n    if far:\n        native.sh_test(name = \"x_test\", srcs = [\"x.sh\"])\n    else:\n        native.sh_test(name = \"x_test\", srcs = [\"x.sh\"], data = [\"y.txt\"])\n",
+		"x.sh":         "x", "y.txt": "y", "z.txt": "z",
+	}
+	for file, want := range map[string]int{"x.sh": 1, "y.txt": 1, "z.txt": 0} {
+		head := maps.Clone(base)
+		head[file] += "changed"
+		if answer := compare(t, base, head, Options{}); len(answer.Tests) != want || len(answer.Widened) != 1 {
+			t.Errorf("%s: %d tests, want %d; widened %v", file, len(answer.Tests), want, answer.Widened)
+		}
+	}
+}
+
+// TestIndexAgrees: answers with an index are those without.
+func TestIndexAgrees(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "index")
+	head := edited(sub("a/BUILD", `args = ["1"]`, `args = ["2"]`), set("a/data/new.txt", "x"), sub("rules/helper.bzl", "return ctx.label", "return str(ctx.label)"))
+	want := compare(t, workspace, head, Options{})
+	for i := range 3 {
+		x := index.Open(file, "test")
+		if x.Problem != "" {
+			t.Fatal(x.Problem)
+		}
+		got := compare(t, workspace, head, Options{Index: x})
+		if err := x.Save(); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && x.Misses > 0 {
+			t.Errorf("call %d: %d packages were evaluated again", i, x.Misses)
+		}
+		if !reflect.DeepEqual(got.Tests, want.Tests) {
+			t.Errorf("call %d: %v, want %v", i, got.Tests, want.Tests)
+		}
+	}
+}

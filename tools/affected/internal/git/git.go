@@ -1,0 +1,357 @@
+// Package git asks git about a repository: what a revision contains, and what the
+// work tree does. It runs the program git, as every other tool of a checkout does:
+// so sparse checkouts, partial clones, alternates and filters work as in git itself.
+package git
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// Mode is the type of an entry of a tree, as git writes it.
+type Mode string
+
+// The modes that git knows.
+const (
+	Regular    Mode = "100644"
+	Executable Mode = "100755"
+	Symlink    Mode = "120000"
+	Submodule  Mode = "160000"
+)
+
+// Entry is a file of a tree or of the work tree.
+type Entry struct {
+	// Path has slashes and begins at the workspace.
+	Path string
+	Mode Mode
+	// ID is git's object id: of a submodule its commit.
+	ID string
+}
+
+// Repository is a git repository, or the part of one below a folder.
+type Repository struct {
+	// Dir is where git runs: the workspace, or a bare repository.
+	Dir string
+	// Prefix is the workspace's path in the repository, with a slash at its end,
+	// or empty if it is the top.
+	Prefix string
+	// Bare says that there is no work tree.
+	Bare bool
+	// Shallow says that history is cut off.
+	Shallow bool
+	// ObjectFormat is sha1 or sha256.
+	ObjectFormat string
+
+	objects *objects
+}
+
+// Open finds the repository of a folder.
+func Open(ctx context.Context, dir string) (*Repository, error) {
+	if _, err := exec.LookPath("git"); err != nil {
+		return nil, fmt.Errorf("find git: %w: it is needed to read revisions", err)
+	}
+	r := &Repository{Dir: dir}
+	out, err := r.run(ctx, "rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-object-format", "--show-prefix")
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w: revisions can be compared only in a git repository", dir, err)
+	}
+	lines := strings.Split(string(out), "\n")
+	if len(lines) < 4 {
+		return nil, fmt.Errorf("open %s: git rev-parse answered %q", dir, out)
+	}
+	r.Bare = lines[0] == "true"
+	r.Shallow = lines[1] == "true"
+	r.ObjectFormat = lines[2]
+	r.Prefix = lines[3]
+	return r, nil
+}
+
+// Close ends the process that reads objects, if there is one.
+func (r *Repository) Close() error {
+	if r.objects == nil {
+		return nil
+	}
+	err := r.objects.close()
+	r.objects = nil
+	return err
+}
+
+// Commit is the commit that a revision names.
+func (r *Repository) Commit(ctx context.Context, revision string) (string, error) {
+	if revision == "" || strings.HasPrefix(revision, "-") {
+		return "", fmt.Errorf("resolve revision %q: not a revision", revision)
+	}
+	out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
+	if err != nil {
+		if r.Shallow {
+			return "", fmt.Errorf("resolve revision %q: not in this clone, which is shallow: fetch it with its history (git fetch --unshallow; in actions/checkout: fetch-depth: 0)", revision)
+		}
+		return "", fmt.Errorf("resolve revision %q: no such commit here: if it is a branch of a remote, fetch it (git fetch origin) and name it origin/BRANCH", revision)
+	}
+	fields := strings.Fields(string(out))
+	if len(fields) == 0 {
+		return "", fmt.Errorf("resolve revision %q: git rev-parse answered %q", revision, out)
+	}
+	return fields[len(fields)-1], nil
+}
+
+// MergeBase is the best common ancestor of two commits.
+func (r *Repository) MergeBase(ctx context.Context, a, b string) (string, error) {
+	out, err := r.run(ctx, "merge-base", a, b)
+	if err != nil {
+		if r.Shallow {
+			return "", fmt.Errorf("find the merge base of %s and %s: none in this clone, which is shallow: fetch more history (git fetch --unshallow; in actions/checkout: fetch-depth: 0), or compare with the base itself (--exact_base)", a, b)
+		}
+		return "", fmt.Errorf("find the merge base of %s and %s: they have no common ancestor: compare with the base itself (--exact_base)", a, b)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Tree lists the files of a commit, in the order of their paths.
+func (r *Repository) Tree(ctx context.Context, commit string) ([]Entry, error) {
+	tree := commit
+	if r.Prefix != "" {
+		tree += ":" + strings.TrimSuffix(r.Prefix, "/")
+	}
+	out, err := r.run(ctx, "ls-tree", "-r", "-z", "--full-tree", tree)
+	if err != nil {
+		if r.Prefix != "" {
+			if _, missing := r.run(ctx, "rev-parse", "--verify", "--quiet", tree); missing != nil {
+				return nil, nil // The workspace's folder did not exist yet.
+			}
+		}
+		return nil, fmt.Errorf("list the files of %s: %w", commit, err)
+	}
+	return parseTree(out)
+}
+
+func parseTree(out []byte) ([]Entry, error) {
+	var entries []Entry
+	for record := range bytes.SplitSeq(out, []byte{0}) {
+		if len(record) == 0 {
+			continue
+		}
+		// <mode> SP <type> SP <id> TAB <path>
+		head, name, ok := strings.Cut(string(record), "\t")
+		fields := strings.Fields(head)
+		if !ok || len(fields) != 3 {
+			return nil, fmt.Errorf("parse git ls-tree: %q", record)
+		}
+		entries = append(entries, Entry{Path: name, Mode: Mode(fields[0]), ID: fields[2]})
+	}
+	return entries, nil
+}
+
+// Staged lists the files of git's index below the workspace. Paths in conflict have
+// one entry with an empty ID.
+func (r *Repository) Staged(ctx context.Context) ([]Entry, error) {
+	out, err := r.run(ctx, "ls-files", "-s", "-z")
+	if err != nil {
+		return nil, fmt.Errorf("list tracked files of %s: %w", r.Dir, err)
+	}
+	return parseStaged(out)
+}
+
+func parseStaged(out []byte) ([]Entry, error) {
+	var entries []Entry
+	for record := range bytes.SplitSeq(out, []byte{0}) {
+		if len(record) == 0 {
+			continue
+		}
+		// <mode> SP <id> SP <stage> TAB <path>
+		head, name, ok := strings.Cut(string(record), "\t")
+		fields := strings.Fields(head)
+		if !ok || len(fields) != 3 {
+			return nil, fmt.Errorf("parse git ls-files: %q", record)
+		}
+		entry := Entry{Path: name, Mode: Mode(fields[0]), ID: fields[1]}
+		if fields[2] != "0" {
+			entry.ID = ""
+			if n := len(entries); n > 0 && entries[n-1].Path == name {
+				continue
+			}
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+// Dirty is a path whose state in the work tree is not that of git's index.
+type Dirty struct {
+	Path string
+	// Mode is that of the work tree; empty if the file is gone.
+	Mode Mode
+	// Untracked says that git's index lacks it. Then Mode is not known.
+	Untracked bool
+	// Submodule says that it is the folder of a submodule.
+	Submodule bool
+}
+
+// Status lists what in the work tree below the workspace differs from git's index,
+// untracked files included, ignored ones not. Git compares content only of files
+// whose size, times or inode differ from what it remembers.
+func (r *Repository) Status(ctx context.Context) ([]Dirty, error) {
+	out, err := r.run(ctx, "--no-optional-locks", "status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none", "--", ".")
+	if err != nil {
+		return nil, fmt.Errorf("compare the work tree of %s with git's index: %w", r.Dir, err)
+	}
+	dirty, err := parseStatus(out)
+	if err != nil {
+		return nil, err
+	}
+	// With -z paths begin at the top of the repository.
+	for i := range dirty {
+		dirty[i].Path = strings.TrimPrefix(dirty[i].Path, r.Prefix)
+	}
+	return dirty, nil
+}
+
+func parseStatus(out []byte) ([]Dirty, error) {
+	var dirty []Dirty
+	for record := range bytes.SplitSeq(out, []byte{0}) {
+		line := string(record)
+		if line == "" {
+			continue
+		}
+		var fields []string
+		switch line[0] {
+		case '1': // 1 XY sub mH mI mW hH hI path
+			fields = strings.SplitN(line, " ", 9)
+			if len(fields) != 9 || len(fields[1]) != 2 {
+				return nil, fmt.Errorf("parse git status: %q", line)
+			}
+			if fields[1][1] == '.' {
+				continue
+			}
+			dirty = append(dirty, Dirty{Path: fields[8], Mode: workMode(fields[5]), Submodule: fields[2][:1] == "S"})
+		case 'u': // u XY sub m1 m2 m3 mW h1 h2 h3 path
+			fields = strings.SplitN(line, " ", 11)
+			if len(fields) != 11 {
+				return nil, fmt.Errorf("parse git status: %q", line)
+			}
+			dirty = append(dirty, Dirty{Path: fields[10], Mode: workMode(fields[6]), Submodule: fields[2][:1] == "S"})
+		case '?':
+			if len(line) < 3 {
+				return nil, fmt.Errorf("parse git status: %q", line)
+			}
+			dirty = append(dirty, Dirty{Path: line[2:], Untracked: true})
+		case '!', '#':
+		default:
+			return nil, fmt.Errorf("parse git status: %q", line)
+		}
+	}
+	return dirty, nil
+}
+
+func workMode(mode string) Mode {
+	if strings.Trim(mode, "0") == "" {
+		return ""
+	}
+	return Mode(mode)
+}
+
+// Blob reads an object.
+func (r *Repository) Blob(ctx context.Context, id string) ([]byte, error) {
+	if r.objects == nil {
+		o, err := startObjects(ctx, r.Dir)
+		if err != nil {
+			return nil, err
+		}
+		r.objects = o
+	}
+	return r.objects.read(id)
+}
+
+// Has says whether an object is here.
+func (r *Repository) Has(ctx context.Context, id string) bool {
+	_, err := r.run(ctx, "cat-file", "-e", id)
+	return err == nil
+}
+
+// At is the repository of a submodule, which must be checked out.
+func (r *Repository) At(ctx context.Context, folder string) (*Repository, error) {
+	dir := path.Join(r.Dir, folder)
+	sub, err := Open(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if sub.Prefix != "" {
+		return nil, fmt.Errorf("open submodule %s: it is not checked out", folder)
+	}
+	return sub, nil
+}
+
+func (r *Repository) run(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = r.Dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if text := strings.TrimSpace(stderr.String()); text != "" {
+			return nil, fmt.Errorf("git %s: %s", args[0], text)
+		}
+		return nil, fmt.Errorf("git %s: %w", args[0], err)
+	}
+	return out, nil
+}
+
+// objects is `git cat-file --batch`.
+type objects struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startObjects(ctx context.Context, dir string) (*objects, error) {
+	cmd := exec.CommandContext(ctx, "git", "cat-file", "--batch")
+	cmd.Dir = dir
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start git cat-file: %w", err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start git cat-file: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start git cat-file: %w", err)
+	}
+	return &objects{cmd: cmd, in: in, out: bufio.NewReader(out)}, nil
+}
+
+func (o *objects) read(id string) ([]byte, error) {
+	if _, err := io.WriteString(o.in, id+"\n"); err != nil {
+		return nil, fmt.Errorf("read object %s: %w", id, err)
+	}
+	line, err := o.out.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("read object %s: %w", id, err)
+	}
+	fields := strings.Fields(line)
+	if len(fields) != 3 {
+		return nil, fmt.Errorf("read object %s: git says %q: the clone may be incomplete (git fsck)", id, strings.TrimSpace(line))
+	}
+	size, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil || size < 0 {
+		return nil, fmt.Errorf("read object %s: git says %q", id, strings.TrimSpace(line))
+	}
+	content := make([]byte, size+1)
+	if _, err := io.ReadFull(o.out, content); err != nil {
+		return nil, fmt.Errorf("read object %s: %w", id, err)
+	}
+	return content[:size], nil
+}
+
+func (o *objects) close() error {
+	closed := o.in.Close()
+	return errors.Join(closed, o.cmd.Wait())
+}

@@ -1,0 +1,630 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"stormgate.internal/tools/affected/internal/bazelrc"
+	"stormgate.internal/tools/affected/internal/git"
+	"stormgate.internal/tools/affected/internal/load"
+	"stormgate.internal/tools/affected/internal/module"
+)
+
+// Names of nodes that are no labels.
+const (
+	// Configuration is what every test depends on.
+	Configuration = "configuration"
+	// Status is the workspace status.
+	Status = "workspace status"
+	// Modules is the modules whose files are elsewhere, as a whole: which of them
+	// depends on which can't be seen without fetching them.
+	Modules = "modules of other repositories"
+)
+
+// Side is one snapshot with all that was loaded of it.
+type Side struct {
+	Workspace *load.Workspace
+	Modules   *module.Set
+	Packages  map[string]*load.Package // by repository and path: `@repo//path`
+	RC        []bazelrc.Option         // effective
+	// Closure gives what a name of a .bzl file depends on.
+	Closure func(file load.Label, name string) ([]load.Part, []load.Ref, error)
+
+	targets map[string]*load.Target // by label
+	outputs map[string]string       // output's label to the target's
+	failed  map[string]bool         // packages
+}
+
+// Key is the key of a package in Side.Packages.
+func Key(repo, pkg string) string {
+	if repo == "" {
+		return "//" + pkg
+	}
+	return "@" + repo + "//" + pkg
+}
+
+func (s *Side) prepare() {
+	s.targets, s.outputs, s.failed = map[string]*load.Target{}, map[string]string{}, map[string]bool{}
+	for key, p := range s.Packages {
+		s.failed[key] = p.Failed != ""
+		for i := range p.Targets {
+			t := &p.Targets[i]
+			if t.Name == "" {
+				continue
+			}
+			label := load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
+			s.targets[label] = t
+			for _, a := range t.Attributes {
+				for _, o := range a.Outputs {
+					s.outputs[load.Label{Repo: p.Repo, Package: p.Path, Name: o}.String()] = label
+				}
+			}
+		}
+	}
+}
+
+// what a label is on one side.
+type what int
+
+const (
+	nothing what = iota
+	target
+	output
+	file
+	folder
+)
+
+func (s *Side) what(text string, label load.Label) (what, string) {
+	if _, ok := s.targets[text]; ok {
+		return target, text
+	}
+	if t, ok := s.outputs[text]; ok {
+		return output, t
+	}
+	where, ok := s.Workspace.File(label)
+	if !ok {
+		return nothing, ""
+	}
+	if _, ok := s.Workspace.Snapshot.Lookup(where); ok {
+		if owner, ok := s.Workspace.Owner(label); ok && owner == label.Package {
+			return file, where
+		}
+		return nothing, ""
+	}
+	if s.hasFolder(where) {
+		return folder, where
+	}
+	return nothing, ""
+}
+
+// submodule is the submodule that a label's file would be in, if its files can't be
+// seen: its commit stands for all of them.
+func (s *Side) submodule(label load.Label) (string, bool) {
+	where, ok := s.Workspace.File(label)
+	if !ok {
+		return "", false
+	}
+	for p := where; p != "." && p != "/"; p = path.Dir(p) {
+		if e, ok := s.Workspace.Snapshot.Lookup(p); ok && e.Mode == git.Submodule {
+			return p, true
+		}
+	}
+	return "", false
+}
+
+func (s *Side) hasFolder(where string) bool {
+	files := s.Workspace.Snapshot.Files
+	i := s.lower(where + "/")
+	return i < len(files) && strings.HasPrefix(files[i].Path, where+"/")
+}
+
+func (s *Side) lower(prefix string) int {
+	files := s.Workspace.Snapshot.Files
+	lo, hi := 0, len(files)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if files[mid].Path < prefix {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+type builder struct {
+	ctx         context.Context
+	side, other *Side
+	graph       *Graph
+	parsed      map[string]load.Label
+	special     map[string]bool // files whose content is compared in another way
+}
+
+// Build makes the graphs of both sides.
+func Build(ctx context.Context, base, head *Side, special map[string]bool) (*Graph, *Graph) {
+	base.prepare()
+	head.prepare()
+	return build(ctx, base, head, special), build(ctx, head, base, special)
+}
+
+func build(ctx context.Context, side, other *Side, special map[string]bool) *Graph {
+	b := &builder{ctx: ctx, side: side, other: other, parsed: map[string]load.Label{}, special: special,
+		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
+	b.node(Configuration, "configuration")
+	b.node(Status, "workspace status")
+	b.status()
+	for _, key := range sorted(side.Packages) {
+		b.pkg(key, side.Packages[key])
+	}
+	b.modules()
+	b.toolchains()
+	b.options()
+	return b.graph
+}
+
+func (b *builder) node(name, kind string) *Node {
+	if n, ok := b.graph.Nodes[name]; ok {
+		return n
+	}
+	n := &Node{Kind: kind}
+	b.graph.Nodes[name] = n
+	return n
+}
+
+func (b *builder) label(text string) load.Label {
+	l, ok := b.parsed[text]
+	if !ok {
+		l, _ = load.ParseLabel(text) // Written by Label.String.
+		b.parsed[text] = l
+	}
+	return l
+}
+
+// ref gives the nodes that a reference leads to.
+func (b *builder) ref(r load.Ref) []string {
+	if repo, ok := strings.CutPrefix(r.Label, "@"); ok && !strings.Contains(repo, "//") {
+		return []string{b.repository(repo)}
+	}
+	label := b.label(r.Label)
+	if _, here := b.side.Workspace.Repos[label.Repo]; !here {
+		if _, there := b.other.Workspace.Repos[label.Repo]; !there {
+			if !r.Sure && !b.knownRepository(label.Repo) {
+				return nil
+			}
+			return []string{b.external(r.Label, label)}
+		}
+	}
+	switch kind, where := b.side.what(r.Label, label); kind {
+	case target:
+		return []string{r.Label}
+	case output:
+		return []string{where}
+	case file:
+		return []string{b.file(r.Label, where)}
+	case folder:
+		return []string{b.folder(r.Label, where)}
+	}
+	if in, ok := b.side.submodule(label); ok {
+		return []string{b.file("file "+in, in)}
+	}
+	// What the other side has there is missing here: that is a difference.
+	if kind, _ := b.other.what(r.Label, label); kind != nothing {
+		return []string{b.missing(r.Label)}
+	}
+	if !r.Sure {
+		return nil
+	}
+	// A file or a target that something makes: the call with the longest name that
+	// this one begins with, else all of which no name is known.
+	key := Key(label.Repo, label.Package)
+	p := b.side.Packages[key]
+	if p == nil {
+		return []string{b.missing(r.Label)}
+	}
+	best, unnamed := "", []string(nil)
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		if t.Name == "" {
+			unnamed = append(unnamed, unnamedLabel(p, i))
+			continue
+		}
+		if strings.HasPrefix(label.Name, t.Name) && len(t.Name) > len(best) && len(label.Name) > len(t.Name) && strings.ContainsRune("._-/", rune(label.Name[len(t.Name)])) {
+			best = t.Name
+		}
+	}
+	switch {
+	case best != "":
+		return []string{load.Label{Repo: p.Repo, Package: p.Path, Name: best}.String()}
+	case p.Failed != "":
+		return []string{b.packageNode(key, p)}
+	case len(unnamed) > 0:
+		return unnamed
+	}
+	return []string{b.missing(r.Label)}
+}
+
+func unnamedLabel(p *load.Package, i int) string {
+	return fmt.Sprintf("%s of %s, call %d", p.Targets[i].Kind, Key(p.Repo, p.Path), i+1)
+}
+
+func (b *builder) missing(label string) string {
+	b.node(label, "missing").Digest = "missing"
+	return label
+}
+
+func (b *builder) file(label, where string) string {
+	if _, ok := b.graph.Nodes[label]; ok {
+		return label
+	}
+	n := b.node(label, "file")
+	n.File = where
+	n.Digest = b.content(where)
+	return label
+}
+
+// content is a file's digest, or that of all a submodule that can't be seen.
+func (b *builder) content(where string) string {
+	e, ok := b.side.Workspace.Snapshot.Lookup(where)
+	if !ok {
+		return "missing"
+	}
+	if e.Mode == git.Regular {
+		return "file " + e.ID
+	}
+	return "file " + e.ID + " " + string(e.Mode)
+}
+
+func (b *builder) folder(label, where string) string {
+	if _, ok := b.graph.Nodes[label]; ok {
+		return label
+	}
+	n := b.node(label, "folder")
+	n.File = where
+	files := b.side.Workspace.Snapshot.Files
+	var names []string
+	for i := b.side.lower(where + "/"); i < len(files) && strings.HasPrefix(files[i].Path, where+"/"); i++ {
+		names = append(names, files[i].Path)
+		inner := "file " + files[i].Path
+		if l, ok := b.side.Workspace.LabelOf(files[i].Path); ok {
+			inner = l.String()
+		}
+		if _, taken := b.side.targets[inner]; taken {
+			inner = "file " + files[i].Path
+		}
+		n.Edges = append(n.Edges, Edge{To: b.file(inner, files[i].Path), Why: "folder"})
+	}
+	n.Digest = digest(names...)
+	return label
+}
+
+func (b *builder) knownRepository(name string) bool {
+	for _, m := range b.side.Workspace.Repos[""].Mapping {
+		if m == name {
+			return true
+		}
+	}
+	return name == "bazel_tools"
+}
+
+// external is a label of a repository whose files are elsewhere.
+func (b *builder) external(text string, label load.Label) string {
+	if _, ok := b.graph.Nodes[text]; !ok {
+		n := b.node(text, "external")
+		n.Digest = "external"
+		n.Edges = []Edge{{To: b.repository(label.Repo), Why: "repository"}}
+	}
+	return text
+}
+
+func (b *builder) repository(name string) string {
+	if _, here := b.side.Workspace.Repos[name]; here {
+		return Configuration // A repository of the workspace as a whole: its files are nodes.
+	}
+	node := "@" + name
+	if _, ok := b.graph.Nodes[node]; !ok {
+		b.node(node, "repository").Digest = "repository"
+	}
+	return node
+}
+
+// packageNode stands for a package as a whole.
+func (b *builder) packageNode(key string, p *load.Package) string {
+	name := "package " + key
+	if _, ok := b.graph.Nodes[name]; ok {
+		return name
+	}
+	n := b.node(name, "package")
+	n.File = p.Build
+	parts := []string{p.Failed, p.Doubt, b.content(p.Build)}
+	for _, f := range p.Loads {
+		parts = append(parts, f, b.content(f))
+	}
+	parts = append(parts, b.side.Workspace.Files(p.Repo, p.Path)...)
+	n.Digest = digest(parts...)
+	for _, r := range p.Literals {
+		for _, to := range b.ref(r) {
+			n.Edges = append(n.Edges, Edge{To: to, Why: "named in the package"})
+		}
+	}
+	if p.Failed != "" {
+		// It may glob.
+		for _, f := range b.side.Workspace.Files(p.Repo, p.Path) {
+			l := load.Label{Repo: p.Repo, Package: p.Path, Name: f}
+			if kind, where := b.side.what(l.String(), l); kind == file {
+				n.Edges = append(n.Edges, Edge{To: b.file(l.String(), where), Why: "file of the package"})
+			}
+		}
+	}
+	return name
+}
+
+func (b *builder) pkg(key string, p *load.Package) {
+	classes := map[string]*load.Class{}
+	for i := range p.Classes {
+		classes[p.Classes[i].Digest] = &p.Classes[i]
+	}
+	for i := range p.Classes {
+		b.class(&p.Classes[i], classes)
+	}
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		name := unnamedLabel(p, i)
+		if t.Name != "" {
+			name = load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
+		}
+		if t.Name != "" && b.side.targets[name] != t {
+			continue // A second target of that name: Bazel's error.
+		}
+		n := b.node(name, "target")
+		n.Rule, n.File = t.Kind, ""
+		n.Parts = make(map[string]string, len(t.Attributes)+2)
+		n.Parts["rule"] = t.Kind + " " + t.Symbol
+		if c, ok := classes[t.Class]; ok {
+			n.Parts["rule"] = c.Key
+			n.Edges = append(n.Edges, Edge{To: "rule " + c.Key, Why: "rule"})
+		}
+		if p.Failed != "" || p.Doubt != "" {
+			n.Edges = append(n.Edges, Edge{To: b.packageNode(key, p), Why: "package in doubt"})
+		}
+		seen := map[string]bool{}
+		for _, a := range t.Attributes {
+			n.Parts[a.Name] = a.Digest
+			for _, r := range a.Refs {
+				for _, to := range b.ref(r) {
+					if !seen[to] && to != name {
+						seen[to] = true
+						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name})
+					}
+				}
+			}
+			if a.Name == "stamp" || a.Name == "x_defs" {
+				n.Edges = append(n.Edges, b.stamps(a)...)
+			}
+		}
+		if t.Symbol != "" {
+			if repo, ok := strings.CutPrefix(t.Symbol, "@"); ok {
+				repo, _, _ = strings.Cut(repo, "//")
+				n.Edges = append(n.Edges, Edge{To: b.repository(repo), Why: "rule of"})
+			}
+		} else if t.Class == "" {
+			n.Edges = append(n.Edges, Edge{To: b.repository("bazel_tools"), Why: "rule of Bazel"})
+		}
+		var parts []string
+		for _, k := range sorted(n.Parts) {
+			parts = append(parts, k, n.Parts[k])
+		}
+		n.Digest = digest(parts...)
+		if t.Test && p.Repo == "" && t.Name != "" {
+			n.Edges = append(n.Edges, Edge{To: Configuration, Why: "configuration"})
+			b.graph.Tests[name] = &Test{Label: name, Kind: t.Kind, Tags: t.Tags, Manual: t.Manual(), Uncached: t.Uncached(), Incompatible: t.Incompatible}
+		}
+	}
+}
+
+// stampDigests are those of the values 1 and True of stamp.
+var stampZero = map[string]bool{load.ValueDigest("0"): true, load.ValueDigest("False"): true, load.ValueDigest("-1"): true}
+
+// stamps is the edge of a target that reads the workspace status, or may.
+func (b *builder) stamps(a load.Attribute) []Edge {
+	if a.Name == "stamp" && stampZero[a.Digest] && !b.stampOption() {
+		return nil
+	}
+	if a.Name == "stamp" && (a.Digest == load.ValueDigest("0") || a.Digest == load.ValueDigest("False")) {
+		return nil
+	}
+	return []Edge{{To: Status, Why: a.Name}}
+}
+
+func (b *builder) stampOption() bool {
+	on := false
+	for _, o := range b.side.RC {
+		if o.Name == "stamp" {
+			on = o.Value == "1"
+		}
+	}
+	return on
+}
+
+func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
+	name := "rule " + c.Key
+	if n, ok := b.graph.Nodes[name]; ok && n.Digest != "" {
+		return
+	}
+	n := b.node(name, "rule")
+	n.Parts = map[string]string{"attributes": c.Schema}
+	parts := []string{c.Schema}
+	for _, p := range c.Parts {
+		n.Parts[p.File] = p.Digest
+		parts = append(parts, p.File, p.Digest)
+	}
+	n.Digest = digest(parts...)
+	for _, r := range c.Refs {
+		for _, to := range b.ref(r) {
+			n.Edges = append(n.Edges, Edge{To: to, Why: "default"})
+		}
+	}
+	for _, r := range c.Toolchains {
+		n.Edges = append(n.Edges, Edge{To: b.toolchainType(r.Label), Why: "toolchain"})
+	}
+	for _, a := range c.Aspects {
+		if other, ok := classes[a]; ok {
+			n.Edges = append(n.Edges, Edge{To: "rule " + other.Key, Why: "aspect"})
+		}
+	}
+	if c.Status {
+		n.Edges = append(n.Edges, Edge{To: Status, Why: "reads the workspace status"})
+	}
+}
+
+func (b *builder) toolchainType(label string) string {
+	name := "toolchains of type " + label
+	b.node(name, "toolchains")
+	return name
+}
+
+// toolchains connects types of toolchains with the registered ones.
+func (b *builder) toolchains() {
+	patterns := slices.Clone(b.side.Modules.Root.Toolchains)
+	for _, o := range b.side.RC {
+		if o.Name == "extra_toolchains" {
+			patterns = append(patterns, strings.Split(o.Value, ",")...)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.side.Modules.Local)) {
+		for _, p := range b.side.Modules.Local[name].Toolchains {
+			if strings.HasPrefix(p, "//") {
+				p = "@" + name + p
+			}
+			patterns = append(patterns, p)
+		}
+	}
+	mapping := b.side.Workspace.Repos[""].Mapping
+	byType := map[string][]string{}
+	for _, pattern := range patterns {
+		for _, t := range b.match(pattern, mapping) {
+			types := []string(nil)
+			if target := b.side.targets[t]; target != nil {
+				for _, a := range target.Attributes {
+					if a.Name == "toolchain_type" {
+						for _, r := range a.Refs {
+							types = append(types, r.Label)
+						}
+					}
+				}
+			}
+			if len(types) == 0 {
+				types = []string{""} // Whose type can't be seen.
+			}
+			for _, ty := range types {
+				byType[ty] = append(byType[ty], t)
+			}
+		}
+	}
+	for _, ty := range sorted(byType) {
+		list := byType[ty]
+		name := b.toolchainType(ty)
+		n := b.graph.Nodes[name]
+		n.File = "MODULE.bazel"
+		n.Digest = digest(list...)
+		for _, t := range list {
+			for _, to := range b.ref(load.Ref{Label: t, Sure: true}) {
+				n.Edges = append(n.Edges, Edge{To: to, Why: "registered"})
+			}
+		}
+		repo := b.label(ty).Repo
+		if _, here := b.side.Workspace.Repos[repo]; here && ty != "" {
+			continue
+		}
+		// Rules of other repositories use it, of which is not seen which.
+		if repo == "bazel_tools" || ty == "" {
+			b.graph.Nodes[Configuration].Edges = append(b.graph.Nodes[Configuration].Edges, Edge{To: name, Why: "toolchain"})
+			continue
+		}
+		r := b.graph.Nodes[b.repository(repo)]
+		r.Edges = append(r.Edges, Edge{To: name, Why: "toolchain"})
+	}
+}
+
+// match expands a pattern of toolchains or platforms.
+func (b *builder) match(pattern string, mapping map[string]string) []string {
+	text := strings.TrimPrefix(pattern, "-")
+	if !strings.HasPrefix(text, "//") && !strings.HasPrefix(text, "@") {
+		return nil
+	}
+	label, err := load.ParseMapped(text, mapping)
+	if err != nil {
+		return nil
+	}
+	if _, here := b.side.Workspace.Repos[label.Repo]; !here {
+		return nil
+	}
+	recursive := label.Package == "..." || strings.HasSuffix(label.Package, "/...")
+	if !recursive && label.Name != "all" && label.Name != "*" && label.Name != "all-targets" {
+		return []string{label.String()}
+	}
+	prefix := strings.TrimSuffix(strings.TrimSuffix(label.Package, "..."), "/")
+	var found []string
+	for _, p := range b.side.Workspace.Packages(label.Repo) {
+		if p != prefix && (!recursive || prefix != "" && !strings.HasPrefix(p, prefix+"/")) {
+			continue
+		}
+		pkg := b.side.Packages[Key(label.Repo, p)]
+		if pkg == nil {
+			continue
+		}
+		for i := range pkg.Targets {
+			if t := &pkg.Targets[i]; t.Kind == "toolchain" || t.Class != "" && t.Name != "" && strings.Contains(t.Kind, "toolchain") {
+				found = append(found, load.Label{Repo: label.Repo, Package: p, Name: t.Name}.String())
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// options connects the configuration with the targets that options name.
+func (b *builder) options() {
+	configuration := b.graph.Nodes[Configuration]
+	mapping := b.side.Workspace.Repos[""].Mapping
+	name := func(text, why string) {
+		for _, t := range b.match(text, mapping) {
+			for _, to := range b.ref(load.Ref{Label: t, Sure: true}) {
+				configuration.Edges = append(configuration.Edges, Edge{To: to, Why: why})
+			}
+		}
+	}
+	for _, o := range b.side.RC {
+		if scope, _ := bazelrc.Classify(o.Name); scope != bazelrc.Everything && scope != bazelrc.Tests || o.Name == "extra_toolchains" {
+			continue
+		}
+		for _, v := range strings.Split(o.Value, ",") {
+			name(v, "--"+o.Name)
+		}
+	}
+	for _, p := range b.side.Modules.Root.Platforms {
+		name(p, "execution platform")
+	}
+	n := b.node("execution platforms", "platforms")
+	n.File = "MODULE.bazel"
+	n.Digest = digest(b.side.Modules.Root.Platforms...)
+	configuration.Edges = append(configuration.Edges, Edge{To: "execution platforms", Why: "platforms"})
+}
+
+// status connects the workspace status with the program that prints it, and with the
+// files that the program names.
+func (b *builder) status() {
+	command := ""
+	for _, o := range b.side.RC {
+		if o.Name == "workspace_status_command" {
+			command = o.Value
+		}
+	}
+	n := b.graph.Nodes[Status]
+	for _, f := range b.side.Mentioned(b.ctx, path.Clean(strings.TrimPrefix(command, "%workspace%/"))) {
+		n.Edges = append(n.Edges, Edge{To: b.file("file "+f, f), Why: "printed by"})
+	}
+}

@@ -1,0 +1,256 @@
+package graph
+
+import (
+	"context"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"stormgate.internal/tools/affected/internal/load"
+	"stormgate.internal/tools/affected/internal/module"
+)
+
+// GoDeps says that an extension is Gazelle's go_deps, whose repositories are modules
+// of go.mod: these are compared by module.
+func GoDeps(e *module.Extension) bool {
+	return e.Name == "go_deps" && (strings.HasPrefix(e.File, "@gazelle//") || strings.HasPrefix(e.File, "@bazel_gazelle//"))
+}
+
+// GoSDK says that an extension is rules_go's go_sdk, which reads go.mod's go and
+// toolchain lines.
+func GoSDK(e *module.Extension) bool {
+	return e.Name == "go_sdk" && (strings.HasPrefix(e.File, "@rules_go//") || strings.HasPrefix(e.File, "@io_bazel_rules_go//"))
+}
+
+// modules adds modules, extensions and what repositories are made of.
+func (b *builder) modules() {
+	all := b.node(Modules, "modules")
+	all.Digest, all.File = "modules", ""
+	b.module(b.side.Modules.Root, "")
+	for _, name := range sorted(b.side.Modules.Local) {
+		b.module(b.side.Modules.Local[name], name)
+	}
+	// A repository that is no extension's is a module's, or comes with one.
+	for _, name := range sorted(b.graph.Nodes) {
+		n := b.graph.Nodes[name]
+		if n.Kind != "repository" || name == "@bazel_tools" || slices.ContainsFunc(n.Edges, func(e Edge) bool { return e.Why == "made by" }) {
+			continue
+		}
+		n.Edges = append(n.Edges, Edge{To: Modules, Why: "module"})
+	}
+}
+
+func (b *builder) module(f *module.File, name string) {
+	repo := b.side.Workspace.Repos[name]
+	if repo == nil {
+		return
+	}
+	all := b.graph.Nodes[Modules]
+	file := path.Join(repo.Root, "MODULE.bazel")
+	where := load.Label{Repo: name}
+	add := func(node *Node, texts []string, special map[string]bool) {
+		for _, text := range texts {
+			if text == "" || len(text) > 300 || strings.ContainsAny(text, " \n") {
+				continue
+			}
+			label, err := load.ParseIn(text, where, repo.Mapping)
+			if err != nil {
+				continue
+			}
+			if p, ok := b.side.Workspace.File(label); ok && special[p] {
+				continue
+			}
+			r := load.Ref{Label: label.String(), Sure: strings.HasPrefix(text, "//")}
+			for _, to := range b.ref(r) {
+				node.Edges = append(node.Edges, Edge{To: to, Why: "names"})
+			}
+		}
+	}
+	overridden := map[string]bool{}
+	for _, o := range f.Overrides {
+		if name != "" {
+			break // Only the main module's count.
+		}
+		overridden[o.Name] = true
+		n := b.node("module "+o.Name, "module")
+		n.File = file
+		n.Digest += " " + o.Text
+		add(n, o.Strings, nil)
+		if _, local := b.side.Workspace.Repos[o.Name]; local {
+			// Its files are nodes themselves.
+			continue
+		}
+		all.Edges = append(all.Edges, Edge{To: "module " + o.Name, Why: "module"})
+	}
+	for _, d := range f.Deps {
+		if _, local := b.side.Workspace.Repos[d.Name]; local && d.Name != "" {
+			continue
+		}
+		n := b.node("module "+d.Name, "module")
+		n.File = file
+		n.Digest += " " + d.Text
+		all.Edges = append(all.Edges, Edge{To: "module " + d.Name, Why: "module"})
+		r := b.graph.Nodes[b.repository(d.Name)]
+		r.Edges = append(r.Edges, Edge{To: "module " + d.Name, Why: "module"})
+	}
+	for _, e := range f.Extensions {
+		b.extension(e, name, file, add)
+	}
+	for _, r := range f.Repositories {
+		if _, local := b.side.Workspace.Repos[r.Name]; local {
+			continue
+		}
+		canonical := repo.Mapping[r.Name]
+		if canonical == "" {
+			canonical = r.Name
+		}
+		n := b.node("repository rule "+canonical, "repository rule")
+		n.File, n.Digest = file, r.File+"%"+r.Rule+"("+r.Text+")"
+		add(n, r.Strings, nil)
+		b.code(n, r.File, r.Rule, where, repo.Mapping)
+		if r.Path != "" && b.side.hasFolder(path.Clean(r.Path)) {
+			n.Edges = append(n.Edges, Edge{To: b.folder("folder "+path.Clean(r.Path), path.Clean(r.Path)), Why: "path"})
+		}
+		node := b.graph.Nodes[b.repository(canonical)]
+		node.Edges = append(node.Edges, Edge{To: "repository rule " + canonical, Why: "made by"})
+	}
+	if len(f.Other) > 0 {
+		n := b.node("statements of "+file, "statements")
+		n.File, n.Digest = file, digest(f.Other...)
+		c := b.graph.Nodes[Configuration]
+		c.Edges = append(c.Edges, Edge{To: "statements of " + file, Why: "statement that is not known"})
+	}
+}
+
+func (b *builder) extension(e *module.Extension, module, file string, add func(*Node, []string, map[string]bool)) {
+	repo := b.side.Workspace.Repos[module]
+	where := load.Label{Repo: module}
+	label, err := load.ParseIn(e.File, where, repo.Mapping)
+	if err != nil {
+		return
+	}
+	name := "extension " + label.String() + "%" + e.Name
+	n := b.node(name, "extension")
+	n.File = file
+	if n.Parts == nil {
+		n.Parts = map[string]string{}
+	}
+	var special map[string]bool
+	if GoDeps(e) || GoSDK(e) {
+		special = b.special
+	}
+	for i, t := range e.Tags {
+		n.Digest = digest(n.Digest, module, t.Text)
+		n.Parts[module+" "+t.Text] += string(rune('a' + i%26))
+		add(n, t.Strings, special)
+	}
+	for _, t := range e.Text {
+		n.Digest = digest(n.Digest, t)
+		n.Parts[t] = "text"
+	}
+	b.code(n, e.File, e.Name, where, repo.Mapping)
+	if _, here := b.side.Workspace.Repos[label.Repo]; !here {
+		n.Edges = append(n.Edges, Edge{To: b.repository(label.Repo), Why: "defined in"})
+		// It may register toolchains and options of its module's rules.
+		r := b.graph.Nodes[b.repository(label.Repo)]
+		r.Edges = append(r.Edges, Edge{To: name, Why: "extension"})
+	}
+	for _, apparent := range e.Repos {
+		canonical, ok := repo.Mapping[apparent]
+		if !ok {
+			canonical = apparent
+		}
+		r := b.graph.Nodes[b.repository(canonical)]
+		r.Edges = append(r.Edges, Edge{To: name, Why: "made by"})
+	}
+}
+
+// code connects an extension or a repository rule of the workspace with its code, and
+// with the files that its code names.
+func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[string]string) {
+	label, err := load.ParseIn(file, in, mapping)
+	if err != nil {
+		return
+	}
+	if _, here := b.side.Workspace.Repos[label.Repo]; !here {
+		return
+	}
+	parts, refs, err := b.side.Closure(label, name)
+	if n.Parts == nil {
+		n.Parts = map[string]string{}
+	}
+	if err != nil {
+		if p, ok := b.side.Workspace.File(label); ok {
+			n.Digest = digest(n.Digest, b.content(p))
+		}
+	}
+	for _, p := range parts {
+		n.Parts[p.File] = p.Digest
+		n.Digest = digest(n.Digest, p.File, p.Digest)
+	}
+	for _, r := range refs {
+		for _, to := range b.ref(r) {
+			n.Edges = append(n.Edges, Edge{To: to, Why: "named in its code"})
+		}
+	}
+}
+
+var pathToken = regexp.MustCompile(`[A-Za-z0-9_.+-]+(?:/[A-Za-z0-9_.+-]+)+`)
+
+// Mentioned is a script and what it names: files and folders of the workspace, by
+// their paths from its top. Of folders only those that no package has: others are
+// sources of targets. Comments don't count.
+func (s *Side) Mentioned(ctx context.Context, script string) []string {
+	snap := s.Workspace.Snapshot
+	if _, ok := snap.Lookup(script); !ok {
+		return nil
+	}
+	seen := map[string]bool{script: true}
+	queue := []string{script}
+	for i := 0; i < len(queue) && i < 200; i++ {
+		content, err := snap.Read(ctx, queue[i])
+		if err != nil || len(content) > 1<<20 {
+			continue
+		}
+		for line := range strings.Lines(string(content)) {
+			if strings.HasPrefix(strings.TrimSpace(line), "#") {
+				continue
+			}
+			for _, token := range pathToken.FindAllString(line, -1) {
+				token = path.Clean(token)
+				for _, candidate := range []string{token, afterFirst(token)} {
+					if candidate == "" || seen[candidate] || !strings.Contains(candidate, "/") {
+						continue
+					}
+					if _, ok := snap.Lookup(candidate); ok {
+						seen[candidate] = true
+						queue = append(queue, candidate)
+					} else if s.hasFolder(candidate) {
+						seen[candidate] = true
+						if _, owned := s.Workspace.LabelOf(candidate + "/x"); !owned {
+							for i := s.lower(candidate + "/"); i < len(snap.Files) && strings.HasPrefix(snap.Files[i].Path, candidate+"/"); i++ {
+								seen[snap.Files[i].Path] = true
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	var files []string
+	for name := range seen {
+		if _, ok := snap.Lookup(name); ok {
+			files = append(files, name)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// afterFirst drops the first part: of "$workspace/tools/x" the variable's name is
+// part of the match.
+func afterFirst(token string) string {
+	_, rest, _ := strings.Cut(token, "/")
+	return rest
+}

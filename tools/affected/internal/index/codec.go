@@ -1,0 +1,168 @@
+package index
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"stormgate.internal/tools/affected/internal/load"
+)
+
+// codec writes or reads: one description serves both. Strings are numbers in a table,
+// since most are there many times.
+type codec struct {
+	writing bool
+	data    []byte
+	bad     bool // reading: the data ended too early, or makes no sense
+	strings []string
+	table   map[string]uint64
+}
+
+func (c *codec) number(n *uint64) {
+	if c.writing {
+		c.data = binary.AppendUvarint(c.data, *n)
+		return
+	}
+	v, k := binary.Uvarint(c.data)
+	if k <= 0 {
+		c.bad = true
+		c.data = nil
+		*n = 0
+		return
+	}
+	c.data = c.data[k:]
+	*n = v
+}
+
+func (c *codec) raw(s *string) {
+	n := uint64(len(*s))
+	c.number(&n)
+	if c.writing {
+		c.data = append(c.data, *s...)
+		return
+	}
+	if n > uint64(len(c.data)) {
+		c.bad = true
+		c.data = nil
+		return
+	}
+	*s = string(c.data[:n])
+	c.data = c.data[n:]
+}
+
+func (c *codec) text(s *string) {
+	if c.writing {
+		n, ok := c.table[*s]
+		if !ok {
+			n = uint64(len(c.strings))
+			c.table[*s] = n
+			c.strings = append(c.strings, *s)
+		}
+		c.number(&n)
+		return
+	}
+	var n uint64
+	c.number(&n)
+	if n >= uint64(len(c.strings)) {
+		c.bad = true
+		return
+	}
+	*s = c.strings[n]
+}
+
+func (c *codec) flag(b *bool) {
+	n := uint64(0)
+	if *b {
+		n = 1
+	}
+	c.number(&n)
+	*b = n == 1
+}
+
+// list writes or reads a slice.
+func list[T any](c *codec, s *[]T, each func(*T)) {
+	n := uint64(len(*s))
+	c.number(&n)
+	if !c.writing {
+		if n > uint64(len(c.data)) {
+			c.bad = true // Each element takes at least a byte.
+			return
+		}
+		if n > 0 {
+			*s = make([]T, n)
+		}
+	}
+	for i := range *s {
+		if c.bad {
+			return
+		}
+		each(&(*s)[i])
+	}
+}
+
+func (c *codec) index(entries *map[string][]*entry, builder *string) {
+	c.text(builder)
+	keys := slices.Sorted(maps.Keys(*entries))
+	list(c, &keys, func(key *string) {
+		c.text(key)
+		variants := (*entries)[*key]
+		list(c, &variants, func(e **entry) {
+			if !c.writing {
+				*e = &entry{pkg: &load.Package{}}
+			}
+			c.entry(*e)
+		})
+		if !c.writing {
+			(*entries)[*key] = variants
+		}
+	})
+}
+
+func (c *codec) entry(e *entry) {
+	c.text(&e.build)
+	c.text(&e.mapping)
+	c.text(&e.listing)
+	list(c, &e.loads, c.text)
+	p := e.pkg
+	c.text(&p.Repo)
+	c.text(&p.Path)
+	c.text(&p.Build)
+	c.flag(&p.Globs)
+	c.text(&p.Failed)
+	c.text(&p.Doubt)
+	list(c, &p.Loads, c.text)
+	list(c, &p.Literals, c.ref)
+	list(c, &p.Classes, func(x *load.Class) {
+		c.text(&x.Key)
+		c.text(&x.Digest)
+		c.text(&x.Schema)
+		c.flag(&x.Status)
+		list(c, &x.Parts, func(p *load.Part) {
+			c.text(&p.File)
+			c.text(&p.Digest)
+		})
+		list(c, &x.Refs, c.ref)
+		list(c, &x.Toolchains, c.ref)
+		list(c, &x.Aspects, c.text)
+	})
+	list(c, &p.Targets, func(t *load.Target) {
+		c.text(&t.Name)
+		c.text(&t.Kind)
+		c.text(&t.Class)
+		c.text(&t.Symbol)
+		c.flag(&t.Test)
+		c.flag(&t.Incompatible)
+		list(c, &t.Tags, c.text)
+		list(c, &t.Attributes, func(a *load.Attribute) {
+			c.text(&a.Name)
+			c.text(&a.Digest)
+			list(c, &a.Refs, c.ref)
+			list(c, &a.Outputs, c.text)
+		})
+	})
+}
+
+func (c *codec) ref(r *load.Ref) {
+	c.text(&r.Label)
+	c.flag(&r.Sure)
+}

@@ -1,0 +1,256 @@
+package load
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+)
+
+// closure is what a function's behaviour depends on: its own syntax and that of every
+// function and constant that it names, of this workspace. Names of other repositories
+// are noted, not followed.
+type closure struct {
+	digest string
+	parts  []Part
+	// strings are all strings in it.
+	strings []Ref
+	repos   []string
+	status  bool
+}
+
+type walked struct {
+	loader *Loader
+	seen   map[string]bool
+	// files are the texts, by file.
+	files   map[string][]string
+	repos   map[string]bool
+	strings map[string]Ref
+}
+
+func (l *Loader) walk() *walked {
+	return &walked{loader: l, seen: map[string]bool{}, files: map[string][]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
+}
+
+func (w *walked) done() *closure {
+	c := &closure{}
+	var all []string
+	for _, file := range slices.Sorted(maps.Keys(w.files)) {
+		texts := w.files[file]
+		slices.Sort(texts)
+		for _, t := range texts {
+			c.status = c.status || strings.Contains(t, ". info_file ") || strings.Contains(t, ". version_file ")
+		}
+		d := digest(texts...)
+		c.parts = append(c.parts, Part{File: file, Digest: d})
+		all = append(all, file, d)
+	}
+	c.repos = slices.Sorted(maps.Keys(w.repos))
+	all = append(all, c.repos...)
+	c.digest = digest(all...)
+	for _, k := range slices.Sorted(maps.Keys(w.strings)) {
+		c.strings = append(c.strings, w.strings[k])
+	}
+	return c
+}
+
+// name follows a top-level name of a file.
+func (w *walked) name(m *module, name string) {
+	key := m.file + "%" + name
+	if w.seen[key] {
+		return
+	}
+	w.seen[key] = true
+	if from, ok := m.outline.loads[name]; ok {
+		label, err := parseLabel(from.module, m.label, w.loader.mapping(m.label.Repo))
+		if err != nil {
+			return
+		}
+		if _, ok := w.loader.workspace.Repos[label.Repo]; !ok {
+			w.repos[label.Repo] = true
+			return
+		}
+		if other, ok := w.loader.modules[label.String()]; ok && other.outline != nil {
+			w.name(other, from.name)
+		}
+		return
+	}
+	for _, i := range m.outline.binds[name] {
+		w.statement(m, i)
+	}
+	for _, i := range m.outline.effects[name] {
+		w.statement(m, i)
+	}
+}
+
+func (w *walked) statement(m *module, i int) {
+	key := m.file + "#" + m.outline.statements[i].text
+	if w.seen[key] {
+		return
+	}
+	w.seen[key] = true
+	s := m.outline.statements[i]
+	w.files[m.file] = append(w.files[m.file], s.text)
+	for _, text := range s.labels {
+		if label, err := parseLabel(text, m.label, w.loader.mapping(m.label.Repo)); err == nil && strings.ContainsAny(text, ":/") {
+			w.strings[label.String()] = Ref{Label: label.String()}
+		}
+	}
+	for _, n := range s.names {
+		w.name(m, n)
+	}
+}
+
+// function is the closure of a function value.
+func (l *Loader) function(fn *starlark.Function) *closure {
+	if c, ok := l.closures[fn]; ok {
+		return c
+	}
+	l.closures[fn] = &closure{digest: "recursive"}
+	w := l.walk()
+	w.value(fn)
+	c := w.done()
+	l.closures[fn] = c
+	return c
+}
+
+// value follows the functions in a value.
+func (w *walked) value(v starlark.Value) {
+	switch v := v.(type) {
+	case *starlark.Function:
+		pos := v.Position()
+		m := w.loader.byFile[pos.Filename()]
+		if m == nil || m.outline == nil {
+			w.files[pos.Filename()] = append(w.files[pos.Filename()], "function "+v.Name())
+			return
+		}
+		if i, ok := m.outline.at(pos.Line); ok {
+			w.statement(m, i)
+		}
+		// What an inner function has captured.
+		for i := range v.NumFreeVars() {
+			b, x := v.FreeVar(i)
+			if x == nil {
+				continue
+			}
+			if _, ok := x.(*starlark.Function); ok {
+				key := "free " + m.file + b.Name
+				if !w.seen[key] {
+					w.seen[key] = true
+					w.value(x)
+				}
+				continue
+			}
+			w.files[m.file] = append(w.files[m.file], b.Name+"="+w.loader.text(x))
+		}
+	case *unknown:
+		for _, p := range v.parts {
+			w.value(p)
+		}
+		for _, r := range inMarker.FindAllStringSubmatch(v.text, -1) {
+			w.repo(r[1])
+		}
+	case *class:
+		w.value(v.implementation)
+	case *starlark.List:
+		for x := range starlark.Elements(v) {
+			w.value(x)
+		}
+	case starlark.Tuple:
+		for _, x := range v {
+			w.value(x)
+		}
+	case *starlark.Dict:
+		for _, kv := range v.Items() {
+			w.value(kv[1])
+		}
+	}
+}
+
+func (w *walked) repo(name string) {
+	if _, ok := w.loader.workspace.Repos[name]; !ok {
+		w.repos[name] = true
+	}
+}
+
+// class computes what a class is made of.
+func (l *Loader) class(c *class) *Class {
+	if c.result != nil {
+		return c.result
+	}
+	out := &Class{Key: c.key()}
+	c.result = out // For recursion: an aspect that requires itself.
+	var schema []string
+	e := &encoder{loader: l, in: c.file}
+	for _, name := range slices.Sorted(maps.Keys(c.attributes)) {
+		a := c.attributes[name]
+		text := name + ":" + a.kind + ":" + strings.Join(a.flags, ",")
+		if a.fallback != nil {
+			inner := &encoder{loader: l, in: a.in}
+			inner.attribute(a.kind, a.fallback)
+			text += "=" + inner.b.String()
+			e.refs = append(e.refs, inner.refs...)
+		}
+		for _, part := range a.parts {
+			e.anything(part)
+		}
+		for _, aspect := range a.aspects {
+			out.Aspects = append(out.Aspects, l.class(aspect).Digest)
+			text += "," + l.class(aspect).Digest
+		}
+		schema = append(schema, text)
+	}
+	schema = append(schema, c.flags...)
+	w := l.walk()
+	w.value(c.implementation)
+	w.value(c.initializer)
+	for _, x := range slices.Concat(c.extra, c.unsureParts) {
+		schema = append(schema, l.text(x))
+		w.value(x)
+		e.anything(x)
+	}
+	for _, t := range c.toolchains {
+		te := &encoder{loader: l, in: c.file}
+		te.toolchain(t)
+		schema = append(schema, te.b.String())
+		out.Toolchains = append(out.Toolchains, te.refs...)
+	}
+	code := w.done()
+	for _, r := range code.repos {
+		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})
+	}
+	out.Parts = code.parts
+	out.Status = code.status
+	out.Refs = compact(e.refs)
+	out.Schema = digest(schema...)
+	out.Digest = digest(out.Key, out.Schema, code.digest)
+	l.classes[out.Digest] = out
+	return out
+}
+
+func compact(refs []Ref) []Ref {
+	best := map[string]bool{}
+	for _, r := range refs {
+		best[r.Label] = best[r.Label] || r.Sure
+	}
+	var out []Ref
+	for _, label := range slices.Sorted(maps.Keys(best)) {
+		out = append(out, Ref{Label: label, Sure: best[label]})
+	}
+	return out
+}
+
+// module is a .bzl file that was loaded.
+type module struct {
+	label   Label
+	file    string // its path in the workspace
+	globals starlark.StringDict
+	outline *outline
+	err     error
+	loading bool
+	// loads are the files of this workspace that it loads, itself included.
+	loads      map[string]bool
+	doubt      string
+	conditions []string
+}

@@ -1,0 +1,397 @@
+// Package load evaluates BUILD files and the .bzl files of a workspace, as Bazel's
+// loading phase does, but from a snapshot: without Bazel, without a checkout and
+// without other repositories.
+//
+// What other repositories define is not there. A value from there is kept as an
+// unknown one, with everything that it was made of. If it is called with a name in a
+// BUILD file it is taken for a rule or a macro, and each string that it was given for
+// a label if there is such a file or target. If an unknown value decides something,
+// the package is in doubt. If a file can't be evaluated at all, what its syntax shows
+// is taken, and the package has failed. Callers treat both as affected by more.
+//
+// What a target is made of is compared by digests of values, after all macros. The
+// digest of a rule of this workspace covers the functions and constants that its
+// implementation reaches, without comments and documentation: these are what its
+// actions can depend on.
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// maxSteps bounds the evaluation of one file: a mistake in a loop must not hang.
+const maxSteps = 100_000_000
+
+// Loader evaluates files of one snapshot. It is not for concurrent use.
+type Loader struct {
+	workspace *Workspace
+	ctx       context.Context
+	modules   map[string]*module // by label
+	byFile    map[string]*module
+	closures  map[*starlark.Function]*closure
+	classes   map[string]*Class
+	// doubts is the first doubt of what is being evaluated, conditions are the unknown
+	// ones of its comprehensions.
+	doubts     string
+	conditions []string
+}
+
+// NewLoader returns a loader of a workspace.
+func NewLoader(ctx context.Context, w *Workspace) *Loader {
+	return &Loader{
+		workspace: w, ctx: ctx, modules: map[string]*module{}, byFile: map[string]*module{},
+		closures: map[*starlark.Function]*closure{}, classes: map[string]*Class{},
+	}
+}
+
+func (l *Loader) doubt(format string, args ...any) {
+	if l.doubts == "" {
+		l.doubts = fmt.Sprintf(format, args...)
+	}
+}
+
+func (l *Loader) mapping(repo string) map[string]string {
+	if r, ok := l.workspace.Repos[repo]; ok {
+		return r.Mapping
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Package evaluates a package's BUILD file.
+func (l *Loader) Package(repo, pkg string) (*Package, error) {
+	file, ok := l.workspace.Build(repo, pkg)
+	if !ok {
+		return nil, fmt.Errorf("load package %s: no BUILD file", Label{Repo: repo, Package: pkg})
+	}
+	content, err := l.workspace.Snapshot.Read(l.ctx, file)
+	if err != nil {
+		return nil, fmt.Errorf("load package: %w", err)
+	}
+	out := &Package{Repo: repo, Path: pkg, Build: file}
+	p := &loading{loader: l, out: out, label: Label{Repo: repo, Package: pkg}, raw: map[string]*starlark.Dict{}, classes: map[string]bool{}}
+	l.doubts, l.conditions = "", nil
+	parsed, err := options.Parse(file, content, 0)
+	if err != nil {
+		out.Failed = explain(err)
+		return out, nil
+	}
+	o := newOutline(parsed)
+	var syntaxTargets []Target
+	modules := map[string]starlark.StringDict{}
+	loads := map[string]bool{}
+	for _, s := range parsed.Stmts {
+		ls, ok := s.(*syntax.LoadStmt)
+		if !ok {
+			continue
+		}
+		dict, m, err := l.load(ls, p.label, file)
+		if m != nil {
+			maps.Copy(loads, m.loads)
+			if m.doubt != "" {
+				l.doubt("%s", m.doubt)
+			}
+			l.conditions = append(l.conditions, m.conditions...)
+		}
+		if err != nil {
+			out.Failed = cmpText(out.Failed, explain(err))
+			continue
+		}
+		if old, ok := modules[ls.ModuleName()]; ok {
+			maps.Copy(old, dict)
+		} else {
+			modules[ls.ModuleName()] = maps.Clone(dict)
+		}
+	}
+	out.Loads = sortedKeys(loads)
+	if out.Failed != "" {
+		syntaxTargets = p.scan(parsed)
+	} else {
+		thread := l.thread(file, modules)
+		thread.SetLocal(localKey, p)
+		if err := l.exec(thread, parsed, l.buildNames(), func(name string) starlark.Value { return nativeRule{name} }, nil); err != nil {
+			out.Failed = explain(err)
+			again, err := options.Parse(file, content, 0) // Evaluation changes the syntax.
+			if err == nil {
+				syntaxTargets = p.scan(again)
+			}
+		}
+	}
+	out.Doubt = l.doubts
+	if out.Failed != "" {
+		// What was evaluated before the error is not taken: it may be half of a macro.
+		out.Targets = syntaxTargets
+	}
+	for i := range out.Targets {
+		if len(l.conditions) > 0 {
+			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "a condition that another repository decides", Digest: digest(l.conditions...)})
+		}
+		if len(p.defaults) > 0 {
+			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "package()", Digest: digest(p.defaults...), Refs: p.refs})
+		}
+	}
+	if out.Failed != "" || out.Doubt != "" {
+		out.Literals = l.literals(p.label, o, out.Loads)
+	}
+	return out, nil
+}
+
+func cmpText(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func explain(err error) string {
+	var eval *starlark.EvalError
+	if errors.As(err, &eval) {
+		// The innermost place that is a file.
+		for i := range eval.CallStack {
+			if pos := eval.CallStack.At(i).Pos; pos.Line > 0 {
+				return fmt.Sprintf("%s: %s", pos, eval.Msg)
+			}
+		}
+		return eval.Msg
+	}
+	return err.Error()
+}
+
+// literals are all strings of a BUILD file and what it loads that may be labels.
+func (l *Loader) literals(in Label, o *outline, loads []string) []Ref {
+	e := &encoder{loader: l, in: in}
+	add := func(o *outline) {
+		for _, s := range o.statements {
+			for _, text := range s.labels {
+				e.candidate(text, false)
+			}
+		}
+	}
+	add(o)
+	for _, file := range loads {
+		if m, ok := l.byFile[file]; ok && m.outline != nil {
+			add(m.outline)
+		}
+	}
+	for _, from := range o.loads {
+		if label, err := parseLabel(from.module, in, l.mapping(in.Repo)); err == nil {
+			e.repos([]string{label.Repo})
+		}
+	}
+	return compact(e.refs)
+}
+
+func (l *Loader) thread(file string, modules map[string]starlark.StringDict) *starlark.Thread {
+	thread := &starlark.Thread{
+		Name:  file,
+		Print: func(*starlark.Thread, string) {},
+		Load: func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
+			return modules[name], nil
+		},
+	}
+	thread.SetMaxExecutionSteps(maxSteps)
+	return thread
+}
+
+// exec runs a file. Other gives a value for predeclared names that are not in names.
+func (l *Loader) exec(thread *starlark.Thread, f *syntax.File, names starlark.StringDict, other func(string) starlark.Value, globals *starlark.StringDict) error {
+	rewriteStmts(f.Stmts)
+	used := starlark.StringDict{}
+	program, err := starlark.FileProgram(f, func(name string) bool {
+		if _, universal := starlark.Universe[name]; universal && names[name] == nil {
+			return false
+		}
+		v, ok := names[name]
+		if !ok {
+			v = other(name)
+		}
+		used[name] = v
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	result, err := program.Init(thread, used)
+	if globals != nil {
+		*globals = result
+	}
+	return err
+}
+
+// load gives what a load statement asks for.
+func (l *Loader) load(s *syntax.LoadStmt, in Label, file string) (starlark.StringDict, *module, error) {
+	label, err := parseLabel(s.ModuleName(), in, l.mapping(in.Repo))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: load: %w", s.Load, err)
+	}
+	if _, here := l.workspace.Repos[label.Repo]; !here {
+		dict := starlark.StringDict{}
+		for _, name := range s.From {
+			symbol := label.String() + "%" + name.Name
+			dict[name.Name] = &unknown{loader: l, text: symbol, symbol: symbol}
+		}
+		return dict, nil, nil
+	}
+	m := l.module(label)
+	if m.err != nil {
+		return nil, m, fmt.Errorf("%s: load %s: %w", s.Load, label, m.err)
+	}
+	return m.globals, m, nil
+}
+
+// module evaluates a .bzl file.
+func (l *Loader) module(label Label) *module {
+	if m, ok := l.modules[label.String()]; ok {
+		if m.loading {
+			m.err = errors.New("cycle of loads")
+		}
+		return m
+	}
+	m := &module{label: label, loading: true, loads: map[string]bool{}}
+	l.modules[label.String()] = m
+	defer func() { m.loading = false }()
+	m.file, _ = l.workspace.File(label)
+	m.loads[m.file] = true
+	l.byFile[m.file] = m
+	content, err := l.workspace.Snapshot.Read(l.ctx, m.file)
+	if err != nil {
+		m.err = err
+		return m
+	}
+	parsed, err := options.Parse(m.file, content, 0)
+	if err != nil {
+		m.err = err
+		return m
+	}
+	m.outline = newOutline(parsed)
+	outer, outerConditions := l.doubts, l.conditions
+	l.doubts, l.conditions = "", nil
+	defer func() {
+		m.doubt, m.conditions = cmpText(m.doubt, l.doubts), append(m.conditions, l.conditions...)
+		l.doubts, l.conditions = outer, outerConditions
+	}()
+	modules := map[string]starlark.StringDict{}
+	for _, s := range parsed.Stmts {
+		ls, ok := s.(*syntax.LoadStmt)
+		if !ok {
+			continue
+		}
+		dict, other, err := l.load(ls, label, m.file)
+		if other != nil {
+			maps.Copy(m.loads, other.loads)
+			m.doubt = cmpText(m.doubt, other.doubt)
+			m.conditions = append(m.conditions, other.conditions...)
+		}
+		if err != nil {
+			m.err = err
+			return m
+		}
+		if old, ok := modules[ls.ModuleName()]; ok {
+			maps.Copy(old, dict)
+		} else {
+			modules[ls.ModuleName()] = maps.Clone(dict)
+		}
+	}
+	thread := l.thread(m.file, modules)
+	err = l.exec(thread, parsed, l.bzlNames(), func(name string) starlark.Value {
+		return &unknown{loader: l, text: "builtin " + name}
+	}, &m.globals)
+	if err != nil {
+		m.err = errors.New(explain(err))
+		return m
+	}
+	for _, name := range sortedKeys(m.globals) {
+		if c, ok := m.globals[name].(*class); ok && c.name == "" {
+			c.name = name
+		}
+	}
+	m.globals.Freeze()
+	return m
+}
+
+// Module evaluates a .bzl file and returns its global values, for callers that look
+// at extensions.
+func (l *Loader) Module(label Label) (starlark.StringDict, error) {
+	m := l.module(label)
+	return m.globals, m.err
+}
+
+// Closure is what the value of a name of a .bzl file depends on: the parts of the
+// workspace's files, and all strings in them, which may be labels. It fails if the
+// file can't be evaluated.
+func (l *Loader) Closure(label Label, name string) ([]Part, []Ref, error) {
+	m := l.module(label)
+	if m.outline == nil {
+		return nil, nil, m.err
+	}
+	w := l.walk()
+	w.name(m, name)
+	c := w.done()
+	refs := c.strings
+	for _, r := range c.repos {
+		refs = append(refs, Ref{Label: "@" + r, Sure: true})
+	}
+	return c.parts, refs, m.err
+}
+
+// scan takes the calls at the top of a BUILD file that could not be evaluated.
+func (p *loading) scan(f *syntax.File) []Target {
+	var targets []Target
+	o := newOutline(f)
+	syntax.Walk(f, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok {
+			return true
+		}
+		fn, ok := call.Fn.(*syntax.Ident)
+		if !ok {
+			return true
+		}
+		name := ""
+		for _, a := range call.Args {
+			b, ok := a.(*syntax.BinaryExpr)
+			if !ok || b.Op != syntax.EQ {
+				continue
+			}
+			if id, ok := b.X.(*syntax.Ident); ok && id.Name == "name" {
+				if lit, ok := b.Y.(*syntax.Literal); ok && lit.Token == syntax.STRING {
+					name, _ = lit.Value.(string)
+				}
+			}
+		}
+		if name == "" {
+			return true
+		}
+		t := Target{Name: name, Kind: fn.Name, Test: testKind.MatchString(fn.Name)}
+		if from, ok := o.loads[fn.Name]; ok {
+			t.Kind = from.name
+			t.Test = testKind.MatchString(from.name)
+			t.Symbol = from.module + "%" + from.name
+			if label, err := parseLabel(from.module, p.label, p.loader.mapping(p.label.Repo)); err == nil {
+				t.Symbol = label.String() + "%" + from.name
+			}
+		}
+		var pr printer
+		pr.expr(call)
+		e := &encoder{loader: p.loader, in: p.label}
+		for _, s := range pr.strings {
+			e.candidate(s, false)
+		}
+		t.Tags = append(t.Tags, slices.DeleteFunc(slices.Clone(pr.strings), func(s string) bool { return s != "manual" && s != "external" })...)
+		for _, r := range e.refs {
+			t.Incompatible = t.Incompatible || r.Label == "@platforms//:incompatible"
+		}
+		t.Attributes = []Attribute{{Name: "definition", Digest: digest(pr.b.String()), Refs: compact(e.refs)}}
+		targets = append(targets, t)
+		return true
+	})
+	return targets
+}

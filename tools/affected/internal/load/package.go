@@ -1,0 +1,320 @@
+package load
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+)
+
+// loading is a package while its BUILD file is evaluated.
+type loading struct {
+	loader   *Loader
+	out      *Package
+	label    Label // of the package, without a name
+	raw      map[string]*starlark.Dict
+	order    []string
+	classes  map[string]bool
+	defaults []string // package(...), as text, but what enters no action
+	refs     []Ref    // of package(...)
+}
+
+const localKey = "affected.package"
+
+func packageOf(thread *starlark.Thread) *loading {
+	p, _ := thread.Local(localKey).(*loading)
+	return p
+}
+
+// keyless are attributes that enter no action of a target.
+var keyless = map[string]bool{
+	"name": true, "visibility": true, "deprecation": true, "testonly": true, "licenses": true, "distribs": true,
+	"applicable_licenses": true, "package_metadata": true, "generator_name": true, "generator_function": true,
+	"generator_location": true,
+}
+
+// labelless are attributes of all rules that hold no labels.
+var labelless = map[string]bool{
+	"tags": true, "features": true, "size": true, "timeout": true, "flaky": true, "shard_count": true, "local": true,
+	"exec_properties": true, "importpath": true, "importmap": true, "linkstatic": true,
+}
+
+// labelled are attributes that hold labels in every rule that has them.
+var labelled = map[string]bool{
+	"srcs": true, "src": true, "deps": true, "data": true, "hdrs": true, "actual": true, "tools": true, "exec_tools": true,
+	"toolchains": true, "exports": true, "runtime_deps": true, "textual_hdrs": true, "tests": true, "embed": true, "embedsrcs": true,
+	"target_compatible_with": true, "exec_compatible_with": true, "compatible_with": true, "restricted_to": true,
+	"constraint_values": true, "constraint_setting": true, "toolchain": true, "toolchain_type": true, "target_settings": true,
+}
+
+// executionTag are the tags that enter the actions of a target that is no test.
+var executionTag = regexp.MustCompile(`^(block-|requires-|no-|supports-|disable-|cpu:|gpu:|resources:|local$|exclusive|external$)`)
+
+var testKind = regexp.MustCompile(`_tests?$|_test_suites?$`)
+
+// testless are endings of names of rules that make no tests.
+var testless = regexp.MustCompile(`_(library|binary|toolchain|import|image|proto|source)$`)
+
+func (p *loading) name(kwargs []starlark.Tuple) string {
+	for _, kv := range kwargs {
+		if kv[0].(starlark.String) == "name" {
+			switch v := kv[1].(type) {
+			case starlark.String:
+				if marked(string(v)) == nil {
+					return string(v)
+				}
+			case labelValue:
+				return v.label.Name
+			}
+		}
+	}
+	return ""
+}
+
+// remember keeps a target for existing_rules.
+func (p *loading) remember(kind, name string, kwargs []starlark.Tuple) {
+	if name == "" {
+		return
+	}
+	d := starlark.NewDict(len(kwargs) + 1)
+	_ = d.SetKey(starlark.String("kind"), starlark.String(kind)) // A fresh dictionary takes keys.
+	for _, kv := range kwargs {
+		_ = d.SetKey(kv[0], kv[1])
+	}
+	if _, ok := p.raw[name]; !ok {
+		p.order = append(p.order, name)
+	}
+	p.raw[name] = d
+}
+
+// rule makes a target of a rule of this workspace.
+func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tuple) error {
+	if c.initializer != nil {
+		more, err := initialized(thread, c, kwargs)
+		if err != nil {
+			return err
+		}
+		kwargs = more
+	}
+	result := p.loader.class(c)
+	if !p.classes[result.Digest] {
+		p.classes[result.Digest] = true
+		p.addClass(result)
+	}
+	kind := cmp.Or(c.name, "rule")
+	t := Target{Name: p.name(kwargs), Kind: kind, Class: result.Digest, Test: c.test}
+	p.fill(&t, kwargs, func(name string) string {
+		if a, ok := c.attributes[name]; ok {
+			return a.kind
+		}
+		if c.unsure {
+			return ""
+		}
+		if labelled[name] {
+			return "label_list"
+		}
+		return "string"
+	})
+	// The outputs that are named by a default are not followed: labels to them
+	// resolve to the target whose name they begin with.
+	p.remember(kind, t.Name, kwargs)
+	p.out.Targets = append(p.out.Targets, t)
+	return nil
+}
+
+func (p *loading) addClass(c *Class) {
+	p.out.Classes = append(p.out.Classes, *c)
+	for _, d := range c.Aspects {
+		if a, ok := p.loader.classes[d]; ok && !p.classes[d] {
+			p.classes[d] = true
+			p.addClass(a)
+		}
+	}
+}
+
+func initialized(thread *starlark.Thread, c *class, kwargs []starlark.Tuple) ([]starlark.Tuple, error) {
+	v, err := starlark.Call(thread, c.initializer, nil, kwargs)
+	if err != nil {
+		return nil, fmt.Errorf("initializer of %s: %w", c.name, err)
+	}
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return kwargs, nil
+	}
+	out := slices.Clone(kwargs)
+	for _, kv := range d.Items() {
+		i := slices.IndexFunc(out, func(o starlark.Tuple) bool { return o[0] == kv[0] })
+		if i >= 0 {
+			out[i] = kv
+		} else if _, ok := kv[0].(starlark.String); ok {
+			out = append(out, kv)
+		}
+	}
+	return out, nil
+}
+
+// native makes a target of a rule that is built into Bazel.
+func (p *loading) native(kind string, kwargs []starlark.Tuple) {
+	t := Target{Name: p.name(kwargs), Kind: kind, Test: strings.HasSuffix(kind, "_test")}
+	p.fill(&t, kwargs, func(name string) string {
+		switch {
+		case name == "outs" || name == "out":
+			return "output_list"
+		case labelled[name]:
+			return "label_list"
+		case name == "flag_values":
+			return "label_keyed_string_dict"
+		case labelless[name]:
+			return "string"
+		}
+		return ""
+	})
+	p.remember(kind, t.Name, kwargs)
+	p.out.Targets = append(p.out.Targets, t)
+}
+
+// unknownCall makes a target of a call of something that another repository defines.
+func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark.Tuple) {
+	_, kind, _ := strings.Cut(u.symbol, "%")
+	kind = kind[strings.LastIndexByte(kind, '.')+1:]
+	t := Target{Name: p.name(kwargs), Kind: kind, Symbol: u.symbol, Test: testKind.MatchString(kind)}
+	for i, a := range args {
+		kwargs = append(slices.Clone(kwargs), starlark.Tuple{starlark.String(fmt.Sprintf("argument %d", i+1)), a})
+	}
+	if t.Name == "" && len(args) > 0 {
+		if s, ok := args[0].(starlark.String); ok && marked(string(s)) == nil && !strings.ContainsAny(string(s), ":/ ") {
+			t.Name = string(s)
+		}
+	}
+	if t.Name == "" {
+		t.Test = false // Nothing can name it.
+	}
+	p.fill(&t, kwargs, func(name string) string {
+		switch {
+		case name == "outs" || name == "out" || name == "output" || name == "outputs":
+			return "outputs?"
+		case labelled[name]:
+			return "labels?"
+		case labelless[name]:
+			return "string"
+		}
+		return ""
+	})
+	p.remember(kind, t.Name, kwargs)
+	p.out.Targets = append(p.out.Targets, t)
+}
+
+// fill encodes attributes. Type gives an attribute's type, or "" if it may hold labels.
+func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name string) string) {
+	for _, kv := range kwargs {
+		if kv[0].(starlark.String) == "tags" {
+			var found collector
+			found.value(kv[1])
+			t.Tags = append(t.Tags, found.strings...)
+		}
+	}
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		if kv[1] == starlark.None || keyless[name] {
+			continue
+		}
+		a := Attribute{Name: name}
+		e := &encoder{loader: p.loader, in: p.label}
+		switch kind := typeOf(name); {
+		case name == "tags":
+			tags := t.Tags
+			if !t.Test && (t.Symbol == "" || testless.MatchString(t.Kind)) {
+				tags = nil
+				for _, tag := range t.Tags {
+					if executionTag.MatchString(tag) {
+						tags = append(tags, tag)
+					}
+				}
+			}
+			if len(tags) == 0 {
+				continue
+			}
+			e.b.WriteString(strings.Join(tags, "\n"))
+		case kind == "":
+			e.anything(kv[1])
+		case kind == "labels?":
+			e.anything(kv[1])
+			for i := range e.refs {
+				e.refs[i].Sure = true
+			}
+		case kind == "outputs?":
+			e.anything(kv[1])
+			e.made(kv[1])
+		default:
+			e.attribute(kind, kv[1])
+		}
+		a.Digest = digest(e.b.String())
+		a.Refs = compact(e.refs)
+		a.Outputs = e.outputs
+		if name == "target_compatible_with" {
+			for _, r := range a.Refs {
+				t.Incompatible = t.Incompatible || r.Label == "@platforms//:incompatible" && !strings.Contains(e.b.String(), "select{")
+			}
+		}
+		t.Attributes = append(t.Attributes, a)
+	}
+	slices.SortFunc(t.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// macro calls a symbolic macro.
+func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tuple) error {
+	given := map[string]bool{}
+	var args []starlark.Tuple
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		given[name] = true
+		v := kv[1]
+		if a, ok := c.attributes[name]; ok {
+			v = p.loader.asLabels(a.kind, v, p.label)
+		}
+		args = append(args, starlark.Tuple{kv[0], v})
+	}
+	for _, name := range sortedKeys(c.attributes) {
+		if given[name] {
+			continue
+		}
+		a := c.attributes[name]
+		var v starlark.Value = starlark.None
+		if a.fallback != nil {
+			v = p.loader.asLabels(a.kind, a.fallback, a.in)
+		} else if strings.HasSuffix(a.kind, "_list") {
+			v = starlark.NewList(nil)
+		} else if strings.HasSuffix(a.kind, "_dict") {
+			v = starlark.NewDict(0)
+		}
+		args = append(args, starlark.Tuple{starlark.String(name), v})
+	}
+	if !given["visibility"] {
+		args = append(args, starlark.Tuple{starlark.String("visibility"), starlark.None})
+	}
+	_, err := starlark.Call(thread, c.implementation, nil, args)
+	return err
+}
+
+// asLabels makes labels of the strings of an attribute that holds labels.
+func (l *Loader) asLabels(kind string, v starlark.Value, in Label) starlark.Value {
+	if !strings.HasPrefix(kind, "label") {
+		return v
+	}
+	switch v := v.(type) {
+	case starlark.String:
+		if label, err := parseLabel(string(v), in, l.mapping(in.Repo)); err == nil {
+			return labelValue{l, label}
+		}
+	case *starlark.List:
+		var items []starlark.Value
+		for x := range starlark.Elements(v) {
+			items = append(items, l.asLabels("label", x, in))
+		}
+		return starlark.NewList(items)
+	}
+	return v
+}

@@ -1,0 +1,102 @@
+package load
+
+// Ref is an edge to a label.
+type Ref struct {
+	// Label is written as Label.String does.
+	Label string
+	// Sure says that it is a label. Else it is a string that may be one: of an
+	// attribute whose type is not known here.
+	Sure bool
+}
+
+// Attribute is what one attribute of a target says.
+type Attribute struct {
+	Name string
+	// Digest is of the value with labels in one spelling. It is empty for attributes
+	// that enter no action.
+	Digest string
+	Refs   []Ref
+	// Outputs are names of files that the target makes.
+	Outputs []string
+}
+
+// Target is a rule target, or a call of something that makes unknown ones.
+type Target struct {
+	// Name is empty if it is not known.
+	Name string
+	// Kind is the rule's or the macro's name.
+	Kind string
+	// Class is the Digest of the Class in Package.Classes; empty for native rules and
+	// for what other repositories define.
+	Class string
+	// Symbol is `@repo//file.bzl%name` of what another repository defines, else empty.
+	Symbol     string
+	Attributes []Attribute
+	// Tags are those that can be seen.
+	Tags []string
+	// Test says that `bazel test` takes it.
+	Test bool
+	// Incompatible says that no platform builds it.
+	Incompatible bool
+}
+
+// Manual says that `//...` leaves it out.
+func (t *Target) Manual() bool { return t.has("manual") }
+
+// Uncached says that Bazel runs it whatever changed.
+func (t *Target) Uncached() bool { return t.has("external") }
+
+func (t *Target) has(tag string) bool {
+	for _, x := range t.Tags {
+		if x == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// Part is the part of a file that something is made of.
+type Part struct {
+	File   string
+	Digest string
+}
+
+// Class is a rule or an aspect that a file of this workspace defines.
+type Class struct {
+	// Key is `//package:file.bzl%name`.
+	Key string
+	// Digest is of all that is here.
+	Digest string
+	// Schema is the digest of attributes, defaults and flags.
+	Schema string
+	// Parts are the functions and constants that its implementation reaches.
+	Parts []Part
+	// Refs are defaults of attributes.
+	Refs []Ref
+	// Toolchains are types of toolchains.
+	Toolchains []Ref
+	// Aspects are the digests of the classes of aspects.
+	Aspects []string
+	// Status says that its implementation reads the workspace status.
+	Status bool
+}
+
+// Package is what a BUILD file defines.
+type Package struct {
+	// Repo and Path name it. Build is the path of its BUILD file in the workspace.
+	Repo, Path, Build string
+	Targets           []Target
+	Classes           []Class
+	// Loads are the files of this workspace that it loads, directly or not.
+	Loads []string
+	// Globs says that it looks at which files there are.
+	Globs bool
+	// Failed says why it could not be evaluated. Then Targets are what its syntax
+	// shows, if anything.
+	Failed string
+	// Doubt says why its evaluation may not be Bazel's: something that another
+	// repository defines decided a condition.
+	Doubt string
+	// Literals are all strings of its files that may be labels, if Failed or Doubt is set.
+	Literals []Ref
+}
