@@ -12,11 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/pki"
 )
-
-// LeaseNamespace holds the service accounts of leases.
-const LeaseNamespace = "stormgate-leases"
 
 // Names of the cluster roles that a boot makes.
 const (
@@ -168,7 +166,7 @@ func otherGrants() []grant {
 }
 
 // leaseGroup has the identities of leases.
-const leaseGroup = "system:serviceaccounts:" + LeaseNamespace
+const leaseGroup = "system:serviceaccounts:" + api.LeaseNamespace
 
 // leaseGrants are for the service accounts of leases, which the fixture makes. It
 // binds the roles that are bound to nobody here, in the namespaces that they are for.

@@ -219,7 +219,7 @@ func (s *sequence) makeLeaseRoles(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return makeGrants(ctx, s.client, leaseGrants()) })
 	group.Go(func() error { return makeLeasePolicy(ctx, s.client) })
-	group.Go(func() error { return makeNamespace(ctx, s.client, LeaseNamespace) })
+	group.Go(func() error { return makeNamespace(ctx, s.client, api.LeaseNamespace) })
 	return group.Wait()
 }
 
