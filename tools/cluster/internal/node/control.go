@@ -22,8 +22,9 @@ const maxControlBody = 8 << 20
 type Containers interface {
 	// End kills all that runs in the pods of namespaces and waits for its end.
 	End(ctx context.Context, namespaces []string) error
-	// Lives returns the beginnings and ends of containers after number seq.
-	Lives(seq uint64) api.Lives
+	// Lives returns the beginnings and ends of containers after number seq, with all that
+	// has happened when it is called.
+	Lives(ctx context.Context, seq uint64) (api.Lives, error)
 }
 
 // NewControlHandler serves the node's control API:
@@ -38,7 +39,8 @@ type Containers interface {
 // PUT, DELETE and POST answer 204. PUT is all or nothing. Errors are JSON objects
 // with an "error" text: 400 for a body or parameter that can't be read or is not
 // valid, 409 for a namespace of another scope, 413 for more than 8 MiB, 422 for
-// images whose files the node can't find, 500 for processes that could not be killed.
+// images whose files the node can't find, 500 for processes that could not be killed or
+// whose end did not come.
 func NewControlHandler(images *image.Table, containers Containers) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.ImagesPath, func(w http.ResponseWriter, _ *http.Request) {
@@ -67,7 +69,12 @@ func NewControlHandler(images *image.Table, containers Containers) http.Handler 
 			writeError(w, http.StatusBadRequest, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, containers.Lives(after))
+		lives, err := containers.Lives(r.Context(), after)
+		if err != nil {
+			writeError(w, http.StatusInternalServerError, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, lives)
 	})
 	return mux
 }

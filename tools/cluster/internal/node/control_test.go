@@ -146,9 +146,9 @@ func (c *fakeContainers) End(_ context.Context, namespaces []string) error {
 	return c.fails
 }
 
-func (c *fakeContainers) Lives(seq uint64) api.Lives {
+func (c *fakeContainers) Lives(_ context.Context, seq uint64) (api.Lives, error) {
 	c.after = seq
-	return api.Lives{First: 1, Last: 9, Lives: []api.Life{{Seq: 9, Container: "app"}}}
+	return api.Lives{First: 1, Last: 9, Lives: []api.Life{{Seq: 9, Container: "app"}}}, c.fails
 }
 
 // Promise: an end that did not come about is not answered as one.
@@ -174,6 +174,10 @@ func TestControlTellsLives(t *testing.T) {
 	var lives api.Lives
 	if err := json.Unmarshal([]byte(answer), &lives); err != nil || code != http.StatusOK || containers.after != 8 || lives.Last != 9 || len(lives.Lives) != 1 {
 		t.Errorf("GET = %d %s, %v, after %d", code, answer, err, containers.after)
+	}
+	containers.fails = errors.New("process 7 does not end")
+	if code, answer := callPath(t, handler, http.MethodGet, api.LivesPath+"?after=8", ""); code != http.StatusInternalServerError || !strings.Contains(answer, "process 7 does not end") {
+		t.Errorf("GET = %d %s", code, answer)
 	}
 	if code, answer := callPath(t, handler, http.MethodGet, api.LivesPath+"?after=-1", ""); code != http.StatusBadRequest || !strings.Contains(answer, "after") {
 		t.Errorf("GET after -1 = %d %s", code, answer)

@@ -49,7 +49,7 @@ func TestEnd(t *testing.T) {
 	if s := f.status(survivor); s.GetState() != rt.ContainerState_CONTAINER_RUNNING {
 		t.Errorf("a container of another namespace is %v", s.GetState())
 	}
-	for _, life := range f.runtime.Lives(0).Lives {
+	for _, life := range f.lives(0).Lives {
 		if life.Ended && !life.Ordered {
 			t.Errorf("end %+v is told as a crash", life)
 		}

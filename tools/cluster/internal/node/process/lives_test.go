@@ -8,7 +8,42 @@ import (
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stormgate.internal/tools/cluster/api"
+	"stormgate.internal/tools/internal/procstat"
 )
+
+// lives returns what the runtime tells.
+func (f *fixture) lives(seq uint64) api.Lives {
+	f.Helper()
+	lives, err := f.runtime.Lives(f.Context(), seq)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return lives
+}
+
+// Promise: what has happened is told, also if the runtime has not taken notice: a process
+// that is killed or ends, and one that took more memory than it may since the last look.
+func TestLivesAreUpToDate(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod("web")
+	for i := range 20 {
+		name := fmt.Sprint("ended-", i)
+		id := f.start(pod, name, []string{"wait"})
+		f.awaitOutput(id, "ready")
+		f.runtime.mu.Lock()
+		pid := f.runtime.containers[id].process.os.Pid
+		f.runtime.mu.Unlock()
+		seq := f.lives(0).Last
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for procstat.Running(pid) { // so that it has happened
+		}
+		if told := f.lives(seq).Lives; len(told) != 1 || !told[0].Ended {
+			t.Fatalf("%s: told %+v", name, told)
+		}
+	}
+}
 
 // Promise: each beginning and each end of a container is told once, and whether the end was ordered. A
 // crash that a restart hides from a look at the pod is found here.
@@ -45,7 +80,7 @@ func TestLives(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	lives := f.runtime.Lives(0)
+	lives := f.lives(0)
 	var got []string
 	for i, life := range lives.Lives {
 		if life.Seq != uint64(i+1) || life.Namespace != "test" || life.Pod != "web" || life.PodUID != "web-uid" || life.Image != "prog" || life.ID == "" || life.Time.IsZero() {
@@ -64,7 +99,7 @@ func TestLives(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("lives\n%q, want\n%q", got, want)
 	}
-	if rest := f.runtime.Lives(uint64(len(want) - 1)); len(rest.Lives) != 1 || rest.First != 1 || rest.Last != uint64(len(want)) {
+	if rest := f.lives(uint64(len(want) - 1)); len(rest.Lives) != 1 || rest.First != 1 || rest.Last != uint64(len(want)) {
 		t.Errorf("lives after all but one: %+v", rest)
 	}
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,6 +48,7 @@ type memoryWatch struct {
 
 	mu      sync.Mutex
 	running bool
+	asked   []chan struct{} // who waits for a look that begins from now on
 
 	// Only the watch uses these: the processes that there were when the newest
 	// of them was the newest.
@@ -90,20 +92,49 @@ func (r *Runtime) watchMemory() {
 	go r.enforceMemory()
 }
 
+// checkMemory looks at once, and returns when containers that hold more than they may have
+// been killed. Between two looks of the watch a test could be over.
+func (r *Runtime) checkMemory(ctx context.Context) error {
+	w := r.memory
+	looked := make(chan struct{})
+	w.mu.Lock()
+	running := w.running
+	if running {
+		w.asked = append(w.asked, looked)
+	}
+	w.mu.Unlock()
+	if !running {
+		return nil
+	}
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+	select {
+	case <-looked:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // enforceMemory looks at containers until none has a limit.
 func (r *Runtime) enforceMemory() {
 	w := r.memory
 	for {
 		w.mu.Lock()
 		containers := r.limitedContainers()
-		if len(containers) == 0 {
-			w.running = false
-			w.mu.Unlock()
-			return
-		}
+		asked := w.asked
+		w.asked, w.running = nil, len(containers) > 0
 		w.mu.Unlock()
 		begun := time.Now()
 		pause := r.lookAtMemory(containers)
+		for _, looked := range asked {
+			close(looked)
+		}
+		if len(containers) == 0 {
+			return
+		}
 		timer := time.NewTimer(max(pause, lookShare*time.Since(begun)))
 		select {
 		case <-timer.C:

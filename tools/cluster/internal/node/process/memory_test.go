@@ -69,6 +69,23 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+// Promise: a container that is over its limit is told as ended before anything else is
+// said of it, however long ago the watch looked.
+func TestMemoryIsLookedAtWhenAsked(t *testing.T) {
+	f := newFixture(t)
+	for i := range 10 {
+		id := f.start(f.pod(fmt.Sprint("pod-", i)), "app", []string{"hold", "20", "1"}, memoryLimit(100))
+		f.awaitOutput(id, "holds")
+		seq := f.lives(0).Last
+		f.runtime.mu.Lock() // now it holds too much, and the watch has not looked since
+		f.runtime.containers[id].resources = &rt.LinuxContainerResources{MemoryLimitInBytes: 10 << 20}
+		f.runtime.mu.Unlock()
+		if told := f.lives(seq).Lives; len(told) != 1 || told[0].Reason != "OOMKilled" {
+			t.Fatalf("told %+v", told)
+		}
+	}
+}
+
 func membersOf(f *fixture, id string) ([]int, error) {
 	f.runtime.mu.Lock()
 	defer f.runtime.mu.Unlock()
