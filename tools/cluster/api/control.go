@@ -94,6 +94,10 @@ type Writes struct {
 	First  uint64  `json:"first"`
 	Last   uint64  `json:"last"`
 	Writes []Write `json:"writes"`
+	// Unanswered are requests that were received before this was asked for, oldest first,
+	// and that the API server has not answered: what they come to is told later, if it
+	// is a change. Their Time is when they were received; Seq and Code are 0.
+	Unanswered []Write `json:"unanswered,omitempty"`
 }
 
 // Write is one request that changed something, or that got into a pod (exec,

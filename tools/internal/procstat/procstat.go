@@ -51,6 +51,12 @@ func Running(pid int) bool {
 	return err == nil && len(stat.fields) > 0 && stat.fields[0] != "Z" && stat.fields[0] != "X"
 }
 
+// Parent returns the parent's process id.
+func (s Stat) Parent() (int, error) {
+	parent, err := s.Int(4)
+	return int(parent), err
+}
+
 // Int returns a field of a number, counted as in proc_pid_stat(5). The least is
 // 4, the parent's process id.
 func (s Stat) Int(field int) (int64, error) {

@@ -17,7 +17,7 @@ func TestFieldsCountFromTheLastParenthesis(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if parent, err := stat.Int(4); err != nil || parent != 7 {
+		if parent, err := stat.Parent(); err != nil || parent != 7 {
 			t.Errorf("parent of %q = %d, %v", name, parent, err)
 		}
 		if sum, err := stat.Sum(5, 7); err != nil || sum != 27 {
@@ -68,7 +68,7 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if parent, err := stat.Int(4); err != nil || parent != int64(os.Getppid()) {
+	if parent, err := stat.Parent(); err != nil || parent != os.Getppid() {
 		t.Errorf("parent = %d, %v, want %d", parent, err, os.Getppid())
 	}
 	if _, err := Read("0"); !errors.Is(err, fs.ErrNotExist) {

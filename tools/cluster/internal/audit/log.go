@@ -4,8 +4,8 @@
 // kube-apiserver writes an event in one piece before it goes on (the mode "blocking"):
 // that a request was received before anything else is done with it, that it is
 // complete before its answer is. So what was written before a mark of our own came
-// before it, and Log waits for such a mark, and then for the end of what was begun
-// before it.
+// before it, and Log waits for such a mark. What was begun before it and is not complete
+// is told as well: somebody's request may last, and whether that matters Log can't say.
 package audit
 
 import (
@@ -16,6 +16,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"stormgate.internal/tools/cluster/api"
@@ -51,23 +53,29 @@ type Log struct {
 	partial  []byte // an event whose rest is still to come
 	skipping bool   // the rest of one that was too long
 	broken   error
-	open     map[string]int // requests that were received and are not complete, by id
+	open     map[string]*unanswered // by id
 	marks    map[string]*mark
+}
+
+// unanswered are requests that were received and are not complete. A client may give
+// several the same id: then nobody knows which of them ended before the last has.
+type unanswered struct {
+	count  int
+	writes []api.Write // those that may change something
 }
 
 // mark is one that is waited for.
 type mark struct {
-	seen bool
-	// left are the requests that were open when it was seen, and still are.
-	left map[string]bool
-	done chan struct{} // closed when the mark was seen and none is left
+	// open are the ids of what was open when it was seen.
+	open []string
+	seen chan struct{} // closed when it was
 }
 
 var _ io.Writer = (*Log)(nil)
 
 // NewLog returns an empty log. Lines that are no events go to other.
 func NewLog(other io.Writer) *Log {
-	return &Log{other: other, writes: history.New[api.Write](writesKept), open: map[string]int{}, marks: map[string]*mark{}}
+	return &Log{other: other, writes: history.New[api.Write](writesKept), open: map[string]*unanswered{}, marks: map[string]*mark{}}
 }
 
 // Write takes a part of the output. It never fails and waits for nobody: an error
@@ -132,11 +140,11 @@ func (l *Log) take(line []byte) {
 	}
 	switch e.Stage {
 	case stageReceived:
-		l.open[e.AuditID]++
+		l.begin(&e)
 	case stageComplete, stagePanic:
-		// First into the record, then out of what is waited for.
+		// First into the record, then out of what is open.
 		l.record(&e)
-		l.close(e.AuditID)
+		l.end(e.AuditID)
 	case stageStarted:
 		l.record(&e)
 	}
@@ -148,45 +156,46 @@ func (l *Log) record(e *event) {
 	}
 }
 
-// close ends a request. A client may give several the same id: then all must end.
-func (l *Log) close(id string) {
-	if l.open[id]--; l.open[id] > 0 {
+func (l *Log) begin(e *event) {
+	request := l.open[e.AuditID]
+	if request == nil {
+		request = &unanswered{}
+		l.open[e.AuditID] = request
+	}
+	request.count++
+	if e.ObjectRef != nil && !e.isRehearsal() {
+		request.writes = append(request.writes, e.write(0))
+	}
+}
+
+func (l *Log) end(id string) {
+	request := l.open[id]
+	if request == nil {
 		return
 	}
-	delete(l.open, id)
-	for _, m := range l.marks {
-		if m.seen && m.left[id] {
-			delete(m.left, id)
-			m.check()
-		}
+	if request.count--; request.count == 0 {
+		delete(l.open, id)
 	}
 }
 
 // see notes what was begun before the mark.
 func (l *Log) see(m *mark) {
-	if m.seen {
+	select {
+	case <-m.seen:
 		return
+	default:
 	}
-	m.seen = true
-	for id := range l.open {
-		m.left[id] = true
-	}
-	m.check()
+	m.open = slices.Collect(maps.Keys(l.open))
+	close(m.seen)
 }
 
-func (m *mark) check() {
-	if len(m.left) == 0 {
-		close(m.done)
-	}
-}
-
-// Writes returns those after number seq, as far as they are kept. All that the API
-// server had received when Writes was called are among them. request has to ask the
-// API server for MarkPath with the id in IDHeader. The error is request's, or the
-// cause of ctx's end with what was waited for, or says that a part of the record is lost.
+// Writes returns those after number seq, as far as they are kept, and those that are
+// still unanswered. All that the API server had received when Writes was called are
+// among them. request has to ask the API server for MarkPath with the id in IDHeader. The
+// error is request's, or the cause of ctx's end, or says that a part of the record is lost.
 func (l *Log) Writes(ctx context.Context, seq uint64, request func(ctx context.Context, id string) error) (api.Writes, error) {
 	id := "stormgate-mark-" + rand.Text()
-	m := &mark{left: map[string]bool{}, done: make(chan struct{})}
+	m := &mark{seen: make(chan struct{})}
 	l.mu.Lock()
 	l.marks[id] = m
 	l.mu.Unlock()
@@ -199,25 +208,24 @@ func (l *Log) Writes(ctx context.Context, seq uint64, request func(ctx context.C
 		return api.Writes{}, fmt.Errorf("mark the end of the audit log: %w", err)
 	}
 	select {
-	case <-m.done:
+	case <-m.seen:
 	case <-ctx.Done():
-		return api.Writes{}, l.late(ctx, m)
+		return api.Writes{}, fmt.Errorf("wait for the mark in the audit log: %w", context.Cause(ctx))
 	}
-	if err := l.Broken(); err != nil {
-		return api.Writes{}, err
-	}
-	writes, first, last := l.writes.After(seq)
-	return api.Writes{First: first, Last: last, Writes: writes}, nil
-}
-
-// late says what a mark waits for.
-func (l *Log) late(ctx context.Context, m *mark) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !m.seen {
-		return fmt.Errorf("wait for the mark in the audit log: %w", context.Cause(ctx))
+	if l.broken != nil {
+		return api.Writes{}, l.broken
 	}
-	return fmt.Errorf("wait for %d requests that the API server has not answered: %w", len(m.left), context.Cause(ctx))
+	var answer api.Writes
+	answer.Writes, answer.First, answer.Last = l.writes.After(seq)
+	for _, id := range m.open {
+		if request := l.open[id]; request != nil {
+			answer.Unanswered = append(answer.Unanswered, request.writes...)
+		}
+	}
+	slices.SortFunc(answer.Unanswered, func(a, b api.Write) int { return a.Time.Compare(b.Time) })
+	return answer, nil
 }
 
 // Broken says that a part of the log could not be read, and which; nil is the rule.

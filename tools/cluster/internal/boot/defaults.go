@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes"
 
@@ -114,42 +113,32 @@ const defaultsWriters = 4
 func (d Defaults) make(ctx context.Context, client kubernetes.Interface) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(defaultsWriters)
-	create := func(what string, one func(context.Context) error) {
-		group.Go(func() error {
-			return poll(ctx, what+" to be created", func(ctx context.Context) error { return ignoreExisting(one(ctx)) })
-		})
-	}
 	rbac := client.RbacV1()
 	for i := range d.ClusterRoles {
-		create("cluster role "+d.ClusterRoles[i].Name, func(ctx context.Context) error {
-			_, err := rbac.ClusterRoles().Create(ctx, &d.ClusterRoles[i], metav1.CreateOptions{})
-			return err
-		})
+		role := &d.ClusterRoles[i]
+		group.Go(func() error { return create(ctx, "cluster role "+role.Name, role, rbac.ClusterRoles().Create) })
 	}
 	for i := range d.ClusterRoleBindings {
-		create("cluster role binding "+d.ClusterRoleBindings[i].Name, func(ctx context.Context) error {
-			_, err := rbac.ClusterRoleBindings().Create(ctx, &d.ClusterRoleBindings[i], metav1.CreateOptions{})
-			return err
+		binding := &d.ClusterRoleBindings[i]
+		group.Go(func() error {
+			return create(ctx, "cluster role binding "+binding.Name, binding, rbac.ClusterRoleBindings().Create)
 		})
 	}
 	for i := range d.Roles {
 		role := &d.Roles[i]
-		create("role "+role.Namespace+"/"+role.Name, func(ctx context.Context) error {
-			_, err := rbac.Roles(role.Namespace).Create(ctx, role, metav1.CreateOptions{})
-			return err
+		group.Go(func() error {
+			return create(ctx, "role "+role.Namespace+"/"+role.Name, role, rbac.Roles(role.Namespace).Create)
 		})
 	}
 	for i := range d.RoleBindings {
 		binding := &d.RoleBindings[i]
-		create("role binding "+binding.Namespace+"/"+binding.Name, func(ctx context.Context) error {
-			_, err := rbac.RoleBindings(binding.Namespace).Create(ctx, binding, metav1.CreateOptions{})
-			return err
+		group.Go(func() error {
+			return create(ctx, "role binding "+binding.Namespace+"/"+binding.Name, binding, rbac.RoleBindings(binding.Namespace).Create)
 		})
 	}
 	for _, class := range d.PriorityClasses {
-		create("priority class "+class.Name, func(ctx context.Context) error {
-			_, err := client.SchedulingV1().PriorityClasses().Create(ctx, class, metav1.CreateOptions{})
-			return err
+		group.Go(func() error {
+			return create(ctx, "priority class "+class.Name, class, client.SchedulingV1().PriorityClasses().Create)
 		})
 	}
 	return group.Wait()

@@ -16,7 +16,7 @@ const leasePolicy = "stormgate-leases"
 // podSecurityLabels begin with this; see k8s.io/pod-security-admission/api.
 const podSecurityLabels = "pod-security.kubernetes.io/"
 
-// makeLeasePolicy goes on trying as makeNamespace does.
+// makeLeasePolicy makes the policy and its binding.
 func makeLeasePolicy(ctx context.Context, client kubernetes.Interface) error {
 	// Whatever one of the two has, the other has as well and with the same value.
 	keeps := func(one, other string) string {
@@ -46,15 +46,9 @@ func makeLeasePolicy(ctx context.Context, client kubernetes.Interface) error {
 		ObjectMeta: metav1.ObjectMeta{Name: leasePolicy},
 		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: leasePolicy, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
 	}
-	err := poll(ctx, "admission policy "+leasePolicy+" to be created", func(ctx context.Context) error {
-		_, err := client.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(ctx, policy, metav1.CreateOptions{})
-		return ignoreExisting(err)
-	})
-	if err != nil {
+	admission := client.AdmissionregistrationV1()
+	if err := create(ctx, "admission policy "+leasePolicy, policy, admission.ValidatingAdmissionPolicies().Create); err != nil {
 		return err
 	}
-	return poll(ctx, "binding of admission policy "+leasePolicy+" to be created", func(ctx context.Context) error {
-		_, err := client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{})
-		return ignoreExisting(err)
-	})
+	return create(ctx, "binding of admission policy "+leasePolicy, binding, admission.ValidatingAdmissionPolicyBindings().Create)
 }

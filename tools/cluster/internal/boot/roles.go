@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -163,18 +162,13 @@ func leaseGrants() []grant {
 	}
 }
 
-// make creates the grant. It goes on trying until ctx ends: right after it
-// begins to serve, the API server still refuses some writes.
+// make creates the grant.
 func (g grant) make(ctx context.Context, client kubernetes.Interface) error {
 	role := g.role
 	if role == "" {
 		role = g.name
 		object := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: g.name}, Rules: g.rules}
-		err := poll(ctx, "cluster role "+g.name+" to be created", func(ctx context.Context) error {
-			_, err := client.RbacV1().ClusterRoles().Create(ctx, object, metav1.CreateOptions{})
-			return ignoreExisting(err)
-		})
-		if err != nil {
+		if err := create(ctx, "cluster role "+g.name, object, client.RbacV1().ClusterRoles().Create); err != nil {
 			return err
 		}
 	}
@@ -190,19 +184,7 @@ func (g grant) make(ctx context.Context, client kubernetes.Interface) error {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects:   []rbacv1.Subject{subject},
 	}
-	return poll(ctx, "cluster role binding "+g.name+" to be created", func(ctx context.Context) error {
-		_, err := client.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})
-		return ignoreExisting(err)
-	})
-}
-
-// makeNamespace goes on trying as make does.
-func makeNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
-	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	return poll(ctx, "namespace "+name+" to be created", func(ctx context.Context) error {
-		_, err := client.CoreV1().Namespaces().Create(ctx, object, metav1.CreateOptions{})
-		return ignoreExisting(err)
-	})
+	return create(ctx, "cluster role binding "+g.name, binding, client.RbacV1().ClusterRoleBindings().Create)
 }
 
 // makeGrants creates several at once.
@@ -214,10 +196,15 @@ func makeGrants(ctx context.Context, client kubernetes.Interface, grants []grant
 	return group.Wait()
 }
 
-// ignoreExisting accepts that a create whose answer was lost is repeated.
-func ignoreExisting(err error) error {
-	if err == nil || apierrors.IsAlreadyExists(err) {
-		return nil
-	}
-	return fmt.Errorf("the API answered: %w", err)
+// create makes an object. It goes on trying until ctx ends: right after it begins to
+// serve, the API server still refuses some writes. That there is one already is accepted,
+// since a create whose answer was lost is repeated.
+func create[T any](ctx context.Context, what string, object T, create func(context.Context, T, metav1.CreateOptions) (T, error)) error {
+	return poll(ctx, what+" to be created", func(ctx context.Context) error {
+		_, err := create(ctx, object, metav1.CreateOptions{})
+		if err == nil || apierrors.IsAlreadyExists(err) {
+			return nil
+		}
+		return fmt.Errorf("the API answered: %w", err)
+	})
 }

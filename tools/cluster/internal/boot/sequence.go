@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -219,7 +221,10 @@ func (s *sequence) makeLeaseRoles(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return makeGrants(ctx, s.client, leaseGrants()) })
 	group.Go(func() error { return makeLeasePolicy(ctx, s.client) })
-	group.Go(func() error { return makeNamespace(ctx, s.client, LeaseNamespace) })
+	group.Go(func() error {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: LeaseNamespace}}
+		return create(ctx, "namespace "+LeaseNamespace, namespace, s.client.CoreV1().Namespaces().Create)
+	})
 	return group.Wait()
 }
 

@@ -70,7 +70,7 @@ func read(pid int) (Process, bool) {
 	if err != nil {
 		return Process{}, false
 	}
-	parent, err := stat.Int(4)
+	parent, err := stat.Parent()
 	if err != nil {
 		return Process{}, false
 	}
@@ -86,7 +86,7 @@ func read(pid int) (Process, bool) {
 	if strings.HasSuffix(name, "cluster") && bytes.HasPrefix(cmdline, []byte(name+"\x00init\x00")) {
 		name = "init"
 	}
-	return Process{Pid: pid, Parent: int(parent), Name: filepath.Base(name), started: started}, true
+	return Process{Pid: pid, Parent: parent, Name: filepath.Base(name), started: started}, true
 }
 
 // AwaitGone waits until none of the processes is left, zombies included, and

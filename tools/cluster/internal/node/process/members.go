@@ -71,8 +71,8 @@ func processesByMounts() (map[uint64][]int, error) {
 			continue
 		}
 		if status, err := procstat.Read(name); err == nil {
-			if parent, err := status.Int(parentField); err == nil {
-				all[pid] = process{stat.Ino, int(parent)}
+			if parent, err := status.Parent(); err == nil {
+				all[pid] = process{stat.Ino, parent}
 			}
 		}
 	}
@@ -93,9 +93,6 @@ func processesByMounts() (map[uint64][]int, error) {
 	}
 	return processes, nil
 }
-
-// parentField is that of the parent's process id, see proc_pid_stat(5).
-const parentField = 4
 
 // killPatience bounds the killing of a container's left-over processes.
 const killPatience = 10 * time.Second

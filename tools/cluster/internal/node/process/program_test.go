@@ -180,6 +180,12 @@ var programs = map[string]func(args []string) (int, error){
 		return 0, nil
 	},
 	// write writes to existing or new files and prints what happened.
+	"chmod": func(args []string) (int, error) {
+		for _, path := range args {
+			fmt.Printf("%s: %v\n", path, os.Chmod(path, 0o600))
+		}
+		return 0, nil
+	},
 	"write": func(args []string) (int, error) {
 		for _, path := range args {
 			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)

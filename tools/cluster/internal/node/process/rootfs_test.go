@@ -227,6 +227,26 @@ func TestKernelFiles(t *testing.T) {
 	}
 }
 
+// The device files are the machine's own: what a pod makes of them would stay.
+func TestDevicesKeepTheirMode(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod("web")
+	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		path := "/dev/" + name
+		before, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _ := f.run(pod, "chmod-"+name, []string{"chmod", path})
+		if !strings.Contains(out, "read-only file system") {
+			t.Errorf("chmod of a device: %q", out)
+		}
+		if after, err := os.Stat(path); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("the machine's %s has mode %v after %v", path, after.Mode(), before.Mode())
+		}
+	}
+}
+
 func TestPodFiles(t *testing.T) {
 	f := newFixture(t)
 	out, _ := f.run(f.pod("web"), "read", []string{"read", "/etc/hostname", "/etc/resolv.conf", "/etc/hosts", "/etc/passwd"})

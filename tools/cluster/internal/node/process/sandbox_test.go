@@ -33,6 +33,7 @@ func TestSandboxIsRefused(t *testing.T) {
 			sysctls("kernel.shm_rmid_forced", "1")(c)
 			c.Linux.SecurityContext.NamespaceOptions.Ipc = rt.NamespaceMode_NODE
 		}, "hostIPC"},
+		{"the node's processes", "", podNamespaces(func(o *rt.NamespaceOption) { o.Pid = rt.NamespaceMode_NODE }), "hostPID"},
 		{"user namespace", "", podNamespaces(func(o *rt.NamespaceOption) {
 			o.UsernsOptions = &rt.UserNamespace{Mode: rt.NamespaceMode_POD}
 		}), "hostUsers"},
