@@ -62,7 +62,7 @@ func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.Re
 		reporter.NoColor = true // not a terminal
 	}
 	reporter.SilenceSkips = true // other shards' specs are not news
-	err := errors.Join(refuse(flags, suite), checkNumber(flag.CommandLine))
+	err := errors.Join(refuse(p, flags, suite), checkNumber(flag.CommandLine))
 	if shuffle := flagValue(flags, "test.shuffle"); err == nil && shuffle != "" && shuffle != "off" {
 		suite.RandomizeAllSpecs = true
 		if shuffle != "on" {
@@ -74,31 +74,66 @@ func configuration(p protocol, flags *flag.FlagSet) (types.SuiteConfig, types.Re
 	return suite, reporter, err
 }
 
+// without has what of go test has no effect on a Ginkgo suite, and what does instead.
+var without = []struct{ name, instead string }{
+	{"test.count", "; use --runs_per_test"},
+	{"test.cpu", "; set GOMAXPROCS by --test_env"},
+	{"test.parallel", "; use shard_count"},
+	{"test.bench", ""}, {"test.benchmem", ""}, {"test.benchtime", ""},
+	{"test.fuzz", ""}, {"test.fuzztime", ""}, {"test.fuzzminimizetime", ""},
+	{"test.blockprofile", ""}, {"test.blockprofilerate", ""}, {"test.cpuprofile", ""}, {"test.memprofile", ""},
+	{"test.memprofilerate", ""}, {"test.mutexprofile", ""}, {"test.mutexprofilefraction", ""}, {"test.trace", ""},
+	{"test.fullpath", ""}, {"test.artifacts", ""},
+}
+
 // refuse complains about flags that would be without effect: a suite that was to
-// run ten times and ran once must not pass as one that ran ten times.
-func refuse(flags *flag.FlagSet, suite types.SuiteConfig) error {
-	for _, option := range []struct{ name, harmless, instead string }{
-		{"test.count", "1", "; use --runs_per_test"},
-		{"test.cpu", "", "; set GOMAXPROCS by --test_env"},
-		{"test.bench", "", ""},
-		{"test.fuzz", "", ""},
-		{"test.blockprofile", "", ""},
-		{"test.cpuprofile", "", ""},
-		{"test.memprofile", "", ""},
-		{"test.mutexprofile", "", ""},
-		{"test.trace", "", ""},
-	} {
-		if value := flagValue(flags, option.name); value != "" && value != option.harmless {
-			return fmt.Errorf("-%s=%s has no effect on a Ginkgo suite%s", option.name, value, option.instead)
+// run ten times and ran once must not pass as one that ran ten times. Nor may one pass
+// that ran nothing.
+func refuse(p protocol, flags *flag.FlagSet, suite types.SuiteConfig) error {
+	for _, option := range without {
+		if f := flags.Lookup(option.name); f != nil && f.Value.String() != f.DefValue {
+			return fmt.Errorf("-%s=%s has no effect on a Ginkgo suite%s", option.name, f.Value, option.instead)
 		}
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("the argument %q has no effect, nor have the flags after it: remove it, or define a flag in the test's package for what the specs are to read",
+			flags.Arg(0))
 	}
 	if suite.ParallelTotal > 1 || suite.ParallelProcess > 1 {
 		return errors.New("-ginkgo.parallel.total and -ginkgo.parallel.process belong to the ginkgo command; use shard_count")
 	}
 	if suite.DryRun {
-		return errors.New("-ginkgo.dry-run would pass without running a spec; use -test.list=. to see the specs")
+		return idle("-ginkgo.dry-run", "walks through the specs and runs none", p.byHand("-test.list=."))
+	}
+	if pattern := flagValue(flags, "test.list"); pattern != "" && p.keepsVerdict {
+		return idle("-test.list="+pattern, "lists the specs and runs none", p.byHand("-test.list="+pattern))
 	}
 	return nil
+}
+
+// idle complains about a flag with which no spec runs.
+func idle(flag, does, instead string) error {
+	return fmt.Errorf("%s %s, so the test would pass without a spec; to look at the suite: %s", flag, does, instead)
+}
+
+// refuseHelp makes -h fail where a verdict comes of the run: package flag ends a process
+// that is asked for help with 0, before anything of this package is called.
+func refuseHelp(flags *flag.FlagSet, p protocol, arguments []string) {
+	usage := flags.Usage
+	flags.Usage = func() {
+		usage()
+		asked := slices.IndexFunc(arguments, func(a string) bool { return slices.Contains([]string{"-h", "--h", "-help", "--help"}, a) })
+		if p.keepsVerdict && asked >= 0 {
+			fmt.Fprintln(os.Stderr, idle(arguments[asked], "prints the flags and runs nothing", p.byHand(arguments[asked])))
+			os.Exit(ExitFailure)
+		}
+	}
+}
+
+func init() {
+	// What is wrong with the variables is said later.
+	p, _ := readProtocol(os.Getenv)
+	refuseHelp(flag.CommandLine, p, os.Args[1:])
 }
 
 // refuseGoFunctions complains about a package that has Go tests, fuzz targets or
@@ -136,14 +171,14 @@ func goFunctions(m reflect.Value) []string {
 	return names
 }
 
-// budget is what Bazel or go test allows in all; 0 stands for no limit.
+// budget is what Bazel or go test allows in all, whichever is less; 0 stands for no limit.
 func budget(p protocol, flags *flag.FlagSet) time.Duration {
-	if p.timeout > 0 {
+	timeout, err := time.ParseDuration(flagValue(flags, "test.timeout"))
+	if err != nil || timeout <= 0 { // not a test binary, or no limit
 		return p.timeout
 	}
-	timeout, err := time.ParseDuration(flagValue(flags, "test.timeout"))
-	if err != nil {
-		return 0 // not a test binary
+	if p.timeout > 0 {
+		return min(timeout, p.timeout)
 	}
 	return timeout
 }

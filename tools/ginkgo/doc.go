@@ -127,9 +127,10 @@
 //
 // A run that would be green without having tested anything fails: a shard with nothing
 // to run, a suite without specs, a suite in which focus is left (FIt), a suite that has
-// pending specs only, a filter that selects pending specs only, a flag that has no
-// effect here (-test.count), -ginkgo.dry-run, and Go tests in the same package (if
-// Options.M is given).
+// pending specs only, a filter that selects pending specs only, a flag or an argument that
+// has no effect here (-test.count), a flag with which nothing runs (-h, -test.list,
+// -ginkgo.dry-run), and Go tests in the same package (if Options.M is given). Under
+// "bazel run", of which Bazel keeps no verdict, -h and -test.list are answered.
 //
 // A shard fails in which no spec passed or failed, since all of them called Skip or are
 // pending, unless the suite sets Options.AllowSkipped. A spec fails that failed at first
@@ -155,8 +156,8 @@
 //     log names the seed. --test_arg=-ginkgo.seed=7 sets it. -test.shuffle=7 sets it
 //     too, and makes the order of specs random.
 //   - --flaky_test_attempts: every attempt is a run of its own.
-//   - --test_arg takes -test.v, -test.failfast, -test.list and -test.timeout as with go
-//     test, and -ginkgo.* as with Ginkgo.
+//   - --test_arg takes -test.v, -test.failfast and -test.timeout as with go test, and
+//     -ginkgo.* as with Ginkgo. Of two timeouts the shorter one holds.
 //   - --test_timeout: Setup and the specs have it all, except up to 15 s at the end for
 //     cleanup and reports. Ginkgo's own limit holds only if it is given
 //     (-ginkgo.timeout). SIGTERM prints a progress report and cancels the running spec.

@@ -113,8 +113,13 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 		{"filter that is no expression", shard{sample: "varied", filter: "a("}, "read --test_filter=a( as a regular expression"},
 		{"label filter that matches nothing", shard{sample: "labels", args: []string{"-ginkgo.label-filter=nonesuch"}}, "matches -ginkgo.label-filter=nonesuch"},
 		{"repeated in one process", shard{sample: "varied", args: []string{"-test.count=3"}}, "-test.count=3 has no effect on a Ginkgo suite; use --runs_per_test"},
+		{"parallel Go tests", shard{sample: "varied", args: []string{"-test.parallel=77"}}, "-test.parallel=77 has no effect on a Ginkgo suite; use shard_count"},
+		{"argument", shard{sample: "varied", args: []string{"extra", "-test.count=3"}}, `the argument "extra" has no effect, nor have the flags after it`},
+		{"a list", shard{sample: "varied", args: []string{"-test.list=."}}, "-test.list=. lists the specs and runs none, so the test would pass without a spec; to look at the suite: bazel run //e2e:sample_test -- -test.list=."},
+		{"help", shard{sample: "varied", args: []string{"-test.v", "-help"}}, "-help prints the flags and runs nothing, so the test would pass without a spec; to look at the suite: bazel run //e2e:sample_test -- -help"},
+		{"no time by a flag", shard{sample: "varied", args: []string{"-test.timeout=1ns"}, environment: []string{"TEST_TIMEOUT=60"}}, "no time is left to look at the spec tree: the test has 1ns in all"},
 		{"benchmarks", shard{sample: "varied", args: []string{"-test.bench=."}}, "-test.bench=. has no effect"},
-		{"Ginkgo's dry run", shard{sample: "varied", args: []string{"-ginkgo.dry-run"}}, "-ginkgo.dry-run would pass without running a spec"},
+		{"Ginkgo's dry run", shard{sample: "varied", args: []string{"-ginkgo.dry-run"}}, "-ginkgo.dry-run walks through the specs and runs none"},
 		{"file filter that matches nothing", shard{sample: "varied", args: []string{"-ginkgo.skip-file=samples"}}, "matches -ginkgo.skip-file=samples"},
 		{"pending specs that may not be", shard{sample: "partly pending", args: []string{"-ginkgo.fail-on-pending"}}, "--fail-on-pending is set"},
 		{"another kind of parallel", shard{sample: "varied", args: []string{"-ginkgo.parallel.total=2"}}, "use shard_count"},
@@ -129,8 +134,8 @@ func TestRunsThatProveNothingFail(t *testing.T) {
 			o := c.shard.run(t)
 			wantExit(t, o, 1)
 			wantLog(t, o, c.want)
-			// Two of these rules_go's main notices before this package can.
-			early := strings.Contains(c.name, "out of range") || strings.Contains(c.name, "can't be touched")
+			// Two of these rules_go's main notices before this package can, and one package flag.
+			early := strings.Contains(c.name, "out of range") || strings.Contains(c.name, "can't be touched") || c.name == "help"
 			if len(o.cases()) == 0 && !early {
 				t.Error("test.xml does not show the failure")
 			}
@@ -486,10 +491,16 @@ func TestFlags(t *testing.T) {
 		}
 	})
 	t.Run("list", func(t *testing.T) {
-		o := shard{sample: "two containers", args: []string{"-test.list=tw"}}.run(t)
+		// As bazel run does, of which no verdict is kept.
+		o := shard{sample: "two containers", args: []string{"-test.list=tw"}, environment: []string{"BUILD_WORKSPACE_DIRECTORY=/x"}}.run(t)
 		wantExit(t, o, 0)
 		if o.log != "two runs\n" || len(o.trace) > 0 {
 			t.Errorf("log %q, ran %q", o.log, o.trace)
 		}
+	})
+	t.Run("help", func(t *testing.T) {
+		o := shard{sample: "two containers", args: []string{"-h"}, environment: []string{"BUILD_WORKSPACE_DIRECTORY=/x"}}.run(t)
+		wantExit(t, o, 0)
+		wantLog(t, o, "-ginkgo.seed")
 	})
 }

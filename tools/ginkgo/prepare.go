@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // prepare returns what this process has to do. If that is nothing, the note has the
@@ -23,6 +24,9 @@ func (r *run) prepare() (a assignment, note string, err error) {
 	ctx, cancel := r.interruption.context(r.specsDeadline, 0)
 	defer cancel()
 	tree, err := askPreview(ctx, r.bazel, (r.bazel.shard+1)%r.bazel.shards)
+	if err != nil && !r.specsDeadline.IsZero() && time.Now().After(r.specsDeadline) {
+		return a, "", fmt.Errorf("no time is left to look at the spec tree: the test has %v in all (--test_timeout, -test.timeout): %w", r.deadline.Sub(r.started), err)
+	}
 	if err != nil {
 		return a, "", fmt.Errorf("look at the spec tree: %w", err)
 	}

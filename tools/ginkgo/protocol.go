@@ -13,7 +13,10 @@ import (
 // encyclopedia"). The zero value stands for a run without Bazel.
 type protocol struct {
 	target string // label, empty without Bazel
-	filter string
+	// keepsVerdict is true if Bazel keeps what comes of the run, as its test command does
+	// and its run command does not.
+	keepsVerdict bool
+	filter       string
 
 	shard, shards int // shard counts from 0; shards is at least 1
 	statusFile    string
@@ -47,6 +50,7 @@ func readProtocol(getenv func(string) string) (protocol, error) {
 		infrastructureFile: getenv("TEST_INFRASTRUCTURE_FAILURE_FILE"),
 		prematureExitFile:  getenv("TEST_PREMATURE_EXIT_FILE"),
 	}
+	p.keepsVerdict = p.target != "" && getenv("BUILD_WORKSPACE_DIRECTORY") == ""
 	number := func(name string) (int64, error) {
 		value := getenv(name)
 		if value == "" {
@@ -82,6 +86,14 @@ func readProtocol(getenv func(string) string) (protocol, error) {
 		return p, err
 	}
 	return p, nil
+}
+
+// byHand is the command by which a person runs the test with a flag.
+func (p protocol) byHand(flag string) string {
+	if p.target == "" {
+		return "go test -args " + flag
+	}
+	return "bazel run " + p.target + " -- " + flag
 }
 
 // announce touches the files by which Bazel sees that this test understands sharding,

@@ -31,6 +31,9 @@ const (
 	Overtime = 5 * time.Second
 )
 
+// LeaseNamespace holds the service accounts of leases. Each cluster has it.
+const LeaseNamespace = "stormgate-leases"
+
 // Paths of the control interface, which is HTTP: the whole of it over
 // [Process.Control], GET alone on [Dir.ControlSocket]. The host in a URL does not
 // matter.

@@ -91,7 +91,7 @@ def _host_program_repository_impl(ctx):
         command = '"$root{}"'.format(destination)
     ctx.file(
         "program.sh",
-        '#!/bin/sh\n# Runs {} with the libraries that were captured with it.\nroot="$(dirname "$0")/root"\nexec {} "$@"\n'.format(basename, command),
+        '#!/bin/sh\n# Runs {} with the libraries that were captured with it.\ncase "$0" in */*) root="${{0%/*}}/root" ;; *) root=./root ;; esac\nexec {} "$@"\n'.format(basename, command),
         executable = True,
     )
     ctx.file("files.bzl", '"""Written by host_program.capture: the files of {} and where they belong."""\n\nPROGRAM = {}\n\nFILES = {{\n{}}}\n'.format(

@@ -7,11 +7,13 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"stormgate.internal/tools/cluster/api"
 )
 
 // leasePolicy keeps tests, which may label their namespaces, from lifting the Pod Security
 // level that the fixture sets there, and from leaving a namespace that can't be deleted.
-const leasePolicy = "stormgate-leases"
+const leasePolicy = api.LeaseNamespace
 
 // podSecurityLabels begin with this; see k8s.io/pod-security-admission/api.
 const podSecurityLabels = "pod-security.kubernetes.io/"

@@ -10,11 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/pki"
 )
-
-// LeaseNamespace holds the service accounts of leases.
-const LeaseNamespace = "stormgate-leases"
 
 // Names of the cluster roles that a boot makes.
 const (
@@ -67,8 +65,9 @@ func suiteRules() []rbacv1.PolicyRule {
 	}
 }
 
-// leaseRules are what each lease may do everywhere: look at all but Secrets, and
-// forward to pods. RBAC can refuse nothing, so what is in the group of Secrets is
+// leaseRules are what each lease may do everywhere: look at all but Secrets. What leads
+// into pods is not among them: the software of another environment may change by what it
+// is sent, and its tests would not know. RBAC can refuse nothing, so what is in the group of Secrets is
 // listed.
 func leaseRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
@@ -80,9 +79,7 @@ func leaseRules() []rbacv1.PolicyRule {
 			"replicationcontrollers", "replicationcontrollers/status", "replicationcontrollers/scale",
 			"limitranges", "resourcequotas", "resourcequotas/status", "componentstatuses",
 		}},
-		{APIGroups: []string{""}, Verbs: []string{"get"}, Resources: []string{"pods/log", "pods/proxy", "services/proxy"}},
-		// A WebSocket upgrade is a GET and asks for the verb get.
-		{APIGroups: []string{""}, Verbs: []string{"get", "create"}, Resources: []string{"pods/portforward"}},
+		{APIGroups: []string{""}, Verbs: []string{"get"}, Resources: []string{"pods/log"}},
 		{APIGroups: []string{
 			"admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "autoscaling", "batch",
 			"coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "networking.k8s.io",
@@ -94,7 +91,12 @@ func leaseRules() []rbacv1.PolicyRule {
 
 // environmentRules are what a lease may do in its environment's namespaces beside leaseRules.
 func environmentRules() []rbacv1.PolicyRule {
-	return []rbacv1.PolicyRule{{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{"secrets"}}}
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{"secrets"}},
+		{APIGroups: []string{""}, Verbs: []string{"get"}, Resources: []string{"pods/proxy", "services/proxy"}},
+		// A WebSocket upgrade is a GET and asks for the verb get.
+		{APIGroups: []string{""}, Verbs: []string{"get", "create"}, Resources: []string{"pods/portforward"}},
+	}
 }
 
 // exclusiveRules are the objects outside all namespaces that an exclusive lease may
@@ -149,7 +151,7 @@ func otherGrants() []grant {
 }
 
 // leaseGroup has the identities of leases.
-const leaseGroup = "system:serviceaccounts:" + LeaseNamespace
+const leaseGroup = "system:serviceaccounts:" + api.LeaseNamespace
 
 // leaseGrants are for the service accounts of leases, which the fixture makes. It
 // binds the roles that are bound to nobody here, in the namespaces that they are for.

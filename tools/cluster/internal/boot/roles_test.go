@@ -64,13 +64,15 @@ func TestLeaseRules(t *testing.T) {
 		{leaseRole, leaseRules(), [][3]string{
 			{"list", "", "pods"}, {"watch", "", "configmaps"}, {"get", "", "nodes"}, {"list", "apps", "deployments"}, {"get", "", "pods/log"},
 			{"get", "rbac.authorization.k8s.io", "clusterroles"}, {"watch", "apiextensions.k8s.io", "customresourcedefinitions"},
-			{"create", "", "pods/portforward"}, {"get", "", "pods/portforward"}, {"get", "", "services/proxy"}, {"list", "discovery.k8s.io", "endpointslices"},
+			{"list", "discovery.k8s.io", "endpointslices"},
 		}, [][3]string{
 			{"get", "", "secrets"}, {"list", "", "secrets"}, {"create", "", "pods"}, {"patch", "apps", "deployments"}, {"create", "", "pods/exec"}, {"get", "", "pods/exec"},
-			{"get", "", "pods/attach"}, {"create", "", "services/proxy"}, {"get", "", "nodes/proxy"}, {"create", "", "serviceaccounts/token"}, {"create", "", "namespaces"},
+			{"get", "", "pods/attach"}, {"get", "", "services/proxy"}, {"get", "", "pods/portforward"}, {"get", "", "nodes/proxy"}, {"create", "", "serviceaccounts/token"}, {"create", "", "namespaces"},
 			{"delete", "", "pods"}, {"patch", "", "pods/ephemeralcontainers"}, {"create", "events.k8s.io", "events"}, {"update", "coordination.k8s.io", "leases"},
 		}},
-		{environmentRole, environmentRules(), [][3]string{{"list", "", "secrets"}}, [][3]string{{"create", "", "secrets"}, {"get", "", "pods"}}},
+		{environmentRole, environmentRules(), [][3]string{
+			{"list", "", "secrets"}, {"create", "", "pods/portforward"}, {"get", "", "pods/portforward"}, {"get", "", "services/proxy"},
+		}, [][3]string{{"create", "", "secrets"}, {"get", "", "pods"}, {"create", "", "services/proxy"}, {"get", "", "pods/exec"}}},
 		{exclusiveRole, exclusiveRules(), [][3]string{
 			{"create", "", "namespaces"}, {"delete", "", "persistentvolumes"}, {"create", "apiextensions.k8s.io", "customresourcedefinitions"},
 			{"create", "scheduling.k8s.io", "priorityclasses"}, {"create", "storage.k8s.io", "storageclasses"}, {"create", "node.k8s.io", "runtimeclasses"},

@@ -222,8 +222,8 @@ func (s *sequence) makeLeaseRoles(ctx context.Context) error {
 	group.Go(func() error { return makeGrants(ctx, s.client, leaseGrants()) })
 	group.Go(func() error { return makeLeasePolicy(ctx, s.client) })
 	group.Go(func() error {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: LeaseNamespace}}
-		return create(ctx, "namespace "+LeaseNamespace, namespace, s.client.CoreV1().Namespaces().Create)
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: api.LeaseNamespace}}
+		return create(ctx, "namespace "+api.LeaseNamespace, namespace, s.client.CoreV1().Namespaces().Create)
 	})
 	return group.Wait()
 }

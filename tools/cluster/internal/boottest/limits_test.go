@@ -22,7 +22,7 @@ import (
 const podArgument = "boottest-pod"
 
 // podMain writes as many MiB to a file as it can, up to those that are asked for,
-// and reports how many that were, or holds them in memory. Then it waits if told to.
+// and reports how many that were, and then waits if told to. Or it holds them in memory.
 //
 //	write FILE MIB [wait] | hold MIB | look DIR
 func podMain(args []string) error {
@@ -54,7 +54,8 @@ func podMain(args []string) error {
 		for i := range block {
 			block[i] = 1
 		}
-		return report("held %d", len(block))
+		time.Sleep(time.Hour) // the watch may not see what is given back at once
+		return report("held %d, to %d", len(block), block[len(block)-1])
 	case "look":
 		entries, err := os.ReadDir(args[1])
 		if err != nil {
