@@ -6,11 +6,14 @@
 //	cluster run --dir=DIR --images=FILE
 //
 // FILE holds a JSON list of [Image]. Standard output gets one [Event] a line.
-// [Dir] names what DIR holds, among it the sockets of the API server and of the
-// control interface. That answers with a [Report], takes more images and a [Scope]
-// for each environment, can end what runs in namespaces ([End]), and tells what
-// happened: to containers ([Lives]), and by whom ([Writes]). The cluster ends when its
-// standard input does.
+// [Dir] names what DIR holds, among it the socket of the API server. The control
+// interface gives a [Report], takes more images and a [Scope] for each environment, can
+// end what runs in namespaces ([End]), and tells what happened: to containers
+// ([Lives]), and by whom ([Writes]). The cluster ends when its standard input does.
+//
+// Credentials and changes are for the program that ran it, which has them by a
+// connection that the cluster program inherits ([Start], [Process.Control],
+// [Process.Kubeconfig]). A socket in DIR answers questions to all others.
 //
 // The package links no Kubernetes client.
 package api
@@ -31,8 +34,9 @@ const (
 // LeaseNamespace holds the service accounts of leases. Each cluster has it.
 const LeaseNamespace = "stormgate-leases"
 
-// Paths of the control interface, which is HTTP on [Dir.ControlSocket]. The host
-// in a URL does not matter.
+// Paths of the control interface, which is HTTP: the whole of it over
+// [Process.Control], GET alone on [Dir.ControlSocket]. The host in a URL does not
+// matter.
 const (
 	// BootPath answers GET with a Report of current usages.
 	BootPath = "/boot"

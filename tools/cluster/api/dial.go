@@ -14,9 +14,11 @@ func (d Dir) DialAPI(ctx context.Context, _, _ string) (net.Conn, error) {
 	return unixsocket.Dial(ctx, d.APISocket())
 }
 
-// Control returns a client for the control interface. The host in its URLs does not
-// matter. It keeps no connection open between requests.
-func (d Dir) Control() *http.Client {
+// Ask returns a client for what ControlSocket answers. The host in its URLs does not
+// matter. It keeps no connection open between requests. Whoever can write to the
+// directory can put a socket of their own there: what has to be true is asked with
+// [Process.Control].
+func (d Dir) Ask() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: unixsocket.Dialer(d.ControlSocket()), DisableKeepAlives: true,
 	}}

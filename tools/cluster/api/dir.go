@@ -12,28 +12,19 @@ const MaxSocketPath = 107
 // when the cluster ends, but for what --keep-logs keeps.
 type Dir string
 
-// APISocket is kube-apiserver's TLS port, as a unix socket. The kubeconfigs of
-// this directory are for it.
+// APISocket is kube-apiserver's TLS port, as a unix socket. It takes no anonymous
+// requests.
 func (d Dir) APISocket() string { return d.join("api.sock") }
 
-// ControlSocket serves the control interface, see [BootPath], [ImagesPath],
-// [ScopesPath], [EndPath], [LivesPath] and [WritesPath].
+// ControlSocket answers the control interface's questions: GET of [BootPath],
+// [ImagesPath], [LivesPath] and [WritesPath]. Whoever may enter the directory may ask,
+// so it takes no change, see [ReadOnly]; [Process.Control] does.
 // It has the longest name of all sockets of the directory.
 func (d Dir) ControlSocket() string { return d.join("control.sock") }
 
-// AdminKubeconfig is the cluster administrator's.
-func (d Dir) AdminKubeconfig() string { return d.join("admin.kubeconfig") }
-
-// FixtureKubeconfig is an administrator's with a name of its own, "stormgate:fixture":
-// what the fixture does is told apart from what a person does.
-func (d Dir) FixtureKubeconfig() string { return d.join("fixture.kubeconfig") }
-
-// SuiteKubeconfig is a test suite's: it may run and watch workloads, and can not
-// become an administrator.
-func (d Dir) SuiteKubeconfig() string { return d.join("suite.kubeconfig") }
-
-// Kubeconfig is the administrator's over a TCP port of the host's loopback.
-// Only "cluster up" and "cluster run --expose" make it.
+// Kubeconfig is the administrator's over a TCP port of the host's loopback, for a
+// person. Only "cluster up" and "cluster run --expose" make it: the directory of any
+// other cluster holds no credentials.
 func (d Dir) Kubeconfig() string { return d.join("kubeconfig") }
 
 // BootReport is a [Report] as JSON. --keep-logs keeps it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"sync"
@@ -26,6 +27,8 @@ const (
 	// outputDelay is how long the program's children, which die with it, may hold its
 	// output open. Their last lines may state why it ended.
 	outputDelay = time.Second
+	// firstExtra is the descriptor of a command's first extra file, see exec.Cmd.
+	firstExtra = 3
 )
 
 // Options configure Start.
@@ -37,8 +40,9 @@ type Options struct {
 	Dir Dir
 	// Args are further arguments of "cluster run", such as --images=FILE.
 	Args []string
-	// Command runs "cluster run --dir=DIR" by way of another program. Default: Binary
-	// with Args.
+	// Command runs "cluster run --dir=DIR" by way of another program. Its arguments have
+	// to end with those of "cluster run", since Start adds ControlFlag, and each program
+	// on the way has to leave open what it inherits. Default: Binary with Args.
 	Command *exec.Cmd
 	// OnEvent gets each event, in order, from one goroutine. Optional.
 	OnEvent func(Event)
@@ -55,11 +59,12 @@ type Process struct {
 	// Dir is the cluster's directory.
 	Dir Dir
 
-	child *child.Child
-	tail  child.Tail
-	api   chan struct{}
-	ready chan struct{}
-	done  chan struct{}
+	child   *child.Child
+	control *http.ClientConn
+	tail    child.Tail
+	api     chan struct{}
+	ready   chan struct{}
+	done    chan struct{}
 
 	mu       sync.Mutex
 	stopping bool
@@ -83,8 +88,22 @@ func Start(o Options) (*Process, error) {
 		cmd.Stderr = io.MultiWriter(&p.tail, child.Dropping(o.Log))
 	}
 	cmd.WaitDelay = outputDelay
-	var err error
+	conn, theirs, err := controlPair()
+	if err != nil {
+		return nil, fmt.Errorf("start cluster: %w", err)
+	}
+	defer theirs.Close()
+	if len(cmd.Args) == 0 {
+		cmd.Args = []string{cmd.Path}
+	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+	cmd.Args = append(cmd.Args, fmt.Sprintf("%s=%d", ControlFlag, firstExtra+len(cmd.ExtraFiles)-1))
+	if p.control, err = controlClient(conn); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("start cluster: %w", err)
+	}
 	if p.child, err = child.Start(cmd, child.Tethered(syscall.SIGKILL), child.OwnGroup()); err != nil {
+		p.control.Close()
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
 	go p.wait()
@@ -136,6 +155,7 @@ func (p *Process) fail(failure *Failure) {
 
 func (p *Process) wait() {
 	<-p.child.Done()
+	p.control.Close()
 	if !p.isStopping() {
 		p.fail(&Failure{
 			Component: ComponentProgram,

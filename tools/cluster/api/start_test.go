@@ -27,6 +27,13 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Minute)
 		os.Exit(0)
 	}
+	if value, ok := strings.CutPrefix(os.Args[len(os.Args)-1], ControlFlag+"="); ok {
+		if err := playControlled(value); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -227,8 +234,8 @@ func TestStartOfNothing(t *testing.T) {
 	}
 }
 
-// Promise: the control interface is reached whatever a URL's host says.
-func TestControl(t *testing.T) {
+// Promise: questions are asked at the directory's socket, whatever a URL's host says.
+func TestAsk(t *testing.T) {
 	parent, err := os.MkdirTemp("", "t") // t.TempDir's may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +252,7 @@ func TestControl(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) })}
 	go server.Serve(listener)
 	defer server.Close()
-	response, err := dir.Control().Get("http://cluster" + BootPath)
+	response, err := dir.Ask().Get("http://cluster" + BootPath)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func measure(ctx context.Context, binary string, idle time.Duration) (run Run, e
 		return run, err
 	}
 	run.API = time.Since(start).Seconds()
-	config, err := cluster.RESTConfig("admin")
+	config, err := cluster.RESTConfig(ctx, "admin")
 	if err != nil {
 		return run, err
 	}

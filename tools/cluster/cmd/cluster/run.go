@@ -21,6 +21,8 @@ import (
 func newRunCommand() *cobra.Command {
 	var options boot.Options
 	var dataLimit int64
+	var control int
+	controlFlag := strings.TrimPrefix(api.ControlFlag, "--")
 	command := &cobra.Command{
 		Use:   "run --dir=DIR",
 		Short: "Run a cluster for a program: events on stdout, ends with stdin",
@@ -30,10 +32,13 @@ Standard output gets one JSON object a line: "step" for each finished part of th
 boot, "api" when the API answers administrators, "ready", and "failed", with the
 component and the tail of its log, before exit status 1.
 
-DIR gets api.sock (kube-apiserver's TLS port), control.sock (HTTP: PUT and GET
-/images, PUT and DELETE /scopes/NAME, POST /end, GET /lives, /writes and /boot),
-admin.kubeconfig, fixture.kubeconfig, suite.kubeconfig, boot.json and logs/. All of
-it is removed at the end.`,
+DIR gets api.sock (kube-apiserver's TLS port), control.sock (HTTP: GET /images,
+/lives, /writes and /boot), boot.json and logs/. All of it is removed at the end.
+
+DIR gets no credentials, but with --expose. A program has them, and may change images
+and end pods, by the connection that it passes with --control-fd: package
+tools/cluster/api does so (PUT /images, PUT and DELETE /scopes/NAME, POST /end, GET
+/credentials/fixture and /credentials/admin).`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithCancel(command.Context())
@@ -43,6 +48,12 @@ it is removed at the end.`,
 				cancel()
 			}()
 			options.DataLimit = dataLimit << 20
+			if command.Flags().Changed(controlFlag) {
+				var err error
+				if options.Control, err = api.InheritedControl(control); err != nil {
+					return err
+				}
+			}
 			encoder := json.NewEncoder(os.Stdout)
 			options.OnEvent = func(event api.Event) {
 				if err := encoder.Encode(event); err != nil {
@@ -57,6 +68,7 @@ it is removed at the end.`,
 	flags.StringVar(&options.Dir, "dir", "", "the cluster's directory: absolute, short, made if absent, mode 0700 (required)")
 	flags.StringVar(&options.ImagesFile, "images", "", "JSON list of images that the node knows from the start")
 	flags.BoolVar(&options.Expose, "expose", false, "also serve the API on a port of the loopback, and write DIR/kubeconfig for it, an administrator's")
+	flags.IntVar(&control, controlFlag, 0, "descriptor of a connected unix socket, for the program at its other end: the whole control interface, and credentials (package api sets it)")
 	addClusterFlags(command, &options, &dataLimit)
 	if err := command.MarkFlagRequired("dir"); err != nil {
 		panic(err) // the flag is defined three lines above

@@ -22,7 +22,7 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("the policy records %s", component.Name)
 		}
 	}
-	for _, other := range []pki.Identity{pki.Admin, pki.Suite, pki.Fixture} {
+	for _, other := range []pki.Identity{pki.Admin, pki.Fixture} {
 		for _, rule := range loaded.Rules {
 			if slices.Contains(rule.Users, other.Name) {
 				t.Errorf("the policy has a rule for %s", other.Name)

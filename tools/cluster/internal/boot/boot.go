@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"stormgate.internal/tools/cluster/api"
@@ -56,6 +57,10 @@ type Options struct {
 	// Dir/kubeconfig, an administrator's, for programs that can't dial a unix
 	// socket. Other users of the machine reach the port, but not past its TLS.
 	Expose bool
+	// Control is the connection on which whoever started this program has the control
+	// interface and credentials, see api.ControlFlag. Run closes it. Optional: without it
+	// nobody but the cluster itself can change what is not changed through the API.
+	Control *os.File
 	// OnEvent gets each event, in order, from one goroutine. Optional.
 	OnEvent func(api.Event)
 	// Log is for people. Default slog.Default().

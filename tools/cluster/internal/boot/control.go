@@ -14,18 +14,22 @@ import (
 
 	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/audit"
+	"stormgate.internal/tools/cluster/internal/pki"
 	"stormgate.internal/tools/internal/unixsocket"
 )
 
-// control answers on DIR/control.sock:
+// control answers on the connection of whoever started the cluster:
 //
-//	GET /boot     the boot report with current usages
-//	GET /writes   who changed what, as api.Writes after the number in "after"
+//	GET /boot                   the boot report with current usages
+//	GET /writes                 who changed what, as api.Writes after the number in "after"
+//	GET /credentials/IDENTITY   a kubeconfig, with a certificate of its own
 //
 // and passes on what the node answers: /images, /scopes/NAME, /end and /lives, see
-// node.NewControlHandler.
+// node.NewControlHandler. On DIR/control.sock, which any process of the user can open,
+// it answers the questions among these, see api.ReadOnly.
 type control struct {
 	in     *initProcess
+	bundle *pki.Bundle
 	node   http.Handler
 	writes *audit.Log
 
@@ -37,18 +41,27 @@ type control struct {
 // has not answered. A request whose webhook does not answer takes it 10 s by default.
 const writesPatience = 15 * time.Second
 
-func serveControl(ctx context.Context, in *initProcess, writes *audit.Log) (*control, error) {
+func serveControl(ctx context.Context, in *initProcess, bundle *pki.Bundle, writes *audit.Log) (*control, error) {
 	listener, err := fileListener(os.NewFile(controlDescriptor, "control.sock"))
 	if err != nil {
 		return nil, err
 	}
 	c := &control{
-		in: in, node: nodeProxy(in.spec.Paths.nodeControl()), writes: writes,
+		in: in, bundle: bundle, node: nodeProxy(in.spec.Paths.nodeControl()), writes: writes,
 		nodeUp: make(chan struct{}), apiUp: make(chan struct{}),
 	}
-	server := &http.Server{Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second}
+	handler := c.handler()
+	server := &http.Server{Handler: api.ReadOnly(handler), ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
 	go server.Serve(listener)
+	if in.spec.Controlled {
+		go func() {
+			// Its end is the starter's, who has the tether for that.
+			if err := api.ServeControl(ctx, os.NewFile(starterDescriptor, "control connection"), handler); err != nil {
+				in.log.Error("serve whoever started the cluster", "error", err)
+			}
+		}()
+	}
 	return c, nil
 }
 
@@ -73,7 +86,23 @@ func (c *control) handler() http.Handler {
 		mux.Handle(path, after(c.nodeUp, c.node.ServeHTTP))
 	}
 	mux.Handle("GET "+api.WritesPath, after(c.apiUp, c.serveWrites))
+	mux.HandleFunc("GET "+api.CredentialsPath+"{identity}", c.serveCredentials)
 	return mux
+}
+
+func (c *control) serveCredentials(w http.ResponseWriter, r *http.Request) {
+	identity, known := givenOut[r.PathValue("identity")]
+	if !known {
+		http.Error(w, fmt.Sprintf("no credentials are given out for %q, only for %q and %q", r.PathValue("identity"), api.IdentityAdmin, api.IdentityFixture), http.StatusNotFound)
+		return
+	}
+	rendered, err := render(c.bundle, identity, publicServer)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Write(rendered)
 }
 
 // after holds requests back until up is closed.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/controlplane"
 	"stormgate.internal/tools/cluster/internal/pki"
 )
@@ -18,8 +19,11 @@ import (
 // users dial api.sock or a listener that pipes to it.
 const publicServer = "https://" + ServerName + ":443"
 
-// issue makes the certificates and the kubeconfigs of the host's side. It returns
-// init's own kubeconfig, which is written nowhere.
+// givenOut are the identities that whoever started the cluster may have.
+var givenOut = map[string]pki.Identity{api.IdentityAdmin: pki.Admin, api.IdentityFixture: pki.Fixture}
+
+// issue makes the certificates, and a person's kubeconfig if the API is exposed for
+// one. It returns init's own kubeconfig, which is written nowhere.
 func (in *initProcess) issue() (*pki.Bundle, pki.Kubeconfig, error) {
 	bundle, err := pki.Issue(pki.Request{
 		Dir:      in.spec.Paths.data(),
@@ -33,32 +37,26 @@ func (in *initProcess) issue() (*pki.Bundle, pki.Kubeconfig, error) {
 	if err != nil {
 		return nil, pki.Kubeconfig{}, err
 	}
-	configs := map[string]pki.Kubeconfig{}
-	for path, identity := range map[string]pki.Identity{
-		in.spec.Paths.Dir.AdminKubeconfig():   pki.Admin,
-		in.spec.Paths.Dir.FixtureKubeconfig(): pki.Fixture,
-		in.spec.Paths.Dir.SuiteKubeconfig():   pki.Suite,
-	} {
-		if configs[path], err = bundle.Kubeconfig(identity, publicServer, ""); err != nil {
-			return nil, pki.Kubeconfig{}, err
-		}
-	}
 	if address := in.spec.ExposedAddress; address != "" {
-		exposed := configs[in.spec.Paths.Dir.AdminKubeconfig()]
-		exposed.Server = "https://" + address
-		configs[in.spec.Paths.Dir.Kubeconfig()] = exposed
-	}
-	for path, config := range configs {
-		rendered, err := config.Render()
+		rendered, err := render(bundle, pki.Admin, "https://"+address)
 		if err != nil {
 			return nil, pki.Kubeconfig{}, err
 		}
-		if err := os.WriteFile(path, rendered, 0o600); err != nil {
+		if err := os.WriteFile(in.spec.Paths.Dir.Kubeconfig(), rendered, 0o600); err != nil {
 			return nil, pki.Kubeconfig{}, fmt.Errorf("write kubeconfig: %w", err)
 		}
 	}
 	own, err := bundle.Kubeconfig(pki.Init, "https://"+net.JoinHostPort(NodeIP, controlplane.APIServerPort), "")
 	return bundle, own, err
+}
+
+// render issues a certificate and returns the kubeconfig with it.
+func render(bundle *pki.Bundle, identity pki.Identity, server string) ([]byte, error) {
+	config, err := bundle.Kubeconfig(identity, server, "")
+	if err != nil {
+		return nil, err
+	}
+	return config.Render()
 }
 
 // ownClient talks to the API server from inside the cluster's network.

@@ -100,9 +100,8 @@ func customRoles(definitions []any) map[string][]rbacv1.PolicyRule {
 	all := func(string) bool { return true }
 	write, read := customRules(definitions, everyVerb, all), customRules(definitions, readVerbs, all)
 	return map[string][]rbacv1.PolicyRule{
-		suiteRole:      append(suiteRules(), write...),
-		everywhereRole: append(everywhereRules(), write...),
-		leaseRole:      append(leaseRules(), read...),
+		suiteRole: append(suiteRules(), write...),
+		leaseRole: append(leaseRules(), read...),
 		exclusiveRole: append(exclusiveRules(), customRules(definitions, everyVerb, func(scope string) bool {
 			return scope == "Cluster"
 		})...),

@@ -41,7 +41,7 @@ func (p paths) auditPolicy() string { return filepath.Join(p.data(), "audit-poli
 // it was made for it; what is gone already is no error.
 func (p paths) remove() error {
 	doomed := []string{
-		p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.FixtureKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.data(),
+		p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.Kubeconfig(), p.data(),
 	}
 	var errs []error
 	for _, path := range doomed {
@@ -110,7 +110,7 @@ func checkPrivate(dir string, info fs.FileInfo, user int) error {
 		return fmt.Errorf("use cluster directory %s: it belongs to user %d and you are user %d: choose one of your own", dir, owner, user)
 	}
 	if mode := info.Mode().Perm(); mode != 0o700 {
-		return fmt.Errorf("use cluster directory %s: its mode is %#o and must be 0700, since it holds the administrator's key: run chmod 700 %s, or choose another", dir, mode, dir)
+		return fmt.Errorf("use cluster directory %s: its mode is %#o and must be 0700, since sockets in it lead to the cluster, and a key may lie there: run chmod 700 %s, or choose another", dir, mode, dir)
 	}
 	return nil
 }

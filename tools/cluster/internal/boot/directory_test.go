@@ -129,7 +129,7 @@ func TestStaleFilesAreRemoved(t *testing.T) {
 	listener.SetUnlinkOnClose(false)
 	listener.Close()
 	foreign := filepath.Join(dir, "notes.txt")
-	for _, file := range []string{p.Dir.AdminKubeconfig(), p.Dir.BootReport(), foreign} {
+	for _, file := range []string{p.Dir.Kubeconfig(), p.Dir.BootReport(), foreign} {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestRemove(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			files := []string{p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.AdminKubeconfig(), p.Dir.FixtureKubeconfig(), p.Dir.SuiteKubeconfig(), p.Dir.Kubeconfig(), p.Dir.BootReport(), p.Dir.Log("etcd")}
+			files := []string{p.Dir.APISocket(), p.Dir.ControlSocket(), p.Dir.Kubeconfig(), p.Dir.BootReport(), p.Dir.Log("etcd")}
 			if test.extra != "" {
 				files = append(files, filepath.Join(string(p.Dir), test.extra))
 			}

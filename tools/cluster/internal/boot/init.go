@@ -23,7 +23,7 @@ import (
 // It returns the exit status. defaults lists the objects that the kube-apiserver
 // in the same binary leaves to init.
 func InitMain(defaults func() Defaults) int {
-	for _, fd := range []int{apiDescriptor, controlDescriptor, lockDescriptor} {
+	for _, fd := range []int{apiDescriptor, controlDescriptor, lockDescriptor, starterDescriptor} {
 		unix.CloseOnExec(fd)
 	}
 	// A write to the standard output of a dead launcher must be an error: init has

@@ -35,6 +35,8 @@ type initSpec struct {
 	// ExposedAddress is where the launcher serves the API on the host's
 	// loopback; empty when it does not.
 	ExposedAddress string
+	// Controlled means that starterDescriptor is there.
+	Controlled bool
 }
 
 // Descriptors that init inherits beside the standard ones.
@@ -42,6 +44,8 @@ const (
 	apiDescriptor     = 3
 	controlDescriptor = 4
 	lockDescriptor    = 5
+	// starterDescriptor is the connection of whoever started the cluster; it may be absent.
+	starterDescriptor = 6
 )
 
 // launcher is the host's side of one cluster.
@@ -91,13 +95,20 @@ func (l *launcher) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil // ordered to end before anything was started
 	}
-	init, err := l.start([]*os.File{apiSocket, control, l.dir.lock}, images)
+	files := []*os.File{apiSocket, control, l.dir.lock}
+	if l.options.Control != nil {
+		files = append(files, l.options.Control)
+	}
+	init, err := l.start(files, images)
 	if err != nil {
 		return err
 	}
 	// Init holds them now. A copy here would keep clients waiting after its death.
 	apiSocket.Close()
 	control.Close()
+	if l.options.Control != nil {
+		l.options.Control.Close()
+	}
 	return l.supervise(ctx, init)
 }
 
@@ -174,7 +185,7 @@ func (l *launcher) clone(way cloning, files []*os.File, images string) (*child.C
 	spec := initSpec{
 		Paths: l.dir.paths, ImagesFile: images, Deadline: l.options.Deadline,
 		DataLimit: l.options.DataLimit, Started: l.started,
-		ExposedAddress: l.exposed,
+		ExposedAddress: l.exposed, Controlled: l.options.Control != nil,
 	}
 	if err := json.NewEncoder(init.Input).Encode(spec); err != nil {
 		err = errors.Join(fmt.Errorf("instruct init: %w", err), init.Kill())

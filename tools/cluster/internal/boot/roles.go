@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -18,7 +17,6 @@ import (
 // Names of the cluster roles that a boot makes.
 const (
 	suiteRole        = "stormgate:suite"
-	everywhereRole   = "stormgate:suite-everywhere"
 	leaseRole        = "stormgate:lease"
 	environmentRole  = "stormgate:environment"
 	exclusiveRole    = "stormgate:exclusive"
@@ -54,7 +52,7 @@ func suiteRules() []rbacv1.PolicyRule {
 			"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy",
 		}},
 		{APIGroups: []string{""}, Verbs: []string{"get"}, Resources: []string{"pods/log"}},
-		{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"pods/eviction", tokenResource}},
+		{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"pods/eviction", "serviceaccounts/token"}},
 		{APIGroups: []string{""}, Verbs: readVerbs, Resources: []string{"nodes", "persistentvolumes"}},
 		{APIGroups: []string{"apps", "batch", "autoscaling", "policy", "networking.k8s.io", "discovery.k8s.io", "events.k8s.io"},
 			Verbs: everyVerb, Resources: []string{"*"}},
@@ -65,21 +63,6 @@ func suiteRules() []rbacv1.PolicyRule {
 		{APIGroups: []string{"storage.k8s.io", "scheduling.k8s.io"}, Verbs: readVerbs, Resources: []string{"*"}},
 		{NonResourceURLs: []string{"/metrics", "/livez", "/livez/*", "/readyz", "/readyz/*"}, Verbs: []string{"get"}},
 	}
-}
-
-// tokenResource gives a token of a service account to whoever may create it.
-const tokenResource = "serviceaccounts/token"
-
-// everywhereRules are suiteRules for the identity that has them in all namespaces: but
-// for tokens, which would make it any service account of the cluster. Pods of any
-// service account it can still run; those of Kubernetes' own have no rights here, see
-// Defaults.withoutControllerBindings.
-func everywhereRules() []rbacv1.PolicyRule {
-	rules := suiteRules()
-	for i := range rules {
-		rules[i].Resources = slices.DeleteFunc(rules[i].Resources, func(r string) bool { return r == tokenResource })
-	}
-	return rules
 }
 
 // leaseRules are what each lease may do everywhere: look at all but Secrets. What leads
@@ -162,7 +145,6 @@ func nodeGrant() grant {
 
 func otherGrants() []grant {
 	return []grant{
-		{name: everywhereRole, who: pki.Suite, rules: everywhereRules()},
 		// The role itself comes with RBAC's bootstrap; a binding may precede it.
 		{name: "stormgate:kubelet-client", who: pki.KubeletClient, role: "system:kubelet-api-admin"},
 	}

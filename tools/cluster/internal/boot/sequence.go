@@ -160,7 +160,7 @@ func (s *sequence) makeComponents(context.Context) error {
 	if s.node, err = s.newNode(s.bundle.Files); err != nil {
 		return err
 	}
-	if s.control, err = serveControl(s.cluster, s.initProcess, writes); err != nil {
+	if s.control, err = serveControl(s.cluster, s.initProcess, s.bundle, writes); err != nil {
 		return err
 	}
 	if s.etcd, err = controlplane.Etcd(settings); err != nil {

@@ -11,7 +11,6 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
@@ -23,7 +22,7 @@ import (
 
 func client(t *testing.T, cluster *clustertest.Cluster, identity string) kubernetes.Interface {
 	t.Helper()
-	config, err := cluster.RESTConfig(identity)
+	config, err := cluster.RESTConfig(deadline(t, bootTimeout), identity)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +56,7 @@ func TestBootAndEnd(t *testing.T) {
 	}) {
 		t.Errorf("after %q the node's conditions are %v", api.EventReady, node.Status.Conditions)
 	}
-	checkSuiteIdentity(t, cluster, admin)
+	checkKubeletClient(t, admin)
 	checkDefaults(t, admin)
 	checkReport(t, cluster)
 	checkPrivacy(t, cluster.Dir)
@@ -77,21 +76,13 @@ func TestBootAndEnd(t *testing.T) {
 	expectNothingLeft(t, processes, cluster.Dir)
 }
 
-// The suite's certificate works and is no administrator's; custom resources are
-// granted as they are defined (granting is tested in package boot).
-func checkSuiteIdentity(t *testing.T, cluster *clustertest.Cluster, admin kubernetes.Interface) {
+// kube-apiserver may use the kubelet's API for logs and the like, and the role of suites does not reach it.
+func checkKubeletClient(t *testing.T, admin kubernetes.Interface) {
 	t.Helper()
-	ctx := deadline(t, bootTimeout)
-	suite := client(t, cluster, "suite")
-	if _, err := suite.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "suite"}}, metav1.CreateOptions{}); err != nil {
-		t.Errorf("suite: create namespace: %v", err)
-	}
-	if _, err := suite.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
-		t.Errorf("suite: list cluster roles: %v, want Forbidden", err)
-	}
-	for user, want := range map[string]bool{"kube-apiserver-kubelet-client": true, "stormgate:suite": false} {
-		review, err := admin.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "nodes", Subresource: "proxy"},
+	for user, want := range map[string]bool{"kube-apiserver-kubelet-client": true, "system:serviceaccount:stormgate-leases:lease-1": false} {
+		review, err := admin.AuthorizationV1().SubjectAccessReviews().Create(deadline(t, bootTimeout), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: user, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:stormgate-leases", "system:authenticated"},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "nodes", Subresource: "proxy"},
 		}}, metav1.CreateOptions{})
 		if err != nil || review.Status.Allowed != want {
 			t.Errorf("%s may use the kubelet's API: %v, %v, want %v", user, review.Status.Allowed, err, want)
@@ -166,14 +157,17 @@ func checkReport(t *testing.T, cluster *clustertest.Cluster) {
 	}
 }
 
-// Keys and sockets are for their owner only.
+// What is there is for its owner only, and no credentials are.
 func checkPrivacy(t *testing.T, dir string) {
 	t.Helper()
-	for _, name := range []string{"api.sock", "control.sock", "admin.kubeconfig", "fixture.kubeconfig", "suite.kubeconfig", "boot.json", "logs/etcd.log"} {
+	for _, name := range []string{"api.sock", "control.sock", "boot.json", "logs/etcd.log"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: %v, %v, want it closed to others", name, info, err)
 		}
+	}
+	if found := credentialsIn(t, dir); len(found) > 0 {
+		t.Errorf("files with credentials: %q, want none", found)
 	}
 }
 

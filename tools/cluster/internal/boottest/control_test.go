@@ -45,6 +45,7 @@ func TestControl(t *testing.T) {
 	t.Run("writes", func(t *testing.T) { c.with(t).writesAreTold() })
 	t.Run("writes of many", func(t *testing.T) { c.with(t).writesOfMany() })
 	t.Run("identities", func(t *testing.T) { c.with(t).identities() })
+	t.Run("refusals", func(t *testing.T) { c.with(t).refusals() })
 }
 
 type controlled struct {
@@ -70,7 +71,7 @@ func (c *controlled) call(method, path string, body any) (int, string) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	response, err := c.cluster.Process.Dir.Control().Do(request)
+	response, err := c.cluster.Control().Do(request)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -341,20 +342,22 @@ func (c *controlled) writesAreTold() {
 	c.check(last, "admin get pods/exec told/web 101")
 
 	// Whoever impersonates is told by their own name.
-	last = get[api.Writes](c, api.WritesPath).Last
-	config, err := c.cluster.RESTConfig("admin")
+	config, err := c.cluster.RESTConfig(ctx, "admin")
 	if err != nil {
 		c.Fatal(err)
 	}
-	config.Impersonate = rest.ImpersonationConfig{UserName: "system:kube-scheduler", Groups: []string{"system:masters"}}
-	masked, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		c.Fatal(err)
+	for _, mask := range []string{"system:kube-scheduler", "stormgate:fixture", "stormgate:init"} {
+		last = get[api.Writes](c, api.WritesPath).Last
+		config.Impersonate = rest.ImpersonationConfig{UserName: mask, Groups: []string{"system:masters"}}
+		masked, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			c.Fatal(err)
+		}
+		if err := masked.CoreV1().ConfigMaps("told").DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "none=such"}); err != nil {
+			c.Error(err)
+		}
+		c.check(last, "admin deletecollection configmaps told/ 200")
 	}
-	if err := masked.CoreV1().ConfigMaps("told").DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "none=such"}); err != nil {
-		c.Error(err)
-	}
-	c.check(last, "admin deletecollection configmaps told/ 200")
 
 	// A token of an environment's service account is a way to write as that.
 	last = get[api.Writes](c, api.WritesPath).Last
@@ -400,7 +403,7 @@ func (c *controlled) writesOfMany() {
 }
 
 // What the fixture does carries its name. A lease is a service account of stormgate-leases: it sees all but
-// Secrets and writes nothing outside the namespaces that it is given. The suite can't become a controller.
+// Secrets and writes nothing outside the namespaces that it is given. It can't become a controller.
 func (c *controlled) identities() {
 	ctx := c.Context()
 	last := get[api.Writes](c, api.WritesPath).Last
@@ -413,7 +416,7 @@ func (c *controlled) identities() {
 	if err != nil {
 		c.Fatal(err)
 	}
-	config, err := c.cluster.RESTConfig("admin")
+	config, err := c.cluster.RESTConfig(ctx, "admin")
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -458,6 +461,6 @@ func (c *controlled) identities() {
 		User: controller, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "escalate", Group: rbacv1.GroupName, Resource: "clusterroles"},
 	}}, metav1.CreateOptions{})
 	if err != nil || review.Status.Allowed {
-		c.Errorf("%s, which the suite may run pods as, may escalate roles: %v, %v", controller, review.Status, err)
+		c.Errorf("%s, which a lease may run pods as, may escalate roles: %v, %v", controller, review.Status, err)
 	}
 }

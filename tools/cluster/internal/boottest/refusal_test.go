@@ -129,5 +129,5 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster := start(t, onFullDisk(t, dir, clusterBinary(t), "run", "--dir="+dir), dir)
-	expectFailure(t, cluster, "init", "kubeconfig", "no space left on device")
+	expectFailure(t, cluster, "init", "boot.json", "no space left on device")
 }

