@@ -127,20 +127,25 @@ func (r *Runtime) enforceMemory() {
 		asked := w.asked
 		w.asked, w.running = nil, len(containers) > 0
 		w.mu.Unlock()
-		begun := time.Now()
-		pause := r.lookAtMemory(containers)
-		for _, looked := range asked {
-			close(looked)
-		}
-		if len(containers) == 0 {
+		if len(containers) == 0 { // from here on another watch may run
+			closeAll(asked)
 			return
 		}
+		begun := time.Now()
+		pause := r.lookAtMemory(containers)
+		closeAll(asked)
 		timer := time.NewTimer(max(pause, lookShare*time.Since(begun)))
 		select {
 		case <-timer.C:
 		case <-w.changed:
 			timer.Stop()
 		}
+	}
+}
+
+func closeAll(channels []chan struct{}) {
+	for _, c := range channels {
+		close(c)
 	}
 }
 
