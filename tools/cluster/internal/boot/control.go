@@ -37,8 +37,7 @@ type control struct {
 	client        kubernetes.Interface // set before apiUp is closed
 }
 
-// writesPatience bounds how long GET /writes waits for requests that the API server
-// has not answered. A request whose webhook does not answer takes it 10 s by default.
+// writesPatience bounds how long GET /writes waits for its own mark in the audit log.
 const writesPatience = 15 * time.Second
 
 func serveControl(ctx context.Context, in *initProcess, bundle *pki.Bundle, writes *audit.Log) (*control, error) {

@@ -67,11 +67,16 @@ func (c *controlled) call(method, path string, body any) (int, string) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(deadline(c.T, bootTimeout), method, "http://cluster"+path, bytes.NewReader(encoded))
+	return c.send(c.cluster.Control(), method, path, bytes.NewReader(encoded))
+}
+
+func (c *controlled) send(client *http.Client, method, path string, body io.Reader) (int, string) {
+	c.Helper()
+	request, err := http.NewRequestWithContext(deadline(c.T, bootTimeout), method, "http://cluster"+path, body)
 	if err != nil {
 		c.Fatal(err)
 	}
-	response, err := c.cluster.Control().Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -112,20 +111,7 @@ func (c *controlled) refusals() {
 // ask is call on control.sock, as any process of the user may.
 func (c *controlled) ask(method, path, body string) (int, string) {
 	c.Helper()
-	request, err := http.NewRequestWithContext(deadline(c.T, bootTimeout), method, "http://cluster"+path, strings.NewReader(body))
-	if err != nil {
-		c.Fatal(err)
-	}
-	response, err := api.Dir(c.cluster.Dir).Ask().Do(request)
-	if err != nil {
-		c.Fatal(err)
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		c.Fatal(err)
-	}
-	return response.StatusCode, string(answer)
+	return c.send(api.Dir(c.cluster.Dir).Ask(), method, path, strings.NewReader(body))
 }
 
 // Promise: a person's cluster has a kubeconfig that works, which is the administrator's: what they do with it
