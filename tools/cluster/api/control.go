@@ -40,6 +40,9 @@ type Scope struct {
 // End asks the node to kill all that runs in the pods of some namespaces.
 type End struct {
 	Namespaces []string `json:"namespaces"`
+	// HostFiles means that what pods of their scopes wrote by hostPath is removed as well:
+	// to be set where all of a scope's pods end.
+	HostFiles bool `json:"hostFiles,omitempty"`
 }
 
 // ParseAfter reads the parameter "after" of a request.
@@ -107,6 +110,8 @@ type Write struct {
 	Time time.Time `json:"time"`
 	// User is who asked, also where they impersonated another.
 	User string `json:"user"`
+	// Pod is the pod whose token was used, if it was a pod's.
+	Pod string `json:"pod,omitempty"`
 	// UserAgent helps a person to see which program it was.
 	UserAgent string `json:"userAgent,omitempty"`
 	Verb      string `json:"verb"` // create, update, patch, delete, deletecollection, get (of exec and attach)

@@ -25,7 +25,8 @@ type event struct {
 	Verb       string `json:"verb"`
 	// User is who was authenticated; whom they impersonate is another field.
 	User struct {
-		Username string `json:"username"`
+		Username string              `json:"username"`
+		Extra    map[string][]string `json:"extra"`
 	} `json:"user"`
 	UserAgent string `json:"userAgent"`
 	ObjectRef *struct {
@@ -82,6 +83,10 @@ func (e *event) write(seq uint64) api.Write {
 		Seq: seq, Time: e.StageTimestamp, User: e.User.Username, UserAgent: e.UserAgent, Verb: e.Verb,
 		Resource: e.ObjectRef.Resource, Subresource: e.ObjectRef.Subresource,
 		Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name,
+	}
+	// The pod that the token was made for. See k8s.io/apiserver/pkg/authentication/serviceaccount.
+	if pod := e.User.Extra["authentication.kubernetes.io/pod-name"]; len(pod) == 1 {
+		write.Pod = pod[0]
 	}
 	if e.ObjectRef.APIGroup != "" {
 		write.Resource += "." + e.ObjectRef.APIGroup

@@ -41,6 +41,7 @@ func TestControl(t *testing.T) {
 	c := &controlled{T: t, cluster: cluster, admin: client(t, cluster, "admin"), fixture: client(t, cluster, "fixture")}
 	t.Run("scopes", func(t *testing.T) { c.with(t).scopes() })
 	t.Run("end", func(t *testing.T) { c.with(t).end() })
+	t.Run("host files", func(t *testing.T) { c.with(t).hostFiles() })
 	t.Run("lives", func(t *testing.T) { c.with(t).lives() })
 	t.Run("writes", func(t *testing.T) { c.with(t).writesAreTold() })
 	t.Run("writes of many", func(t *testing.T) { c.with(t).writesOfMany() })
@@ -279,6 +280,43 @@ func (c *controlled) end() {
 		if life.Namespace == "old" && (life.Ended || life.Pod != "left") {
 			c.Errorf("after the end: %+v, want the beginning of the new pod alone", life)
 		}
+	}
+}
+
+// What pods write by hostPath, and into the node's shared memory, is their scope's own, and is gone
+// where that ends as a whole. It was one directory for all, for as long as the cluster lived.
+func (c *controlled) hostFiles() {
+	c.namespaces("files", "beside")
+	for _, name := range []string{"files", "beside"} {
+		c.must(http.MethodPut, api.ScopesPath+name, api.Scope{Namespaces: []string{name}, Images: []api.Image{shell("F")}})
+	}
+	onNode := func(p *corev1.Pod) {
+		p.Spec.HostIPC = true
+		p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/lib/data"}}}}
+		p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "v", MountPath: "/data"}}
+	}
+	has := func(namespace, name string) bool {
+		c.pod(namespace, name, "F", onNode)
+		found := c.exec(namespace, name, "/bin/sh", "-c", "[ -e /data/mark ]") == nil
+		if shared := c.exec(namespace, name, "/bin/sh", "-c", "[ -e /dev/shm/mark ]") == nil; shared != found {
+			c.Errorf("pod %s/%s has the file by hostPath: %v, in shared memory: %v", namespace, name, found, shared)
+		}
+		return found
+	}
+	c.pod("files", "writer", "F", onNode)
+	if err := c.exec("files", "writer", "/bin/sh", "-c", "echo mark >/data/mark; echo mark >/dev/shm/mark"); err != nil {
+		c.Fatal(err)
+	}
+	if !has("files", "reader") || has("beside", "reader") {
+		c.Error("the files are not those of the scope alone")
+	}
+	c.must(http.MethodPost, api.EndPath, api.End{Namespaces: []string{"files"}})
+	if !has("files", "after-a-part") {
+		c.Error("the files are gone though the scope goes on")
+	}
+	c.must(http.MethodPost, api.EndPath, api.End{Namespaces: []string{"files"}, HostFiles: true})
+	if has("files", "after-the-end") {
+		c.Error("the files are there after the end of their scope")
 	}
 }
 

@@ -66,6 +66,13 @@ func (t *Table) PutScope(name string, s api.Scope) error {
 	return nil
 }
 
+// ScopeOf names the scope that a namespace is in; empty if it is in none.
+func (t *Table) ScopeOf(namespace string) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.owners[namespace]
+}
+
 // DeleteScope forgets a scope. One that does not exist is no error.
 func (t *Table) DeleteScope(name string) {
 	t.mu.Lock()

@@ -128,14 +128,14 @@ func openFilesLimit() (int64, error) {
 }
 
 // volumePlugins are the kinds of volumes that need no device.
-func volumePlugins(host hostRoot) ([]volume.VolumePlugin, error) {
+func volumePlugins(roots *hostRoots) ([]volume.VolumePlugin, error) {
 	user, group, err := process.Mapped()
 	if err != nil {
 		return nil, err
 	}
 	plugins := csi.ProbeVolumePlugins()
 	for _, plugin := range hostpath.ProbeVolumePlugins(volume.VolumeConfig{}) {
-		plugins = append(plugins, &rootedPlugin{VolumePlugin: plugin, root: host})
+		plugins = append(plugins, &rootedPlugin{VolumePlugin: plugin, roots: roots})
 	}
 	for _, kind := range [][]volume.VolumePlugin{
 		emptydir.ProbeVolumePlugins(),

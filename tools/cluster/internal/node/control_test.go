@@ -42,7 +42,7 @@ func TestControlReplacesImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := NewControlHandler(images, nil)
+	handler := NewControlHandler(images, nil, nil)
 	body := `[{"reference":"replaced:1","entrypoint":["/gateway"],"env":{"K":"V"},"workingDir":"/","user":"65532","files":{"/gateway":` + quote(file) + `}}]`
 	if code, answer := call(t, handler, http.MethodPut, body); code != http.StatusNoContent {
 		t.Fatalf("PUT = %d %s", code, answer)
@@ -90,7 +90,7 @@ func TestControlRefusesBadImageListsAsAWhole(t *testing.T) {
 		"far too much at": {`[` + good + `]` + strings.Repeat(" ", maxControlBody), http.StatusRequestEntityTooLarge, "after its end"},
 	} {
 		images := &image.Table{}
-		code, answer := call(t, NewControlHandler(images, nil), http.MethodPut, test.body)
+		code, answer := call(t, NewControlHandler(images, nil, nil), http.MethodPut, test.body)
 		var failure struct{ Error string }
 		if err := json.Unmarshal([]byte(answer), &failure); err != nil {
 			t.Errorf("%s: answer %q: %v", name, answer, err)
@@ -107,7 +107,7 @@ func TestControlRefusesBadImageListsAsAWhole(t *testing.T) {
 // Promise: scopes are put and deleted by name, and a namespace belongs to one of them.
 func TestControlPutsScopes(t *testing.T) {
 	images := &image.Table{}
-	handler := NewControlHandler(images, nil)
+	handler := NewControlHandler(images, nil, nil)
 	const scope = `{"namespaces":["calm"],"images":[{"reference":"app:dev","entrypoint":["/a"]}]}`
 	for _, step := range []struct {
 		method, name, body string
@@ -154,7 +154,7 @@ func (c *fakeContainers) Lives(_ context.Context, seq uint64) (api.Lives, error)
 // Promise: an end that did not come about is not answered as one.
 func TestControlEnds(t *testing.T) {
 	containers := &fakeContainers{}
-	handler := NewControlHandler(&image.Table{}, containers)
+	handler := NewControlHandler(&image.Table{}, containers, nil)
 	if code, answer := callPath(t, handler, http.MethodPost, api.EndPath, `{"namespaces":["a","b"]}`); code != http.StatusNoContent || len(containers.ended) != 2 {
 		t.Errorf("POST = %d %s for %q", code, answer, containers.ended)
 	}
@@ -169,7 +169,7 @@ func TestControlEnds(t *testing.T) {
 
 func TestControlTellsLives(t *testing.T) {
 	containers := &fakeContainers{}
-	handler := NewControlHandler(&image.Table{}, containers)
+	handler := NewControlHandler(&image.Table{}, containers, nil)
 	code, answer := callPath(t, handler, http.MethodGet, api.LivesPath+"?after=8", "")
 	var lives api.Lives
 	if err := json.Unmarshal([]byte(answer), &lives); err != nil || code != http.StatusOK || containers.after != 8 || lives.Last != 9 || len(lives.Lives) != 1 {
@@ -185,13 +185,13 @@ func TestControlTellsLives(t *testing.T) {
 }
 
 func TestControlListsAnEmptyTable(t *testing.T) {
-	if code, answer := call(t, NewControlHandler(&image.Table{}, nil), http.MethodGet, ""); code != http.StatusOK || strings.TrimSpace(answer) != "[]" {
+	if code, answer := call(t, NewControlHandler(&image.Table{}, nil, nil), http.MethodGet, ""); code != http.StatusOK || strings.TrimSpace(answer) != "[]" {
 		t.Errorf("GET = %d %q, want an empty list", code, answer)
 	}
 }
 
 func TestControlRefusesOtherMethods(t *testing.T) {
-	if code, _ := call(t, NewControlHandler(&image.Table{}, nil), http.MethodDelete, ""); code != http.StatusMethodNotAllowed {
+	if code, _ := call(t, NewControlHandler(&image.Table{}, nil, nil), http.MethodDelete, ""); code != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE = %d", code)
 	}
 }
@@ -220,7 +220,7 @@ func TestControlSocketServesUntilTheEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serveControl(ctx, listener, NewControlHandler(&image.Table{}, nil)) }()
+	go func() { ended <- serveControl(ctx, listener, NewControlHandler(&image.Table{}, nil, nil)) }()
 	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)

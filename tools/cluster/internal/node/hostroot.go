@@ -4,14 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/volume"
+
+	"stormgate.internal/tools/cluster/internal/image"
 )
 
 // machineFiles are all of the machine that pods see: its device files without
@@ -26,9 +30,84 @@ var hostDirectories = map[string]fs.FileMode{
 	"srv": 0o755, "tmp": 0o777 | fs.ModeSticky, "usr": 0o755, "var": 0o755, "var/lib": 0o755, "var/log": 0o755, "var/tmp": 0o777 | fs.ModeSticky,
 }
 
-// hostRoot is what pods see as their node's file system, by hostPath: a directory
-// among the node's files, which end with the cluster.
+// hostRoots are what pods see as their node's file system, by hostPath: a root for each
+// scope, so that no environment finds what another left there, and one for the pods that
+// are in none. They lie among the node's files, which end with the cluster.
+type hostRoots struct {
+	// dir is free of links.
+	dir    string
+	images *image.Table
+
+	mu   sync.Mutex
+	made map[string]hostRoot // by the scope's name
+}
+
+func newHostRoots(dir string, images *image.Table) (*hostRoots, error) {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the node's roots for pods: %w", err)
+	}
+	return &hostRoots{dir: dir, images: images, made: map[string]hostRoot{}}, nil
+}
+
+// of returns the root of the pods in a namespace.
+func (h *hostRoots) of(namespace string) (hostRoot, error) {
+	scope := h.images.ScopeOf(namespace)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	root, found := h.made[scope]
+	if found {
+		return root, nil
+	}
+	root, err := makeHostRoot(filepath.Join(h.dir, "scope-"+url.PathEscape(scope)))
+	if err == nil {
+		h.made[scope] = root
+	}
+	return root, err
+}
+
+// shm is the directory of shared memory of the pods in a namespace that have the node's.
+func (h *hostRoots) shm(namespace string) (string, error) {
+	root, err := h.of(namespace)
+	return filepath.Join(root.dir, "dev/shm"), err
+}
+
+// RemoveHostFiles removes the roots of the namespaces' scopes. Nothing may run in their
+// pods.
+func (h *hostRoots) RemoveHostFiles(namespaces []string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, namespace := range namespaces {
+		scope := h.images.ScopeOf(namespace)
+		root, found := h.made[scope]
+		if !found || scope == "" {
+			continue
+		}
+		if err := root.remove(); err != nil {
+			return fmt.Errorf("remove what pods of scope %q left by hostPath: %w", scope, err)
+		}
+		delete(h.made, scope)
+	}
+	return nil
+}
+
+// hostRoot is one of them.
 type hostRoot struct{ dir string }
+
+// remove removes the root. Device files are taken out of it before: they are the machine's.
+func (h hostRoot) remove() error {
+	for _, path := range machineFiles {
+		err := unix.Unmount(filepath.Join(h.dir, path), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		// Pods can have removed or replaced what they see.
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+			return fmt.Errorf("unmount %s: %w", path, err)
+		}
+	}
+	return os.RemoveAll(h.dir)
+}
 
 // makeHostRoot makes the root at dir and returns it with its path free of links.
 func makeHostRoot(dir string) (hostRoot, error) {
@@ -114,14 +193,18 @@ func resolveIn(root int, path string) (string, error) {
 	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 }
 
-// rootedPlugin is the plugin for hostPath with another root than the machine's.
+// rootedPlugin is the plugin for hostPath with other roots than the machine's.
 type rootedPlugin struct {
 	volume.VolumePlugin
-	root hostRoot
+	roots *hostRoots
 }
 
 func (p *rootedPlugin) NewMounter(spec *volume.Spec, pod *v1.Pod) (volume.Mounter, error) {
-	moved, err := p.root.move(spec)
+	root, err := p.roots.of(pod.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	moved, err := root.move(spec)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (n *node) kubeletDependencies(ctx context.Context, server *options.KubeletS
 		return nil, fmt.Errorf("set up kubelet's authorization: %w", err)
 	}
 	runAuth(ctx.Done())
-	plugins, err := volumePlugins(n.host)
+	plugins, err := volumePlugins(n.hosts)
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func Run(ctx context.Context, options Options) error {
 
 type node struct {
 	options Options
-	host    hostRoot
+	hosts   *hostRoots
 	pods    *pods.Network
 	runtime *process.Runtime
 }
@@ -161,12 +161,13 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n.host, err = makeHostRoot(n.directory("host")); err != nil {
+	if n.hosts, err = newHostRoots(n.directory("host"), n.options.Images); err != nil {
 		return err
 	}
 	n.runtime, err = process.New(process.Options{
 		Root:       n.directory("runtime"),
-		HostRoot:   n.host.dir,
+		HostRoot:   n.hosts.dir,
+		NodeShm:    n.hosts.shm,
 		Images:     n.options.Images,
 		Network:    podNetwork{n.pods},
 		StreamAddr: "127.0.0.1:0",
@@ -205,7 +206,9 @@ func (n *node) serve(ctx context.Context) error {
 			Logger:   n.options.Logger,
 		})
 	})
-	group.Go(func() error { return serveControl(ctx, listener, NewControlHandler(n.options.Images, n.runtime)) })
+	group.Go(func() error {
+		return serveControl(ctx, listener, NewControlHandler(n.options.Images, n.runtime, n.hosts))
+	})
 	// Containers are killed while the others still wind down.
 	group.Go(func() error {
 		<-ctx.Done()

@@ -65,7 +65,11 @@ func (r *Runtime) containerLaunch(c *container) (*launch, func(), error) {
 		return nil, nil, err
 	}
 	l := &launch{cloneFlags: unix.CLONE_NEWNS, stdin: c.config.GetStdin()}
-	l.spec.Root = *r.root(c)
+	root, err := r.root(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.spec.Root = *root
 	l.spec.Process = c.mainProcess()
 	var opened []*os.File
 	release := func() {
@@ -133,7 +137,7 @@ func (r *Runtime) joinNamespaces(c *container, l *launch, opened *[]*os.File) er
 }
 
 // root describes the container's file system.
-func (r *Runtime) root(c *container) *containerinit.Root {
+func (r *Runtime) root(c *container) (*containerinit.Root, error) {
 	sc := securityContext(c.config)
 	root := &containerinit.Root{
 		MountPoint: r.rootDir, Readonly: sc.GetReadonlyRootfs(), WritableSys: sc.GetPrivileged(),
@@ -145,7 +149,10 @@ func (r *Runtime) root(c *container) *containerinit.Root {
 	}
 	root.Shm = filepath.Join(c.sandbox.dir, shmDir)
 	if namespaces(c.sandbox.config).GetIpc() == rt.NamespaceMode_NODE {
-		root.Shm = r.nodeShm()
+		var err error
+		if root.Shm, err = r.options.NodeShm(c.sandbox.config.GetMetadata().GetNamespace()); err != nil {
+			return nil, fmt.Errorf("share memory with the node: %w", err)
+		}
 	}
 	for _, target := range c.image.Targets() {
 		root.Binds = append(root.Binds, containerinit.Bind{
@@ -176,7 +183,7 @@ func (r *Runtime) root(c *container) *containerinit.Root {
 		}
 		root.Binds = append(root.Binds, b)
 	}
-	return root
+	return root, nil
 }
 
 // below reports whether path is dir or lies in it.

@@ -49,10 +49,6 @@ func (r *Runtime) writePodFiles(s *sandbox) error {
 	return nil
 }
 
-// nodeShm is the shared memory of all pods in the node's IPC namespace. The
-// machine's is not theirs.
-func (r *Runtime) nodeShm() string { return filepath.Join(r.options.HostRoot, "dev/shm") }
-
 // shmSize bounds a pod's /dev/shm, as the usual runtimes do. Pods that need more
 // mount an emptyDir with medium Memory there.
 const shmSize = "64m"

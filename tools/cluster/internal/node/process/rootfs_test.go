@@ -171,6 +171,9 @@ func TestNodeSharedMemory(t *testing.T) {
 func TestLinksInTheNodesFilesAreRefused(t *testing.T) {
 	f := newFixture(t)
 	secret := writeTree(t, map[string]string{"s": "secret\n"})
+	if err := os.MkdirAll(f.runtime.options.HostRoot, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	link := filepath.Join(f.runtime.options.HostRoot, "data")
 	if err := os.Symlink(secret, link); err != nil {
 		t.Fatal(err)

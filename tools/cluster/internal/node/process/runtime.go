@@ -43,12 +43,14 @@ type Options struct {
 	// pod, and the pods' shared memory), preferably on a tmpfs. It is made
 	// when missing and should be empty. Required.
 	Root string
-	// HostRoot is what pods see as the file system of their node: a path below
+	// HostRoot has in it what pods see as the file system of their node: a path below
 	// it is opened for a container only if no symbolic link leads there, since
-	// pods can make such that lead out, and its dev/shm is the shared memory of
-	// the node. It must be free of links itself. Root/host when empty; made when
-	// missing.
+	// pods can make such that lead out. It must be free of links itself. Root/host
+	// when empty.
 	HostRoot string
+	// NodeShm returns the directory of the shared memory of those pods in a namespace
+	// that have the node's. HostRoot/dev/shm when nil, made when missing.
+	NodeShm func(namespace string) (string, error)
 	// Images is what containers can run; it may change at any time. Required.
 	Images *image.Table
 	// Network gives each pod its network namespace. Required.
@@ -133,7 +135,13 @@ func New(options Options) (*Runtime, error) {
 	if r.log == nil {
 		r.log = slog.Default()
 	}
-	for _, dir := range []string{r.rootDir, r.sandboxesDir(), r.nodeShm()} {
+	if r.options.NodeShm == nil {
+		r.options.NodeShm = func(string) (string, error) {
+			shm := filepath.Join(options.HostRoot, "dev/shm")
+			return shm, os.MkdirAll(shm, 0o755)
+		}
+	}
+	for _, dir := range []string{r.rootDir, r.sandboxesDir()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("make runtime directory: %w", err)
 		}
