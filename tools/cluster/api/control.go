@@ -43,6 +43,9 @@ type End struct {
 	// HostFiles means that what pods of their scopes wrote by hostPath is removed as well:
 	// to be set where all of a scope's pods end.
 	HostFiles bool `json:"hostFiles,omitempty"`
+	// Version is a resource version: of pods that have this or an earlier one the node
+	// tells no more events. 0 means that it tells all.
+	Version uint64 `json:"version,omitempty"`
 }
 
 // ParseAfter reads the parameter "after" of a request.

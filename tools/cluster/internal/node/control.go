@@ -27,20 +27,14 @@ type Containers interface {
 	Lives(ctx context.Context, seq uint64) (api.Lives, error)
 }
 
-// HostFiles is what the control API needs of the node's files that pods see by hostPath.
-type HostFiles interface {
-	// RemoveHostFiles removes those of the scopes that the namespaces are in. Nothing may
-	// run in their pods.
-	RemoveHostFiles(namespaces []string) error
-}
-
 // NewControlHandler serves the node's control API:
 //
 //	GET    /images        the image table, without scopes, as a JSON list of api.Image
 //	PUT    /images        a JSON list; each image replaces the one with its reference
 //	PUT    /scopes/NAME   an api.Scope, which replaces the scope of that name
 //	DELETE /scopes/NAME   forgets the scope; no error if there is none
-//	POST   /end           an api.End; answered when the last process is gone, and then the files
+//	POST   /end           an api.End; answered when the last process is gone, and cleanUp has
+//	                      removed what is left of them
 //	GET    /lives         api.Lives after the number in the parameter "after"
 //
 // PUT, DELETE and POST answer 204. PUT is all or nothing. Errors are JSON objects
@@ -48,7 +42,7 @@ type HostFiles interface {
 // valid, 409 for a namespace of another scope, 413 for more than 8 MiB, 422 for
 // images whose files the node can't find, 500 for processes that could not be killed or
 // whose end did not come.
-func NewControlHandler(images *image.Table, containers Containers, files HostFiles) http.Handler {
+func NewControlHandler(images *image.Table, containers Containers, cleanUp func(api.End) error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.ImagesPath, func(w http.ResponseWriter, _ *http.Request) {
 		list := images.List()
@@ -68,7 +62,7 @@ func NewControlHandler(images *image.Table, containers Containers, files HostFil
 		return http.StatusNoContent, nil
 	}))
 	mux.HandleFunc("POST "+api.EndPath, answering(func(r *http.Request) (int, error) {
-		return end(r.Context(), containers, files, r.Body)
+		return end(r.Context(), containers, cleanUp, r.Body)
 	}))
 	mux.HandleFunc("GET "+api.LivesPath, func(w http.ResponseWriter, r *http.Request) {
 		after, err := api.ParseAfter(r.URL)
@@ -132,7 +126,7 @@ func putScope(images *image.Table, name string, body io.Reader) (int, error) {
 	return http.StatusNoContent, nil
 }
 
-func end(ctx context.Context, containers Containers, files HostFiles, body io.Reader) (int, error) {
+func end(ctx context.Context, containers Containers, cleanUp func(api.End) error, body io.Reader) (int, error) {
 	var end api.End
 	if code, err := decode(body, "namespaces to end", &end); err != nil {
 		return code, err
@@ -140,10 +134,8 @@ func end(ctx context.Context, containers Containers, files HostFiles, body io.Re
 	if err := containers.End(ctx, end.Namespaces); err != nil {
 		return http.StatusInternalServerError, fmt.Errorf("end namespaces %q: %w", end.Namespaces, err)
 	}
-	if end.HostFiles {
-		if err := files.RemoveHostFiles(end.Namespaces); err != nil {
-			return http.StatusInternalServerError, fmt.Errorf("end namespaces %q: %w", end.Namespaces, err)
-		}
+	if err := cleanUp(end); err != nil {
+		return http.StatusInternalServerError, fmt.Errorf("end namespaces %q: %w", end.Namespaces, err)
 	}
 	return http.StatusNoContent, nil
 }

@@ -139,11 +139,19 @@ type fakeContainers struct {
 	ended []string
 	after uint64
 	fails error
+
+	cleared  api.End
+	clearErr error
 }
 
 func (c *fakeContainers) End(_ context.Context, namespaces []string) error {
 	c.ended = namespaces
 	return c.fails
+}
+
+func (c *fakeContainers) clear(end api.End) error {
+	c.cleared = end
+	return c.clearErr
 }
 
 func (c *fakeContainers) Lives(_ context.Context, seq uint64) (api.Lives, error) {
@@ -154,9 +162,20 @@ func (c *fakeContainers) Lives(_ context.Context, seq uint64) (api.Lives, error)
 // Promise: an end that did not come about is not answered as one.
 func TestControlEnds(t *testing.T) {
 	containers := &fakeContainers{}
-	handler := NewControlHandler(&image.Table{}, containers, nil)
+	handler := NewControlHandler(&image.Table{}, containers, containers.clear)
 	if code, answer := callPath(t, handler, http.MethodPost, api.EndPath, `{"namespaces":["a","b"]}`); code != http.StatusNoContent || len(containers.ended) != 2 {
 		t.Errorf("POST = %d %s for %q", code, answer, containers.ended)
+	}
+	if containers.cleared.HostFiles || containers.cleared.Version != 0 {
+		t.Errorf("cleared %+v", containers.cleared)
+	}
+	callPath(t, handler, http.MethodPost, api.EndPath, `{"namespaces":["a"],"hostFiles":true,"version":7}`)
+	if !containers.cleared.HostFiles || containers.cleared.Version != 7 {
+		t.Errorf("cleared %+v", containers.cleared)
+	}
+	containers.clearErr = errors.New("a file stays")
+	if code, answer := callPath(t, handler, http.MethodPost, api.EndPath, `{"namespaces":["a"]}`); code != http.StatusInternalServerError || !strings.Contains(answer, "a file stays") {
+		t.Errorf("POST = %d %s", code, answer)
 	}
 	containers.fails = errors.New("process 7 is immortal")
 	if code, answer := callPath(t, handler, http.MethodPost, api.EndPath, `{"namespaces":["a"]}`); code != http.StatusInternalServerError || !strings.Contains(answer, "process 7 is immortal") {
@@ -169,7 +188,7 @@ func TestControlEnds(t *testing.T) {
 
 func TestControlTellsLives(t *testing.T) {
 	containers := &fakeContainers{}
-	handler := NewControlHandler(&image.Table{}, containers, nil)
+	handler := NewControlHandler(&image.Table{}, containers, containers.clear)
 	code, answer := callPath(t, handler, http.MethodGet, api.LivesPath+"?after=8", "")
 	var lives api.Lives
 	if err := json.Unmarshal([]byte(answer), &lives); err != nil || code != http.StatusOK || containers.after != 8 || lives.Last != 9 || len(lives.Lives) != 1 {

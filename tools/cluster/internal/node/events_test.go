@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // told is a sink that keeps the UIDs of what it was told about.
@@ -23,9 +22,18 @@ func (s *told) Patch(event *corev1.Event, _ []byte) (*corev1.Event, error) { ret
 // Promise: of a pod that was ended with its namespace no event comes any more.
 func TestEndedPodsHaveNoEvents(t *testing.T) {
 	sink := &told{}
-	living := livingSink{sink, func(uid string) bool { return uid == "ended" }}
-	for _, uid := range []string{"ended", "alive"} {
-		event := &corev1.Event{InvolvedObject: corev1.ObjectReference{UID: types.UID(uid)}}
+	ends := newEnds()
+	living := livingSink{sink, ends}
+	ends.note([]string{"calm"}, 30)
+	ends.note([]string{"calm"}, 20)
+	for _, object := range []corev1.ObjectReference{
+		{UID: "ended", Namespace: "calm", ResourceVersion: "9"},
+		{UID: "ended", Namespace: "calm", ResourceVersion: "30"},
+		{UID: "later", Namespace: "calm", ResourceVersion: "31"},
+		{UID: "beside", Namespace: "storm", ResourceVersion: "9"},
+		{UID: "unversioned", Namespace: "calm"},
+	} {
+		event := &corev1.Event{InvolvedObject: object}
 		for _, send := range []func() (*corev1.Event, error){
 			func() (*corev1.Event, error) { return living.Create(event) },
 			func() (*corev1.Event, error) { return living.Update(event) },
@@ -36,7 +44,7 @@ func TestEndedPodsHaveNoEvents(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"alive", "alive", "alive"}; !slices.Equal(sink.uids, want) {
+	if want := []string{"later", "beside", "unversioned"}; !slices.Equal(slices.Compact(sink.uids), want) || len(sink.uids) != 9 {
 		t.Errorf("told of %q, want %q", sink.uids, want)
 	}
 }

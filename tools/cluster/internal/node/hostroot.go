@@ -75,9 +75,9 @@ func (h *hostRoots) shm(namespace string) (string, error) {
 	return filepath.Join(root.dir, "dev/shm"), err
 }
 
-// RemoveHostFiles removes the roots of the namespaces' scopes. Nothing may run in their
+// remove removes the roots of the namespaces' scopes. Nothing may run in their
 // pods.
-func (h *hostRoots) RemoveHostFiles(namespaces []string) error {
+func (h *hostRoots) remove(namespaces []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, namespace := range namespaces {

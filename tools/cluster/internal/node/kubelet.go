@@ -147,37 +147,8 @@ func proberStart(k *kubelet.Kubelet) (*time.Time, error) {
 func (n *node) newRecorder(ctx context.Context, client kubernetes.Interface) record.EventRecorderLogger {
 	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
 	broadcaster.StartStructuredLogging(3)
-	broadcaster.StartRecordingToSink(livingSink{&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")}, n.runtime.WasEnded})
+	broadcaster.StartRecordingToSink(livingSink{&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")}, n.ends})
 	return broadcaster.NewRecorder(legacyscheme.Scheme, corev1.EventSource{Component: "kubelet", Host: n.options.Name})
-}
-
-// livingSink drops events about pods that were ended with all of their namespace: the
-// kubelet tells of them when it notices, and whoever watches events in the namespace of
-// the same name has nothing to do with those pods any more.
-type livingSink struct {
-	record.EventSink
-	wasEnded func(podUID string) bool
-}
-
-func (s livingSink) Create(event *corev1.Event) (*corev1.Event, error) {
-	if s.wasEnded(string(event.InvolvedObject.UID)) {
-		return event, nil
-	}
-	return s.EventSink.Create(event)
-}
-
-func (s livingSink) Update(event *corev1.Event) (*corev1.Event, error) {
-	if s.wasEnded(string(event.InvolvedObject.UID)) {
-		return event, nil
-	}
-	return s.EventSink.Update(event)
-}
-
-func (s livingSink) Patch(event *corev1.Event, data []byte) (*corev1.Event, error) {
-	if s.wasEnded(string(event.InvolvedObject.UID)) {
-		return event, nil
-	}
-	return s.EventSink.Patch(event, data)
 }
 
 // awaitNode blocks until the Node object exists, and so returns false only

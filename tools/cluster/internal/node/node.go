@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"stormgate.internal/tools/cluster/api"
 	"stormgate.internal/tools/cluster/internal/image"
 	"stormgate.internal/tools/cluster/internal/network/catalog"
 	"stormgate.internal/tools/cluster/internal/network/dns"
@@ -127,7 +128,7 @@ func Run(ctx context.Context, options Options) error {
 	if err := options.complete(); err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
-	n := &node{options: options}
+	n := &node{options: options, ends: newEnds()}
 	defer n.close()
 	if err := n.start(ctx); err != nil {
 		return fmt.Errorf("start node %s: %w", options.Name, err)
@@ -141,6 +142,7 @@ func Run(ctx context.Context, options Options) error {
 type node struct {
 	options Options
 	hosts   *hostRoots
+	ends    *ends
 	pods    *pods.Network
 	runtime *process.Runtime
 }
@@ -181,6 +183,15 @@ func (n *node) start(ctx context.Context) error {
 	return n.startKubelet(ctx)
 }
 
+// cleanUp removes what is left of pods that have ended.
+func (n *node) cleanUp(end api.End) error {
+	n.ends.note(end.Namespaces, end.Version)
+	if !end.HostFiles {
+		return nil
+	}
+	return n.hosts.remove(end.Namespaces)
+}
+
 // serve runs the parts that end with ctx, and ends them all when one fails.
 func (n *node) serve(ctx context.Context) error {
 	client, err := clientFor(n.options.ServiceKubeconfig, n.options.Served)
@@ -207,7 +218,7 @@ func (n *node) serve(ctx context.Context) error {
 		})
 	})
 	group.Go(func() error {
-		return serveControl(ctx, listener, NewControlHandler(n.options.Images, n.runtime, n.hosts))
+		return serveControl(ctx, listener, NewControlHandler(n.options.Images, n.runtime, n.cleanUp))
 	})
 	// Containers are killed while the others still wind down.
 	group.Go(func() error {

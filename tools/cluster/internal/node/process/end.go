@@ -31,7 +31,6 @@ func (r *Runtime) End(ctx context.Context, namespaces []string) error {
 	var sandboxes []*sandbox
 	for _, s := range r.sandboxes {
 		if doomed[s.config.GetMetadata().GetNamespace()] {
-			r.endedPods[s.config.GetMetadata().GetUid()] = true
 			sandboxes = append(sandboxes, s)
 		}
 	}
@@ -52,13 +51,6 @@ func (r *Runtime) End(ctx context.Context, namespaces []string) error {
 		errs = append(errs, <-failures)
 	}
 	return errors.Join(errs...)
-}
-
-// WasEnded reports whether the pod of that UID ran when its namespace was ended.
-func (r *Runtime) WasEnded(podUID string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.endedPods[podUID]
 }
 
 // releaseLater does what takes longer than the end of processes: the kernel's end of

@@ -88,8 +88,6 @@ type Runtime struct {
 	sandboxes  map[string]*sandbox
 	containers map[string]*container
 	ended      map[string]time.Time // when End was called last, by namespace
-	// endedPods are the UIDs of the pods that End ended, for the life of the cluster.
-	endedPods map[string]bool
 }
 
 var (
@@ -129,7 +127,6 @@ func New(options Options) (*Runtime, error) {
 		sandboxes:  map[string]*sandbox{},
 		containers: map[string]*container{},
 		ended:      map[string]time.Time{},
-		endedPods:  map[string]bool{},
 		lives:      history.New[api.Life](livesKept),
 		memory:     newMemoryWatch(),
 

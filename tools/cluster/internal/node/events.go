@@ -1,0 +1,67 @@
+package node
+
+import (
+	"strconv"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/record"
+)
+
+// ends are the resource versions at which namespaces were ended: what has that or an
+// earlier one is of what was there before.
+type ends struct {
+	mu       sync.Mutex
+	versions map[string]uint64
+}
+
+func newEnds() *ends { return &ends{versions: map[string]uint64{}} }
+
+// note says that all pods in the namespaces that have this resource version, or an earlier
+// one, are gone.
+func (e *ends) note(namespaces []string, version uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, namespace := range namespaces {
+		e.versions[namespace] = max(e.versions[namespace], version)
+	}
+}
+
+// concerns reports whether an event is about something that is gone since.
+func (e *ends) concerns(event *corev1.Event) bool {
+	// Resource versions are numbers that grow, see k8s.io/apimachinery/pkg/util/resourceversion.
+	version, err := strconv.ParseUint(event.InvolvedObject.ResourceVersion, 10, 64)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	end, ended := e.versions[event.InvolvedObject.Namespace]
+	return err == nil && ended && version <= end
+}
+
+// livingSink drops events about pods that were ended with all of their namespace: the
+// kubelet tells of them when it notices, and whoever watches events in the namespace of
+// the same name has nothing to do with those pods any more.
+type livingSink struct {
+	record.EventSink
+	ends *ends
+}
+
+func (s livingSink) Create(event *corev1.Event) (*corev1.Event, error) {
+	if s.ends.concerns(event) {
+		return event, nil
+	}
+	return s.EventSink.Create(event)
+}
+
+func (s livingSink) Update(event *corev1.Event) (*corev1.Event, error) {
+	if s.ends.concerns(event) {
+		return event, nil
+	}
+	return s.EventSink.Update(event)
+}
+
+func (s livingSink) Patch(event *corev1.Event, data []byte) (*corev1.Event, error) {
+	if s.ends.concerns(event) {
+		return event, nil
+	}
+	return s.EventSink.Patch(event, data)
+}
