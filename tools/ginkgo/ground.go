@@ -10,15 +10,23 @@ import (
 	"stormgate.internal/tools/internal/ground"
 )
 
-// adoptGround makes what has been registered answer for Attest and Exclusive, unless
-// the suite has its own. So a TestMain that only leases an environment can't forget them.
+// adoptGround makes what has been registered answer for Attest, beside the suite's own,
+// and for Exclusive, unless the suite has its own. So a TestMain that only leases an
+// environment can't forget them, and none can replace what the fixture says.
 func (r *run) adoptGround() {
 	grounds := ground.All()
 	if len(grounds) == 0 {
 		return
 	}
-	if r.options.Attest == nil {
-		r.options.Attest = func(ctx context.Context) (map[string]string, error) { return attestAll(ctx, ground.All()) }
+	own := r.options.Attest
+	r.options.Attest = func(ctx context.Context) (map[string]string, error) {
+		properties, err := attestAll(ctx, ground.All())
+		if own != nil {
+			of, ownErr := own(ctx)
+			maps.Copy(properties, of)
+			err = errors.Join(err, ownErr)
+		}
+		return properties, err
 	}
 	lends := func(g *ground.Ground) bool { return g.Exclusive != nil }
 	if r.options.Exclusive == nil && !slices.ContainsFunc(grounds, func(g *ground.Ground) bool { return !lends(g) }) {
