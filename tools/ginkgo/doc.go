@@ -142,7 +142,8 @@
 // suite.
 //
 // An environment can be another than the one that was asked for. Options.Attest says
-// whether it was, all the time, the right one. Its error makes a green run red.
+// whether it was, all the time, the right one. Its error makes a green run red. What
+// lends an environment, as tools/fixture/client does, is asked as well.
 //
 // # Flags
 //
