@@ -146,6 +146,7 @@ func Run(options Options) int {
 // run is one process's part of a suite.
 type run struct {
 	options  Options
+	grounded bool // options.Attest asks the grounds as well
 	bazel    protocol
 	filter   filter
 	suite    types.SuiteConfig

@@ -18,15 +18,20 @@ func (r *run) adoptGround() {
 	if len(grounds) == 0 {
 		return
 	}
-	own := r.options.Attest
-	r.options.Attest = func(ctx context.Context) (map[string]string, error) {
-		properties, err := attestAll(ctx, ground.All())
-		if own != nil {
-			of, ownErr := own(ctx)
+	if !r.grounded {
+		r.grounded = true
+		own := r.options.Attest
+		r.options.Attest = func(ctx context.Context) (properties map[string]string, err error) {
+			properties = map[string]string{}
+			if own != nil {
+				of, ownErr := own(ctx)
+				maps.Copy(properties, of)
+				err = ownErr
+			}
+			of, groundErr := attestAll(ctx, ground.All())
 			maps.Copy(properties, of)
-			err = errors.Join(err, ownErr)
+			return properties, errors.Join(groundErr, err)
 		}
-		return properties, err
 	}
 	lends := func(g *ground.Ground) bool { return g.Exclusive != nil }
 	if r.options.Exclusive == nil && !slices.ContainsFunc(grounds, func(g *ground.Ground) bool { return !lends(g) }) {

@@ -28,6 +28,9 @@ const (
 	WritesPath = "/writes"
 )
 
+// BuiltInNamespaces are those that Kubernetes makes in each cluster.
+var BuiltInNamespaces = []string{"default", "kube-node-lease", "kube-public", "kube-system"}
+
 // Scope is what an environment is to the node: pods in its namespaces find images
 // by reference among its own, and nowhere else. Pods of namespaces without a scope
 // find those of [ImagesPath].

@@ -20,6 +20,9 @@ func newEnds() *ends { return &ends{versions: map[string]uint64{}} }
 // note says that all pods in the namespaces that have this resource version, or an earlier
 // one, are gone.
 func (e *ends) note(namespaces []string, version uint64) {
+	if version == 0 {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, namespace := range namespaces {
