@@ -94,7 +94,7 @@ func (h *hostRoots) remove(namespaces []string) error {
 	return nil
 }
 
-// hostRoot is one of them.
+// hostRoot is the root of one scope.
 type hostRoot struct{ dir string }
 
 // remove removes the root. Device files are taken out of it before: they are the machine's.
