@@ -89,6 +89,18 @@ _offline_go_sdk() {
   printf 'MAJOR_VERSION = "%s"\nMINOR_VERSION = "%s"\nPATCH_VERSION = "%s"\n' "$major" "$minor" "${patch:-0}" >"$1/version.bzl"
 }
 
+# The sources of the merger of coverage, which needs the standard library alone, and what
+# compiles them. Bazel does that when there is coverage to merge: a set-up need not wait.
+_offline_coverage_tools() {
+  local package
+  for package in lcov cmd/lcov_merger; do
+    mkdir -p "$1/$package"
+    find "$workspace/tools/coverage/$package" -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec cp {} "$1/$package/" \;
+  done
+  printf 'module stormgate.internal/tools/coverage\n\ngo %s\n' "$(awk '$1 == "go" {print $2}' "$workspace/go.mod")" >"$1/go.mod"
+  printf 'GOROOT = "%s"\nVERSION = "%s"\n' "$(go env GOROOT)" "$(go env GOVERSION)" >"$1/go.bzl"
+}
+
 _offline_modules() {
   local tmp dest="$1" root="$2"
   say "collecting rules_go $offline_rules_go and gazelle $offline_gazelle from the Go module proxy (about 10 s, once)"
@@ -103,6 +115,7 @@ _offline_modules() {
   (cd "$tmp/modules/gazelle" && GOFLAGS=-mod=mod go mod vendor -e >"$cache/offline/vendor.log" 2>&1) ||
     die "go mod vendor of gazelle failed; see $cache/offline/vendor.log"
   cp -r "$workspace/tools/offline/modules/." "$tmp/modules/"
+  _offline_coverage_tools "$tmp/modules/coverage_tools"
   _offline_go_sdk "$tmp/modules/go_sdk" "$tmp/modules/rules_go"
   {
     echo "# Written by tools/offline/setup.sh."
@@ -114,6 +127,8 @@ _offline_modules() {
       echo "common --override_module=$name=$dest/$name"
     done
     echo "common --override_repository=rules_go~~go_sdk~stormgate_go_sdk=$dest/go_sdk"
+    # Of all that Bazel downloads for its own use, a query of Go packages loads this one.
+    echo "common --override_repository=bazel_tools~remote_coverage_tools_extension~remote_coverage_tools=$dest/coverage_tools"
     echo "common --repo_env=GO_REPOSITORY_USE_HOST_MODCACHE=1"
     echo "common --repo_env=GOMODCACHE=$(go env GOMODCACHE)"
     echo "common --repo_env=GOPROXY=$(go env GOPROXY)"
@@ -141,9 +156,12 @@ offline_exec() {
   root="$cache/offline/root-$(echo "$offline_packages" | sha256sum | cut -c 1-12)"
   key="$({
     echo "$cache $offline_rules_go $offline_gazelle $(go env GOROOT GOVERSION GOMODCACHE GOPROXY)"
-    declare -f _offline_module _offline_go_sdk _offline_modules
+    declare -f _offline_module _offline_go_sdk _offline_coverage_tools _offline_modules
     cat "$workspace/tools/nogo/rules_go_facts.patch"
-    find "$workspace/tools/offline/modules" -type f -exec cat {} +
+    {
+      find "$workspace/tools/offline/modules" -type f -print0
+      find "$workspace"/tools/coverage/{lcov,cmd/lcov_merger} -name '*.go' ! -name '*_test.go' -print0
+    } | LC_ALL=C sort -z | xargs -0 cat
   } | sha256sum | cut -c 1-12)"
   modules="$cache/offline/modules-$key"
   if [[ ! -d "$root" || ! -d "$modules" ]]; then
