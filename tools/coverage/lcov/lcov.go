@@ -188,6 +188,9 @@ func (f *File) parse(kind, value string) error {
 				name = rest
 			}
 		}
+		if err := checkName(name); err != nil {
+			return err
+		}
 		f.addFunction(name, Function{Line: line})
 	case "FNDA":
 		calls, name, ok := strings.Cut(value, ",")
@@ -196,6 +199,9 @@ func (f *File) parse(kind, value string) error {
 		}
 		count, err := count(calls)
 		if err != nil {
+			return err
+		}
+		if err := checkName(name); err != nil {
 			return err
 		}
 		f.addFunction(name, Function{Calls: count})
@@ -219,6 +225,16 @@ func (f *File) parse(kind, value string) error {
 		f.addBranch(branch, Taken{Reached: true, Count: count})
 	default:
 		return fmt.Errorf("the kind of record %q is not one of SF, DA, FN, FNDA, BRDA and their sums", kind)
+	}
+	return nil
+}
+
+// checkName refuses what could not be told from a function's last line when it is read
+// again.
+func checkName(name string) error {
+	first, _, more := strings.Cut(name, ",")
+	if _, err := strconv.Atoi(first); name == "" || more && err == nil {
+		return fmt.Errorf("the function's name %q is empty, or begins with a number and a comma", name)
 	}
 	return nil
 }

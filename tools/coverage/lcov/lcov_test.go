@@ -169,3 +169,28 @@ func TestCovered(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// What was read can be written, and is the same when it is read again.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{first, second, both, "SF:x\nDA:1,18446744073709551615\nend_of_record\n", "DA:1\n", "SF:x\nFN:1,0,0,\nend_of_record\n"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		report, err := Parse("fuzz", strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		var written strings.Builder
+		if err := report.Write(&written); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("written", strings.NewReader(written.String()))
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, written.String())
+		}
+		var twice strings.Builder
+		if err := again.Write(&twice); err != nil || twice.String() != written.String() {
+			t.Errorf("%v: written\n%s\nand again\n%s", err, written.String(), twice.String())
+		}
+	})
+}
