@@ -57,7 +57,7 @@ func (r *run) digest() string {
 	room := digestLines - 1 - len(tail)
 	for i, c := range bad {
 		left := len(bad) - i
-		lines := firstLines(c.Message, max(1, min(10, room/left-1)), 160)
+		lines := firstLines(c.Message, max(1, min(10, room/left-1)), 400)
 		block := []string{"  " + oneLine(c.Name)}
 		if c.At.File != "" {
 			block = []string{"  " + c.At.location() + " " + oneLine(c.Name)}

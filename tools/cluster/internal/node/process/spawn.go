@@ -155,6 +155,7 @@ func (r *Runtime) spawn(ctx context.Context, l *launch) (_ *process, err error) 
 		err = ctx.Err() // whatever it looked like from here
 	}
 	if err != nil {
+		err = p.explain(err)
 		p.close()
 		_ = p.kill() // it ends by itself, too
 		<-p.done
@@ -162,6 +163,26 @@ func (r *Runtime) spawn(ctx context.Context, l *launch) (_ *process, err error) 
 	}
 	return p, nil
 }
+
+// explain adds to the error of a start how the process ended, if it did so by itself: one
+// that was killed says nothing.
+func (p *process) explain(err error) error {
+	if _, silent := errors.AsType[*net.OpError](err); !silent {
+		return err
+	}
+	select {
+	case <-p.done:
+	case <-time.After(endNotice):
+		return fmt.Errorf("%w (container init lives)", err)
+	}
+	if p.state == nil {
+		return fmt.Errorf("%w (container init: %w)", err, p.waitErr)
+	}
+	return fmt.Errorf("%w (container init ended: %v)", err, p.state)
+}
+
+// endNotice is how much later than its socket's the end of a process may show.
+const endNotice = time.Second
 
 // confirm sends the description and waits for the exec. It takes over the
 // terminal if there is one.
