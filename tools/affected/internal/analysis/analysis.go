@@ -123,7 +123,7 @@ func workspaceName(ctx context.Context, s *snapshot.Snapshot, set *module.Set) {
 func mappingDigest(repos map[string]*load.Repo) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(repos)) {
-		parts = append(parts, name, repos[name].Root)
+		parts = append(parts, name, repos[name].Root, repos[name].Features)
 		for _, apparent := range slices.Sorted(maps.Keys(repos[name].Mapping)) {
 			parts = append(parts, apparent, repos[name].Mapping[apparent])
 		}
@@ -213,8 +213,6 @@ func (c *comparison) configuration() {
 			c.everything(file, "another version of Bazel builds everything anew")
 		case ".bazeliskrc":
 			c.everything(file, "it may name another version of Bazel")
-		case "REPO.bazel":
-			c.everything(file, "it has defaults of all packages")
 		case "MODULE.bazel.lock":
 			c.explained[file] = true
 			c.force(graph.Modules, file, "other repositories may be resolved to other versions")
@@ -231,8 +229,17 @@ func (c *comparison) configuration() {
 			c.explained[file] = true
 		}
 	}
-	for i := range c.sides {
-		for _, file := range c.sides[i].Mentioned(c.ctx, "tools/bazel") {
+	for i, side := range c.sides {
+		for _, file := range slices.Sorted(maps.Keys(side.Modules.Rest)) {
+			if _, ok := c.changed[file]; !ok {
+				continue
+			}
+			c.explained[file] = true
+			if rest := side.Modules.Rest[file]; rest != c.sides[1-i].Modules.Rest[file] {
+				c.everything(file, "it says something of all packages that is not looked into")
+			}
+		}
+		for _, file := range side.Mentioned(c.ctx, "tools/bazel") {
 			change, ok := c.changed[file]
 			if !ok || c.explained[file] {
 				continue
@@ -323,6 +330,8 @@ func (c *comparison) options() {
 			c.Notes = append(c.Notes, d.Why)
 		case bazelrc.Status:
 			c.force(graph.Status, file, d.Why)
+		case bazelrc.Variables:
+			c.force(graph.Variables, file, d.Why)
 		case bazelrc.Setting:
 			label, err := load.ParseMapped(d.Name, c.sides[1].Workspace.Repos[""].Mapping)
 			if err != nil {
@@ -374,13 +383,15 @@ func (c *comparison) goModules(special map[string]bool) {
 		sum := path.Join(path.Dir(file), "go.sum")
 		_, a := c.changed[file]
 		_, b := c.changed[sum]
-		if !a && !b {
-			continue
+		if a || b {
+			c.explained[file], c.explained[sum] = true, true
 		}
-		c.explained[file], c.explained[sum] = true, true
 		base, err := gomod.Parse([]byte(c.read(0, file)), []byte(c.read(0, sum)))
 		head, err2 := gomod.Parse([]byte(c.read(1, file)), []byte(c.read(1, sum)))
 		if err != nil || err2 != nil {
+			if !a && !b {
+				continue // Broken on both sides alike.
+			}
 			if err2 != nil {
 				err = err2
 			}
@@ -395,11 +406,16 @@ func (c *comparison) goModules(special map[string]bool) {
 			c.force("@rules_go", file, fmt.Sprintf("was %q, is %q", base.Rest, head.Rest))
 		}
 		changed := gomod.Diff(base, head)
+		c.localModules(path.Dir(file), changed, base, head)
+		if len(changed) == 0 && !a && !b {
+			continue
+		}
 		if len(changed) == 0 {
 			c.Notes = append(c.Notes, file+": no module, no replacement, no hash and no Go version differs")
 			continue
 		}
 		reach := gomod.NewReach(head, changed, c.opts.ModuleCache)
+		reach.Local = func(dir, pkg string) ([]string, bool) { return c.localImports(path.Join(path.Dir(file), dir), pkg) }
 		for name, n := range c.head.Nodes {
 			repo, rest, labelled := strings.Cut(strings.TrimPrefix(name, "@"), "//")
 			if n.Kind != "external" && n.Kind != "repository" || !strings.HasPrefix(name, "@") {
@@ -430,6 +446,51 @@ func (c *comparison) goModules(special map[string]bool) {
 			c.Widened = append(c.Widened, Widened{"what depends on " + strings.Join(coarse, ", "), "neither sources nor a complete go.mod are in Go's module cache: taken to import from every module (go mod download makes it precise)"})
 		}
 	}
+}
+
+// localModules adds modules that are folders of the workspace in which a file changed.
+func (c *comparison) localModules(root string, changed map[string]string, sides ...*gomod.File) {
+	for _, f := range sides {
+		for p, m := range f.Modules {
+			if m.Dir == "" || changed[p] != "" {
+				continue
+			}
+			folder := path.Join(root, m.Dir) + "/"
+			for _, change := range c.Changes {
+				if strings.HasPrefix(change.Path, folder) || strings.HasPrefix(change.From, folder) {
+					changed[p] = change.Path + " " + change.Kind
+					c.explained[change.Path] = true
+					break
+				}
+			}
+		}
+	}
+}
+
+// localImports are the imports of a package of such a module.
+func (c *comparison) localImports(folder, pkg string) ([]string, bool) {
+	s := c.sides[1].Workspace.Snapshot
+	imports := map[string]bool{}
+	found := false
+	for _, e := range s.Files {
+		relative, ok := strings.CutPrefix(e.Path, folder+"/")
+		if !ok || !strings.HasSuffix(relative, ".go") || strings.HasSuffix(relative, "_test.go") {
+			continue
+		}
+		in := path.Dir(relative)
+		if in == "." {
+			in = ""
+		}
+		if pkg != "..." && in != pkg {
+			continue
+		}
+		content, err := s.Read(c.ctx, e.Path)
+		if err != nil || gomod.Imports(e.Path, content, imports) != nil {
+			return nil, false
+		}
+		found = true
+	}
+	return slices.Sorted(maps.Keys(imports)), found
 }
 
 // unevaluated reports packages that failed or are in doubt, and submodules that can't

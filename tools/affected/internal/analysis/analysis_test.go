@@ -193,6 +193,10 @@ func except(names ...string) string {
 
 const tsh = "//a:aspect_test //a:folder_test //a:gen_test //a:glob_test //a:link_test //a:made_test //a:many_0_test //a:many_1_test //a:near_data_test //a:near_macro_test //a:repo_test //a:select_test //a:stamp_test //a:tool_test"
 
+// readStatus are the tests that read the workspace status, or what other repositories
+// define, which may.
+const readStatus = "//a:repo_test //a:select_test //a:stamp_test //other:odd_test"
+
 // TestChanges says for each kind of change which tests it affects: exactly these, no
 // fewer and no more.
 func TestChanges(t *testing.T) {
@@ -229,7 +233,7 @@ func TestChanges(t *testing.T) {
 		{"tag of a target that is no test", sub("a/BUILD", `tags = ["x"]`, `tags = ["y"]`), ""},
 		{"tag that enters actions", sub("a/BUILD", `tags = ["x"]`, `tags = ["no-cache"]`), "//a:gen_test"},
 		{"visibility", sub("a/BUILD", `["//visibility:public"]`, `["//visibility:private"]`), ""},
-		{"package's features", sub("a/BUILD", `features = ["f"]`, `features = ["g"]`), except("//go:go_test", "//go:plain_test", "//other:odd_test")},
+		{"package's features", sub("a/BUILD", `features = ["f"]`, `features = ["g"]`), "//a:aspect_test //a:gen_test //a:made_test //a:stamp_test //a:tool_test"},
 		{"order and comments of a BUILD file", sub("a/BUILD", "stamped(name = \"stamped\")\n", "# A comment.\nstamped(\n    name = 'stamped',\n)\n"), ""},
 		{"a label in another spelling", sub("a/BUILD", `data = [":globbed"]`, `data = ["//a:globbed"]`), ""},
 		{"new test", sub("a/BUILD", "test_suite(", "sh_test(name = \"fresh_test\", srcs = [\"x.txt\"])\ntest_suite("), "//a:fresh_test"},
@@ -273,6 +277,8 @@ func TestChanges(t *testing.T) {
 		{"hash of a Go module", sub("go.sum", "h1:aaa=", "h1:ccc="), "//go:go_test"},
 		{"hash of a go.mod", sub("go.sum", "example.org/a v1.0.0 h1", "example.org/a v0.9.0/go.mod h1:x=\nexample.org/a v1.0.0 h1"), ""},
 		{"replacement of a Go module", sub("go.mod", "go 1.26\n", "go 1.26\n\nreplace example.org/a => example.org/fork v1.0.0\n"), "//go:go_test"},
+		{"file of a Go module that is a folder", both(sub("go.mod", "go 1.26\n", "go 1.26\n\nreplace example.org/b => ./third_party/b\n"), set("third_party/b/b.go", "package b\n")), "//go:go_test"},
+		{"aspect of an option", set(".bazelrc", workspace[".bazelrc"]+"build --aspects=//rules:defs.bzl%x\n"), all},
 		{"comment in go.mod", sub("go.mod", "go 1.26\n", "// x\ngo 1.26\n"), ""},
 
 		{"input of an unknown macro", set("other/odd.txt", "x"), "//other:odd_test"},
@@ -288,8 +294,8 @@ func TestChanges(t *testing.T) {
 		{"option that is not known", set(".bazelrc", workspace[".bazelrc"]+"build --frobnicate\n"), all},
 		{"comment in .bazelrc", set(".bazelrc", "# x\n"+workspace[".bazelrc"]), ""},
 		{"build setting", sub(".bazelrc", "mode=x", "mode=z"), "//a:select_test"},
-		{"status command", sub(".bazelrc", "tools/status.sh", "tools/bazel"), "//a:stamp_test"},
-		{"what the status command prints", set("tools/status.sh", "#!/bin/sh\necho STABLE_A 2\n"), "//a:stamp_test"},
+		{"status command", sub(".bazelrc", "tools/status.sh", "tools/bazel"), readStatus},
+		{"what the status command prints", set("tools/status.sh", "#!/bin/sh\necho STABLE_A 2\n"), readStatus},
 		{"tools/bazel", sub("tools/bazel", "exec", "exec "), all},
 		{"what tools/bazel names", set("offline/run.sh", "#!/bin/sh\nexit 1\n"), all},
 		{"what a comment of tools/bazel names", set("docs/x.txt", "y\n"), ""},
@@ -299,7 +305,17 @@ func TestChanges(t *testing.T) {
 		{"WORKSPACE", set("WORKSPACE", "x()\n"), all},
 		{"attributes for diffs", set(".gitattributes", "*.txt diff=x\n"), ""},
 		{"attributes for checkouts", set(".gitattributes", "*.txt eol=crlf\n"), all},
-		{"REPO.bazel", set("REPO.bazel", "repo(features = [\"x\"])\n"), all},
+		{"licences of all packages", set("REPO.bazel", "repo(default_package_metadata = [\"//a:x\"])\n"), all},
+		{"visibility of all packages", set("REPO.bazel", "repo(default_visibility = [\"//visibility:public\"])\n"), ""},
+		{"what a module of the workspace says of its packages", set("third_party/near/REPO.bazel", "repo(odd = 1)\n"), all},
+		{"features of all packages", set("REPO.bazel", "repo(features = [\"x\"])\n"), "//a:aspect_test //a:gen_test //a:made_test //a:select_test //a:stamp_test //a:tool_test //go:go_test //go:plain_test //other:odd_test"},
+		{"visibility of all packages", set("REPO.bazel", "repo(default_visibility = [\"//visibility:public\"])\n"), ""},
+		{"folders that REPO.bazel ignores", set("REPO.bazel", "ignore_directories([\"x\"])\n"), all},
+		{"size that is the default", sub("a/BUILD", "sh_test(name = \"gen_test\",", "sh_test(name = \"gen_test\", size = \"medium\", timeout = \"moderate\","), ""},
+		{"timeout that is that of the size", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "short"`), ""},
+		{"timeout", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "long"`), "//a:attr_test"},
+		{"another system's test", sub("a/BUILD", `size = "small"`, `size = "small", target_compatible_with = ["@platforms//os:windows"]`), ""},
+		{"make variable", set(".bazelrc", workspace[".bazelrc"]+"build --define=x=y\n"), "//go:go_test //go:plain_test //other:odd_test //a:gen_test //a:repo_test //a:select_test"},
 
 		{"conflict markers in a BUILD file", sub("go/BUILD", "go_test(", "<<<<<<< ours\ngo_test("), "//go:go_test //go:plain_test"},
 		{"error in a macro", sub("rules/defs.bzl", "for i in range(n):", "for i in range(nope):"), except("//go:go_test", "//go:plain_test", "//other:odd_test")},
@@ -462,6 +478,61 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestUnchangedOptions: what an option names counts, though the option is the same.
+func TestUnchangedOptions(t *testing.T) {
+	for _, c := range []struct {
+		option string
+		edit   edit
+		want   string
+	}{
+		{"build --aspects=//rules:defs.bzl%x", sub("rules/defs.bzl", "# A comment.", "# B"), all},
+		{"build --platforms=//a:made", set("a/made.txt", "x"), all},
+		{"test --run_under=//rules:unused", set("rules/unused.sh", "#!/bin/sh\nx\n"), all},
+		{"build --override_module=rules_other=third_party/other", set("third_party/other/x.bzl", "x = 2"), "//a:select_test //other:odd_test"},
+		{"build --nostamp", set("tools/status.sh", "x"), readStatus},
+	} {
+		base := edited(set(".bazelrc", workspace[".bazelrc"]+c.option+"\n"), set("third_party/other/x.bzl", "x = 1"))
+		head := maps.Clone(base)
+		c.edit(head)
+		var got []string
+		for _, test := range compare(t, base, head, Options{}).Tests {
+			if test.Label != "//a:always_test" {
+				got = append(got, test.Label)
+			}
+		}
+		if text := strings.Join(got, " "); text != c.want {
+			t.Errorf("%s: %s, want %s", c.option, text, c.want)
+		}
+	}
+}
+
+// TestGoModuleInFolder: a module that go.mod replaces by a folder is that folder's files,
+// and their imports are followed.
+func TestGoModuleInFolder(t *testing.T) {
+	base := edited(
+		sub("go.mod", "go 1.26\n", "go 1.26\n\nreplace (\n\texample.org/a => ./third_party/a\n\texample.org/b => ./third_party/b\n)\n"),
+		set("third_party/a/pkg/a.go", "package pkg\n\nimport _ \"example.org/b/inner\"\n"), set("third_party/a/other/a.go", "package other\n"),
+		set("third_party/b/inner/b.go", "package inner\n"),
+		sub("go/BUILD", "go_test(name = \"plain_test\", srcs = [\"plain_test.go\"]", "go_test(name = \"plain_test\", srcs = [\"plain_test.go\"], deps = [\"@org_example_a//other\"]"),
+	)
+	for file, want := range map[string]string{
+		"third_party/b/inner/b.go": "//go:go_test",
+		"third_party/a/pkg/a.go":   "//go:go_test //go:plain_test", // Both are of the module that changed.
+	} {
+		head := maps.Clone(base)
+		head[file] += "// x\n"
+		var got []string
+		for _, test := range compare(t, base, head, Options{}).Tests {
+			if test.State != "always" {
+				got = append(got, test.Label)
+			}
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s: %s, want %s", file, text, want)
+		}
+	}
+}
+
 // TestWidened: what can't be evaluated is said, with the place.
 func TestWidened(t *testing.T) {
 	answer := compare(t, workspace, edited(sub("go/BUILD", "go_test(", "<<<<<<< ours\ngo_test(")), Options{})
@@ -507,6 +578,39 @@ func TestIndexAgrees(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got.Tests, want.Tests) {
 			t.Errorf("call %d: %v, want %v", i, got.Tests, want.Tests)
+		}
+	}
+}
+
+// TestNarrowedByWhatIsKnownOnly: what looks like something that is known to affect
+// little, and is not, affects all that it can.
+func TestNarrowedByWhatIsKnownOnly(t *testing.T) {
+	files := func(build, rc string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"far\", version = \"1\")\n",
+			"BUILD":        "load(\":sized.bzl\", \"sized\")\n" + build,
+			"sized.bzl":    "def _impl(ctx):\n    return []\nsized = rule(implementation = _impl, attrs = {\"size\": attr.string(default = \"none\")})\n",
+			".bazelrc":     rc, "x.sh": "x", "y.cc": "y", "status.sh": "echo A 1\n",
+		}
+	}
+	const status = "build --workspace_status_command=status.sh\n"
+	for _, c := range []struct {
+		name, build, rc string
+		edit            edit
+	}{
+		{"size of a rule that makes no test", `sized(name = "s")` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":s"])`, "", sub("BUILD", `name = "s"`, `name = "s", size = "medium"`)},
+		{"define_values", `config_setting(name = "c", define_values = {"a": "b"})` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], args = select({":c": ["c"], "//conditions:default": []}))`, "", set(".bazelrc", "build --define=a=b\n")},
+		{"a variable without parentheses", `genrule(name = "g", outs = ["g.txt"], cmd = "echo $V > $@")` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":g"])`, "", set(".bazelrc", "build --define=V=b\n")},
+		{"a variable for a rule of Bazel", `cc_library(name = "l", srcs = ["y.cc"])` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":l"])`, "", set(".bazelrc", "build --define=a=b\n")},
+		{"a variable for a target elsewhere", `sh_test(name = "t", srcs = ["x.sh"], data = ["@far//:l"])`, "", set(".bazelrc", "build --define=a=b\n")},
+		{"the status of a target elsewhere", `sh_test(name = "t", srcs = ["x.sh"], data = ["@far//:l"])`, status, set("status.sh", "echo A 2\n")},
+		{"the status of a rule that --stamp stamps", `cc_binary(name = "l", srcs = ["y.cc"])` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":l"])`, status + "build --stamp\n", set("status.sh", "echo A 2\n")},
+	} {
+		base := files(c.build+"\n", c.rc)
+		head := maps.Clone(base)
+		c.edit(head)
+		if answer := compare(t, base, head, Options{}); len(answer.Tests) != 1 {
+			t.Errorf("%s: the test is not affected", c.name)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -140,6 +141,12 @@ func (c *comparison) packageFile(key, build string) string {
 				c.explained[f] = true
 				return f
 			}
+		}
+	}
+	repo, _, _ := strings.Cut(strings.TrimPrefix(key, "@"), "//")
+	if r := c.sides[1].Workspace.Repos[repo]; r != nil {
+		if file := path.Join(r.Root, "REPO.bazel"); c.changed[file].Kind != "" {
+			return file
 		}
 	}
 	if build != "" {

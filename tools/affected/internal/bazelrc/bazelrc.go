@@ -193,6 +193,8 @@ const (
 	Nothing Scope = iota
 	// Status is targets that read the workspace status.
 	Status
+	// Variables is targets that read make variables, or select by them.
+	Variables
 	// Setting is targets that depend on the build setting that is the option's name.
 	Setting
 	// Tests is all tests, but nothing that is built.
@@ -264,6 +266,8 @@ func Classify(name string) (Scope, string) {
 		return Nothing, "an option of the server"
 	}
 	switch name {
+	case "define":
+		return Variables, "a make variable"
 	case "stamp", "workspace_status_command", "embed_label":
 		return Status, "the workspace status"
 	}

@@ -63,6 +63,7 @@ func TestDiff(t *testing.T) {
 		{"build --copt=a --copt=b", "build --copt=b --copt=a", Everything, "copt"},
 		{"build --frobnicate", "", Everything, "frobnicate"},
 		{"test --test_env=A=1", "test --test_env=A=2", Tests, "test_env"},
+		{"build --define=a=b", "build --define=a=c", Variables, "define"},
 		{"build --stamp", "build --nostamp", Status, "stamp"},
 		{"build --//a:b=1", "build --//a:b=2", Setting, "//a:b"},
 		{"build --@rules_go//go/config:pure", "", Setting, "@rules_go//go/config:pure"},

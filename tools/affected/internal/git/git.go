@@ -135,19 +135,27 @@ func (r *Repository) Tree(ctx context.Context, commit string) ([]Entry, error) {
 
 func parseTree(out []byte) ([]Entry, error) {
 	var entries []Entry
+	err := parseEntries(out, func(e Entry, fields []string) { // <mode> SP <type> SP <id> TAB <path>
+		e.ID = fields[2]
+		entries = append(entries, e)
+	})
+	return entries, err
+}
+
+// parseEntries takes the records of git ls-tree and of git ls-files apart.
+func parseEntries(out []byte, take func(e Entry, fields []string)) error {
 	for record := range bytes.SplitSeq(out, []byte{0}) {
 		if len(record) == 0 {
 			continue
 		}
-		// <mode> SP <type> SP <id> TAB <path>
 		head, name, ok := strings.Cut(string(record), "\t")
 		fields := strings.Fields(head)
 		if !ok || len(fields) != 3 {
-			return nil, fmt.Errorf("parse git ls-tree: %q", record)
+			return fmt.Errorf("parse what git lists: %q", record)
 		}
-		entries = append(entries, Entry{Path: name, Mode: Mode(fields[0]), ID: fields[2]})
+		take(Entry{Path: name, Mode: Mode(fields[0])}, fields)
 	}
-	return entries, nil
+	return nil
 }
 
 // Staged lists the files of git's index below the workspace. Paths in conflict have
@@ -162,26 +170,16 @@ func (r *Repository) Staged(ctx context.Context) ([]Entry, error) {
 
 func parseStaged(out []byte) ([]Entry, error) {
 	var entries []Entry
-	for record := range bytes.SplitSeq(out, []byte{0}) {
-		if len(record) == 0 {
-			continue
-		}
-		// <mode> SP <id> SP <stage> TAB <path>
-		head, name, ok := strings.Cut(string(record), "\t")
-		fields := strings.Fields(head)
-		if !ok || len(fields) != 3 {
-			return nil, fmt.Errorf("parse git ls-files: %q", record)
-		}
-		entry := Entry{Path: name, Mode: Mode(fields[0]), ID: fields[1]}
-		if fields[2] != "0" {
-			entry.ID = ""
-			if n := len(entries); n > 0 && entries[n-1].Path == name {
-				continue
+	err := parseEntries(out, func(e Entry, fields []string) { // <mode> SP <id> SP <stage> TAB <path>
+		if e.ID = fields[1]; fields[2] != "0" {
+			e.ID = ""
+			if n := len(entries); n > 0 && entries[n-1].Path == e.Path {
+				return
 			}
 		}
-		entries = append(entries, entry)
-	}
-	return entries, nil
+		entries = append(entries, e)
+	})
+	return entries, err
 }
 
 // Dirty is a path whose state in the work tree is not that of git's index.
@@ -231,13 +229,13 @@ func parseStatus(out []byte) ([]Dirty, error) {
 			if fields[1][1] == '.' {
 				continue
 			}
-			dirty = append(dirty, Dirty{Path: fields[8], Mode: workMode(fields[5]), Submodule: fields[2][:1] == "S"})
+			dirty = append(dirty, Dirty{Path: fields[8], Mode: workMode(fields[5]), Submodule: strings.HasPrefix(fields[2], "S")})
 		case 'u': // u XY sub m1 m2 m3 mW h1 h2 h3 path
 			fields = strings.SplitN(line, " ", 11)
 			if len(fields) != 11 {
 				return nil, fmt.Errorf("parse git status: %q", line)
 			}
-			dirty = append(dirty, Dirty{Path: fields[10], Mode: workMode(fields[6]), Submodule: fields[2][:1] == "S"})
+			dirty = append(dirty, Dirty{Path: fields[10], Mode: workMode(fields[6]), Submodule: strings.HasPrefix(fields[2], "S")})
 		case '?':
 			if len(line) < 3 {
 				return nil, fmt.Errorf("parse git status: %q", line)

@@ -173,6 +173,9 @@ type Reach struct {
 	// followed are the imports of packages.
 	followed map[string][]string
 	modules  map[string][]string // module path to modules that it can import from
+	// Local gives the imports of a package of a module that is a folder: all of the
+	// module's for the package "...". It may be nil.
+	Local func(dir, pkg string) ([]string, bool)
 	// Coarse says for which modules neither sources nor go.mod are at hand.
 	Coarse map[string]bool
 }
@@ -307,6 +310,9 @@ func (r *Reach) dir(module string) string {
 // "module/..." those of all its packages. It fails if the module or the package isn't
 // in the cache.
 func (r *Reach) imports(importPath, module string) ([]string, bool) {
+	if local := r.file.Modules[module].Dir; local != "" && r.Local != nil {
+		return r.Local(local, strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/"))
+	}
 	dir := r.dir(module)
 	if dir == "" {
 		return nil, false
@@ -354,19 +360,28 @@ func fileImports(name string, imports map[string]bool) (bool, error) {
 	if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 		return false, nil
 	}
-	parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+	content, err := os.ReadFile(name)
 	if err != nil {
-		return false, fmt.Errorf("parse %s: %w", name, err)
+		return false, fmt.Errorf("read imports: %w", err)
+	}
+	return true, Imports(name, content, imports)
+}
+
+// Imports adds what a Go file imports, if it may be compiled on this system.
+func Imports(name string, content []byte, imports map[string]bool) error {
+	parsed, err := parser.ParseFile(token.NewFileSet(), name, content, parser.ImportsOnly|parser.ParseComments)
+	if err != nil {
+		return fmt.Errorf("parse %s: %w", name, err)
 	}
 	if !Built(filepath.Base(name), parsed) {
-		return true, nil
+		return nil
 	}
 	for _, i := range parsed.Imports {
 		if p, err := strconv.Unquote(i.Path.Value); err == nil {
 			imports[p] = true
 		}
 	}
-	return true, nil
+	return nil
 }
 
 var systems = []string{

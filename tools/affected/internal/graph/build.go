@@ -1,10 +1,12 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -20,6 +22,8 @@ const (
 	Configuration = "configuration"
 	// Status is the workspace status.
 	Status = "workspace status"
+	// Variables is what --define sets.
+	Variables = "make variables"
 	// Modules is the modules whose files are elsewhere, as a whole: which of them
 	// depends on which can't be seen without fetching them.
 	Modules = "modules of other repositories"
@@ -142,6 +146,8 @@ type builder struct {
 	graph       *Graph
 	parsed      map[string]load.Label
 	special     map[string]bool // files whose content is compared in another way
+	// modulesOfGo are the repositories of go_deps, once they were asked for.
+	modulesOfGo map[string]bool
 }
 
 // Build makes the graphs of both sides.
@@ -156,13 +162,14 @@ func build(ctx context.Context, side, other *Side, special map[string]bool) *Gra
 		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
+	b.node(Variables, "make variables")
 	b.status()
 	for _, key := range sorted(side.Packages) {
 		b.pkg(key, side.Packages[key])
 	}
-	b.modules()
 	b.toolchains()
 	b.options()
+	b.modules()
 	return b.graph
 }
 
@@ -315,9 +322,49 @@ func (b *builder) external(text string, label load.Label) string {
 	if _, ok := b.graph.Nodes[text]; !ok {
 		n := b.node(text, "external")
 		n.Digest = "external"
-		n.Edges = []Edge{{To: b.repository(label.Repo), Why: "repository"}}
+		n.Edges = append([]Edge{{To: b.repository(label.Repo), Why: "repository"}}, b.unseen(label.Repo)...)
 	}
 	return text
+}
+
+// unseen are what a target or a rule of a repository that isn't looked into may read.
+func (b *builder) unseen(repo string) []Edge {
+	if knowsNeither[repo] {
+		return nil
+	}
+	edges := []Edge{{To: Variables, Why: "may read make variables"}}
+	if !b.stampless(repo) {
+		edges = append(edges, Edge{To: Status, Why: "may read the workspace status"})
+	}
+	return edges
+}
+
+// knowsNeither are repositories whose targets and rules read neither make variables nor
+// the workspace status.
+var knowsNeither = map[string]bool{"bazel_tools": true, "platforms": true}
+
+// stampless says that a repository reads no workspace status unless an attribute asks
+// for it, and --stamp in general: it is known to, or a Go module for which Gazelle has
+// made its BUILD files.
+func (b *builder) stampless(repo string) bool {
+	if b.stampOption() {
+		return false
+	}
+	switch repo {
+	case "rules_go", "io_bazel_rules_go", "gazelle", "bazel_gazelle", "bazel_skylib", "rules_shell":
+		return true
+	}
+	if b.modulesOfGo == nil {
+		b.modulesOfGo = map[string]bool{}
+		for _, e := range b.side.Modules.Root.Extensions {
+			if GoDeps(e) {
+				for _, apparent := range e.Repos {
+					b.modulesOfGo[cmp.Or(b.side.Workspace.Repos[""].Mapping[apparent], apparent)] = true
+				}
+			}
+		}
+	}
+	return b.modulesOfGo[repo]
 }
 
 func (b *builder) repository(name string) string {
@@ -401,17 +448,21 @@ func (b *builder) pkg(key string, p *load.Package) {
 					}
 				}
 			}
-			if a.Name == "stamp" || a.Name == "x_defs" {
-				n.Edges = append(n.Edges, b.stamps(a)...)
-			}
 		}
 		if t.Symbol != "" {
 			if repo, ok := strings.CutPrefix(t.Symbol, "@"); ok {
 				repo, _, _ = strings.Cut(repo, "//")
 				n.Edges = append(n.Edges, Edge{To: b.repository(repo), Why: "rule of"})
+				n.Edges = append(n.Edges, b.unseen(repo)...)
 			}
 		} else if t.Class == "" {
 			n.Edges = append(n.Edges, Edge{To: b.repository("bazel_tools"), Why: "rule of Bazel"})
+		}
+		if t.Stamps == load.Always || t.Stamps == load.IfAsked && b.stampOption() || p.Failed != "" {
+			n.Edges = append(n.Edges, Edge{To: Status, Why: "stamped"})
+		}
+		if t.Variables || p.Failed != "" {
+			n.Edges = append(n.Edges, Edge{To: Variables, Why: "make variables"})
 		}
 		var parts []string
 		for _, k := range sorted(n.Parts) {
@@ -420,23 +471,40 @@ func (b *builder) pkg(key string, p *load.Package) {
 		n.Digest = digest(parts...)
 		if t.Test && p.Repo == "" && t.Name != "" {
 			n.Edges = append(n.Edges, Edge{To: Configuration, Why: "configuration"})
-			b.graph.Tests[name] = &Test{Label: name, Kind: t.Kind, Tags: t.Tags, Manual: t.Manual(), Uncached: t.Uncached(), Incompatible: t.Incompatible}
+			b.graph.Tests[name] = &Test{Label: name, Kind: t.Kind, Tags: t.Tags, Manual: t.Manual(), Uncached: t.Uncached(), Incompatible: b.incompatible(t.Constraints)}
 		}
 	}
 }
 
-// stampDigests are those of the values 1 and True of stamp.
-var stampZero = map[string]bool{load.ValueDigest("0"): true, load.ValueDigest("False"): true, load.ValueDigest("-1"): true}
+// incompatible says that `bazel test //...` skips a target with these constraints: one
+// that no platform has, or another system's than this one, unless an option chooses the
+// platform.
+func (b *builder) incompatible(constraints []string) bool {
+	for _, label := range constraints {
+		if label == "@platforms//:incompatible" {
+			return true
+		}
+		system, ok := strings.CutPrefix(label, "@platforms//os:")
+		if !ok || b.choosesPlatform() {
+			continue
+		}
+		if system == "osx" {
+			system = "macos"
+		}
+		if slices.Contains(systems, system) && system != strings.Replace(runtime.GOOS, "darwin", "macos", 1) {
+			return true
+		}
+	}
+	return false
+}
 
-// stamps is the edge of a target that reads the workspace status, or may.
-func (b *builder) stamps(a load.Attribute) []Edge {
-	if a.Name == "stamp" && stampZero[a.Digest] && !b.stampOption() {
-		return nil
-	}
-	if a.Name == "stamp" && (a.Digest == load.ValueDigest("0") || a.Digest == load.ValueDigest("False")) {
-		return nil
-	}
-	return []Edge{{To: Status, Why: a.Name}}
+// systems are those whose names are the same in Go and as a constraint, but for macos.
+var systems = []string{"android", "freebsd", "linux", "macos", "netbsd", "openbsd", "windows"}
+
+func (b *builder) choosesPlatform() bool {
+	return slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool {
+		return o.Name == "platforms" || o.Name == "host_platform" || o.Name == "cpu" || o.Name == "platform_mappings" || o.Name == "experimental_platforms"
+	})
 }
 
 func (b *builder) stampOption() bool {
@@ -474,6 +542,9 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		if other, ok := classes[a]; ok {
 			n.Edges = append(n.Edges, Edge{To: "rule " + other.Key, Why: "aspect"})
 		}
+	}
+	if c.Variables {
+		n.Edges = append(n.Edges, Edge{To: Variables, Why: "reads make variables"})
 	}
 	if c.Status {
 		n.Edges = append(n.Edges, Edge{To: Status, Why: "reads the workspace status"})
@@ -601,7 +672,14 @@ func (b *builder) options() {
 		if scope, _ := bazelrc.Classify(o.Name); scope != bazelrc.Everything && scope != bazelrc.Tests || o.Name == "extra_toolchains" {
 			continue
 		}
+		if o.Name == "override_module" || o.Name == "override_repository" || o.Name == "inject_repository" {
+			b.overridden(o)
+			continue
+		}
 		for _, v := range strings.Split(o.Value, ",") {
+			if file, _, ok := strings.Cut(v, ".bzl%"); ok {
+				v = file + ".bzl" // An aspect: all of its file counts.
+			}
 			name(v, "--"+o.Name)
 		}
 	}
@@ -612,6 +690,21 @@ func (b *builder) options() {
 	n.File = "MODULE.bazel"
 	n.Digest = digest(b.side.Modules.Root.Platforms...)
 	configuration.Edges = append(configuration.Edges, Edge{To: "execution platforms", Why: "platforms"})
+}
+
+// overridden connects a repository with the folder of the workspace that an option puts
+// in its place.
+func (b *builder) overridden(o bazelrc.Option) {
+	repo, folder, _ := strings.Cut(o.Value, "=")
+	folder = path.Clean(strings.TrimPrefix(folder, "%workspace%/"))
+	if folder == "." || path.IsAbs(folder) || strings.HasPrefix(folder, "..") || !b.side.hasFolder(folder) {
+		return
+	}
+	if _, here := b.side.Workspace.Repos[repo]; here {
+		return
+	}
+	n := b.graph.Nodes[b.repository(repo)]
+	n.Edges = append(n.Edges, Edge{To: b.folder("folder "+folder, folder), Why: "overridden"})
 }
 
 // status connects the workspace status with the program that prints it, and with the

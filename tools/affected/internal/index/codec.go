@@ -137,6 +137,7 @@ func (c *codec) entry(e *entry) {
 		c.text(&x.Digest)
 		c.text(&x.Schema)
 		c.flag(&x.Status)
+		c.flag(&x.Variables)
 		list(c, &x.Parts, func(p *load.Part) {
 			c.text(&p.File)
 			c.text(&p.Digest)
@@ -151,7 +152,11 @@ func (c *codec) entry(e *entry) {
 		c.text(&t.Class)
 		c.text(&t.Symbol)
 		c.flag(&t.Test)
-		c.flag(&t.Incompatible)
+		list(c, &t.Constraints, c.text)
+		c.flag(&t.Variables)
+		stamps := uint64(t.Stamps)
+		c.number(&stamps)
+		t.Stamps = load.Stamps(stamps)
 		list(c, &t.Tags, c.text)
 		list(c, &t.Attributes, func(a *load.Attribute) {
 			c.text(&a.Name)

@@ -46,13 +46,19 @@ func (l *Loader) common() starlark.StringDict {
 	names[orName] = fn(orName, l.either(true))
 	names[andName] = fn(andName, l.either(false))
 	names[notName] = fn(notName, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		if isUnknown(args[0]) {
+		if vague(args[0]) {
 			return l.opaque("not", args, nil), nil
 		}
 		return !args[0].Truth(), nil
 	})
+	names[testName] = fn(testName, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+		if vague(args[0]) {
+			l.doubt("%s decided a condition", l.text(args[0]))
+		}
+		return args[0].Truth(), nil
+	})
 	names[keepName] = fn(keepName, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		if isUnknown(args[0]) {
+		if vague(args[0]) {
 			// All elements are kept: more labels than there are, never fewer.
 			l.conditions = append(l.conditions, l.text(args[0]))
 			return starlark.True, nil
@@ -117,6 +123,26 @@ func (l *Loader) opaque(name string, args starlark.Tuple, kwargs []starlark.Tupl
 	return &unknown{loader: l, text: text, parts: parts}
 }
 
+// vague says that whether a value is true is not known: it is unknown, or a collection
+// of which each element stands for any number of unknown ones.
+func vague(v starlark.Value) bool {
+	if isUnknown(v) {
+		return true
+	}
+	switch v.(type) {
+	case *starlark.List, starlark.Tuple, *starlark.Dict, *starlark.Set:
+		n := 0
+		for x := range starlark.Elements(v.(starlark.Iterable)) {
+			if !isUnknown(x) {
+				return false
+			}
+			n++
+		}
+		return n > 0
+	}
+	return false
+}
+
 // isUnknown says that a value is unknown as a whole, or a text with one in it.
 func isUnknown(v starlark.Value) bool {
 	switch v := v.(type) {
@@ -163,7 +189,7 @@ func (l *Loader) tolerant(name string) builtin {
 	original := starlark.Universe[name]
 	return func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		for _, a := range args {
-			direct := isUnknown(a)
+			direct := isUnknown(a) || name == "len" && vague(a)
 			list := name == "sorted" || name == "min" || name == "max"
 			if name == "sorted" && !direct && hasUnknown(a) {
 				if it, ok := a.(starlark.Iterable); ok {
@@ -229,7 +255,7 @@ func (l *Loader) unpack(_ *starlark.Thread, _ *starlark.Builtin, args starlark.T
 
 // cond is `a if c else b`. Of an unknown condition the result has both.
 func (l *Loader) cond(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-	if !isUnknown(args[0]) {
+	if !vague(args[0]) {
 		if args[0].Truth() {
 			return starlark.Call(thread, args[1], nil, nil)
 		}
@@ -247,7 +273,7 @@ func (l *Loader) cond(thread *starlark.Thread, _ *starlark.Builtin, args starlar
 // either is `a or b`, or `a and b`.
 func (l *Loader) either(or bool) builtin {
 	return func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		if isUnknown(args[0]) {
+		if vague(args[0]) {
 			parts := starlark.Tuple{args[0]}
 			if v, err := starlark.Call(thread, args[1], nil, nil); err == nil {
 				parts = append(parts, v)

@@ -15,9 +15,10 @@ type closure struct {
 	digest string
 	parts  []Part
 	// strings are all strings in it.
-	strings []Ref
-	repos   []string
-	status  bool
+	strings   []Ref
+	repos     []string
+	status    bool
+	variables bool
 }
 
 type walked struct {
@@ -40,6 +41,7 @@ func (w *walked) done() *closure {
 		texts := w.files[file]
 		slices.Sort(texts)
 		for _, t := range texts {
+			c.variables = c.variables || strings.Contains(t, ". var ") || strings.Contains(t, ". expand_make_variables ")
 			c.status = c.status || strings.Contains(t, ". info_file ") || strings.Contains(t, ". version_file ")
 		}
 		d := digest(texts...)
@@ -221,7 +223,7 @@ func (l *Loader) class(c *class) *Class {
 		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})
 	}
 	out.Parts = code.parts
-	out.Status = code.status
+	out.Status, out.Variables = code.status, code.variables
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)
 	out.Digest = digest(out.Key, out.Schema, code.digest)

@@ -126,13 +126,19 @@ func (e *encoder) plain(v starlark.Value) {
 		e.selection(s, e.plain)
 		return
 	}
+	e.sure(v)
+	e.b.WriteString(e.loader.text(v))
+}
+
+// sure collects the labels and repositories in a value, and returns its strings.
+func (e *encoder) sure(v starlark.Value) []string {
 	var found collector
 	found.value(v)
 	e.repos(found.repos)
 	for _, l := range found.labels {
 		e.ref(l)
 	}
-	e.b.WriteString(e.loader.text(v))
+	return found.strings
 }
 
 var location = regexp.MustCompile(`\$\((?:location|locations|execpath|execpaths|rootpath|rootpaths|rlocationpath|rlocationpaths)\s+([^)]+)\)`)
@@ -143,13 +149,7 @@ func (e *encoder) anything(v starlark.Value) {
 		e.selection(s, e.anything)
 		return
 	}
-	var found collector
-	found.value(v)
-	e.repos(found.repos)
-	for _, l := range found.labels {
-		e.ref(l)
-	}
-	for _, text := range found.strings {
+	for _, text := range e.sure(v) {
 		e.candidate(text, false)
 		for _, m := range location.FindAllStringSubmatch(text, -1) {
 			e.candidate(strings.TrimSpace(m[1]), true)

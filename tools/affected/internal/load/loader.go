@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -84,6 +85,9 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		out.Failed = explain(err)
 		return out, nil
 	}
+	if features := l.workspace.Repos[repo].Features; features != "" {
+		p.defaults = append(p.defaults, "features="+features)
+	}
 	o := newOutline(parsed)
 	var syntaxTargets []Target
 	modules := map[string]starlark.StringDict{}
@@ -134,8 +138,12 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		if len(l.conditions) > 0 {
 			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "a condition that another repository decides", Digest: digest(l.conditions...)})
 		}
-		if len(p.defaults) > 0 {
-			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "package()", Digest: digest(p.defaults...), Refs: p.refs})
+		defaults := p.defaults
+		if plain[out.Targets[i].Kind] && out.Targets[i].Symbol == "" && out.Targets[i].Class == "" {
+			defaults = slices.DeleteFunc(slices.Clone(defaults), func(d string) bool { return strings.HasPrefix(d, "features=") })
+		}
+		if len(defaults) > 0 {
+			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "package()", Digest: digest(defaults...), Refs: p.refs})
 		}
 	}
 	if out.Failed != "" || out.Doubt != "" {
@@ -387,7 +395,9 @@ func (p *loading) scan(f *syntax.File) []Target {
 		}
 		t.Tags = append(t.Tags, slices.DeleteFunc(slices.Clone(pr.strings), func(s string) bool { return s != "manual" && s != "external" })...)
 		for _, r := range e.refs {
-			t.Incompatible = t.Incompatible || r.Label == "@platforms//:incompatible"
+			if r.Label == "@platforms//:incompatible" {
+				t.Constraints = []string{r.Label}
+			}
 		}
 		t.Attributes = []Attribute{{Name: "definition", Digest: digest(pr.b.String()), Refs: compact(e.refs)}}
 		targets = append(targets, t)

@@ -106,7 +106,7 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 	}
 	kind := cmp.Or(c.name, "rule")
 	t := Target{Name: p.name(kwargs), Kind: kind, Class: result.Digest, Test: c.test}
-	p.fill(&t, kwargs, func(name string) string {
+	p.add(t, kwargs, func(name string) string {
 		if a, ok := c.attributes[name]; ok {
 			return a.kind
 		}
@@ -120,8 +120,6 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 	})
 	// The outputs that are named by a default are not followed: labels to them
 	// resolve to the target whose name they begin with.
-	p.remember(kind, t.Name, kwargs)
-	p.out.Targets = append(p.out.Targets, t)
 	return nil
 }
 
@@ -159,7 +157,10 @@ func initialized(thread *starlark.Thread, c *class, kwargs []starlark.Tuple) ([]
 // native makes a target of a rule that is built into Bazel.
 func (p *loading) native(kind string, kwargs []starlark.Tuple) {
 	t := Target{Name: p.name(kwargs), Kind: kind, Test: strings.HasSuffix(kind, "_test")}
-	p.fill(&t, kwargs, func(name string) string {
+	if !plain[kind] && kind != "genrule" {
+		t.Variables, t.Stamps = true, IfAsked
+	}
+	p.add(t, kwargs, func(name string) string {
 		switch {
 		case name == "outs" || name == "out":
 			return "output_list"
@@ -172,8 +173,6 @@ func (p *loading) native(kind string, kwargs []starlark.Tuple) {
 		}
 		return ""
 	})
-	p.remember(kind, t.Name, kwargs)
-	p.out.Targets = append(p.out.Targets, t)
 }
 
 // unknownCall makes a target of a call of something that another repository defines.
@@ -192,7 +191,7 @@ func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark
 	if t.Name == "" {
 		t.Test = false // Nothing can name it.
 	}
-	p.fill(&t, kwargs, func(name string) string {
+	p.add(t, kwargs, func(name string) string {
 		switch {
 		case name == "outs" || name == "out" || name == "output" || name == "outputs":
 			return "outputs?"
@@ -203,11 +202,16 @@ func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark
 		}
 		return ""
 	})
-	p.remember(kind, t.Name, kwargs)
+}
+
+// add takes a target with its attributes. typeOf gives an attribute's type, or "" if it
+// may hold labels.
+func (p *loading) add(t Target, kwargs []starlark.Tuple, typeOf func(name string) string) {
+	p.fill(&t, kwargs, typeOf)
+	p.remember(t.Kind, t.Name, kwargs)
 	p.out.Targets = append(p.out.Targets, t)
 }
 
-// fill encodes attributes. Type gives an attribute's type, or "" if it may hold labels.
 func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name string) string) {
 	for _, kv := range kwargs {
 		if kv[0].(starlark.String) == "tags" {
@@ -238,6 +242,10 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 				continue
 			}
 			e.b.WriteString(strings.Join(tags, "\n"))
+		case name == "features" && plain[t.Kind] && t.Symbol == "" && t.Class == "":
+			continue
+		case t.Test && t.Symbol == "" && (name == "size" || name == "timeout") && t.usual(name, kwargs):
+			continue
 		case kind == "":
 			e.anything(kv[1])
 		case kind == "labels?":
@@ -254,14 +262,75 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 		a.Digest = digest(e.b.String())
 		a.Refs = compact(e.refs)
 		a.Outputs = e.outputs
-		if name == "target_compatible_with" {
+		if name == "target_compatible_with" && !strings.Contains(e.b.String(), "select{") {
 			for _, r := range a.Refs {
-				t.Incompatible = t.Incompatible || r.Label == "@platforms//:incompatible" && !strings.Contains(e.b.String(), "select{")
+				t.Constraints = append(t.Constraints, r.Label)
 			}
 		}
+		t.Variables = t.Variables || variable.MatchString(e.b.String()) ||
+			t.Kind == "config_setting" && (name == "define_values" || name == "values" && strings.Contains(e.b.String(), "define"))
 		t.Attributes = append(t.Attributes, a)
+		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
 	}
 	slices.SortFunc(t.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// stamps says what an attribute says of stamping. A value in x_defs may name a variable
+// of the workspace status in braces (rules_go).
+func stamps(name string, v starlark.Value) Stamps {
+	switch name {
+	case "stamp":
+		if v == starlark.False {
+			return Never
+		}
+		if i, err := starlark.AsInt32(v); err == nil && i <= 0 {
+			if i == 0 {
+				return Never
+			}
+			return IfAsked
+		}
+		return Always
+	case "x_defs":
+		var found collector
+		found.value(v)
+		if len(found.repos) > 0 || slices.ContainsFunc(found.strings, func(s string) bool { return strings.Contains(s, "{") }) {
+			return Always
+		}
+	}
+	return Never
+}
+
+// variable is a make variable in an attribute's value.
+var variable = regexp.MustCompile(`\$[A-Za-z_(]`)
+
+// plain are rules of Bazel that know neither features nor variables nor stamps but by
+// what their attributes say. A genrule's $(CC_FLAGS) follows features.
+var plain = map[string]bool{
+	"alias": true, "config_setting": true, "constraint_setting": true, "constraint_value": true, "filegroup": true,
+	"platform": true, "sh_binary": true, "sh_library": true, "sh_test": true, "test_suite": true, "toolchain": true, "toolchain_type": true,
+}
+
+// timeouts are those that a test of a size has if it says none.
+var timeouts = map[string]string{"small": "short", "medium": "moderate", "large": "long", "enormous": "eternal"}
+
+// usual says that size or timeout is given as what it would be anyway.
+func (t *Target) usual(name string, kwargs []starlark.Tuple) bool {
+	given := map[string]string{"size": "medium"}
+	for _, kv := range kwargs {
+		key := string(kv[0].(starlark.String))
+		if key != "size" && key != "timeout" || kv[1] == starlark.None {
+			continue
+		}
+		text, ok := starlark.AsString(kv[1])
+		if !ok {
+			return false
+		}
+		given[key] = text
+	}
+	if name == "size" {
+		return given["size"] == "medium"
+	}
+	return timeouts[given["size"]] == given["timeout"]
 }
 
 // macro calls a symbolic macro.

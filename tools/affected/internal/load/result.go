@@ -36,9 +36,23 @@ type Target struct {
 	Tags []string
 	// Test says that `bazel test` takes it.
 	Test bool
-	// Incompatible says that no platform builds it.
-	Incompatible bool
+	// Constraints are the labels of target_compatible_with, if it is a plain list.
+	Constraints []string
+	// Variables says that it expands make variables, which --define sets.
+	Variables bool
+	// Stamps says when it reads the workspace status.
+	Stamps Stamps
 }
+
+// Stamps says when a target reads the workspace status.
+type Stamps int
+
+// Never is the default; IfAsked is with --stamp.
+const (
+	Never Stamps = iota
+	IfAsked
+	Always
+)
 
 // Manual says that `//...` leaves it out.
 func (t *Target) Manual() bool { return t.has("manual") }
@@ -77,8 +91,9 @@ type Class struct {
 	Toolchains []Ref
 	// Aspects are the digests of the classes of aspects.
 	Aspects []string
-	// Status says that its implementation reads the workspace status.
-	Status bool
+	// Status says that its implementation reads the workspace status, Variables that
+	// it reads make variables.
+	Status, Variables bool
 }
 
 // Package is what a BUILD file defines.

@@ -347,6 +347,7 @@ const (
 	andName    = "affected:and"
 	notName    = "affected:not"
 	keepName   = "affected:keep"
+	testName   = "affected:test"
 )
 
 func invoke(function string, pos syntax.Position, args ...syntax.Expr) syntax.Expr {
@@ -421,6 +422,7 @@ func rewriteStmts(list []syntax.Stmt) {
 			rewriteStmts(s.Body)
 		case *syntax.IfStmt:
 			rewrite(&s.Cond)
+			s.Cond = invoke(testName, s.If, s.Cond)
 			rewriteStmts(s.True)
 			rewriteStmts(s.False)
 		case *syntax.ReturnStmt:

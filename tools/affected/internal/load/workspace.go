@@ -18,6 +18,8 @@ type Repo struct {
 	Name string
 	// Root is its folder in the workspace, empty for the main repository.
 	Root string
+	// Features are the default features of its packages (REPO.bazel), as text.
+	Features string
 	// Mapping is the names that its files have for repositories.
 	Mapping map[string]string
 }

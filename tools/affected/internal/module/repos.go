@@ -3,7 +3,10 @@ package module
 import (
 	"context"
 	"path"
+	"slices"
 	"strings"
+
+	"go.starlark.net/starlark"
 
 	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/snapshot"
@@ -19,6 +22,8 @@ type Set struct {
 	Repos map[string]*load.Repo
 	// Problems are what could not be evaluated.
 	Problems []string
+	// Rest is what their REPO.bazel files say beside what is understood, by the files.
+	Rest map[string]string
 	// Missing says that there is no MODULE.bazel.
 	Missing bool
 }
@@ -28,6 +33,7 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 	set := &Set{Root: &File{}, Local: map[string]*File{}, Repos: map[string]*load.Repo{}}
 	main := &load.Repo{Mapping: map[string]string{"": ""}}
 	set.Repos[""] = main
+	defer set.repoFiles(ctx, s)
 	root, err := Read(ctx, s, "")
 	if err != nil {
 		if _, ok := s.Lookup("MODULE.bazel"); ok {
@@ -68,6 +74,59 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 		set.Repos[name].Mapping = set.mapping(f, name)
 	}
 	return set
+}
+
+func (s *Set) repoFiles(ctx context.Context, files *snapshot.Snapshot) {
+	s.Rest = map[string]string{}
+	for _, repo := range s.Repos {
+		file := path.Join(repo.Root, "REPO.bazel")
+		content, err := files.Read(ctx, file)
+		if err != nil {
+			continue
+		}
+		repo.Features, s.Rest[file] = repoFile(file, content)
+	}
+}
+
+// plainDefaults are what REPO.bazel says of packages that enters no action's key.
+var plainDefaults = []string{"default_visibility", "default_testonly", "default_deprecation"}
+
+// repoFile reads a REPO.bazel: the default features of packages, and as text what else
+// it says that may matter.
+func repoFile(file string, content []byte) (features, rest string) {
+	names := starlark.StringDict{}
+	parsed, err := options.Parse(file, content, 0)
+	if err != nil {
+		return "", string(content)
+	}
+	program, err := starlark.FileProgram(parsed, func(name string) bool {
+		if _, universal := starlark.Universe[name]; universal {
+			return false
+		}
+		names[name] = starlark.NewBuiltin(name, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			for _, kv := range kwargs {
+				switch key := string(kv[0].(starlark.String)); {
+				case name == "repo" && key == "features":
+					features = kv[1].String()
+				case name == "repo" && slices.Contains(plainDefaults, key):
+				default:
+					rest += name + "(" + key + "=" + kv[1].String() + ")"
+				}
+			}
+			if len(args) > 0 || name != "repo" {
+				rest += name + args.String()
+			}
+			return starlark.None, nil
+		})
+		return true
+	})
+	if err != nil {
+		return "", string(content)
+	}
+	if _, err := program.Init(&starlark.Thread{Name: file}, names); err != nil {
+		return "", string(content)
+	}
+	return features, rest
 }
 
 // mapping gives the names that a module's files have for repositories. Extensions'
