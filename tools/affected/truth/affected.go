@@ -14,6 +14,9 @@ import (
 type selection struct {
 	// reasons are by test.
 	reasons map[string]string
+	// always are the tests that Bazel runs whatever changed: affected lists them, but
+	// says nothing of their keys.
+	always map[string]bool
 	// took is how long it took.
 	took time.Duration
 }
@@ -21,29 +24,32 @@ type selection struct {
 // answer is what is read of affected's JSON, version 1.
 type answer struct {
 	Version int
-	Tests   []struct{ Label, Reason string }
+	Tests   []struct{ Label, State, Reason string }
 	Removed []string
 }
 
 // answerVersion is the version of the JSON that is understood here.
 const answerVersion = 1
 
-func readAnswer(text []byte) (map[string]string, error) {
+func readAnswer(text []byte) (selection, error) {
 	var a answer
 	if err := json.Unmarshal(text, &a); err != nil {
-		return nil, fmt.Errorf("read affected's JSON: %w in %q", err, text)
+		return selection{}, fmt.Errorf("read affected's JSON: %w in %q", err, text)
 	}
 	if a.Version != answerVersion {
-		return nil, fmt.Errorf("affected's JSON has version %d, want %d: this program must follow", a.Version, answerVersion)
+		return selection{}, fmt.Errorf("affected's JSON has version %d, want %d: this program must follow", a.Version, answerVersion)
 	}
-	reasons := map[string]string{}
+	s := selection{reasons: map[string]string{}, always: map[string]bool{}}
 	for _, t := range a.Tests {
-		reasons[t.Label] = t.Reason
+		s.reasons[t.Label] = t.Reason
+		if t.State == "always" {
+			s.always[t.Label] = true
+		}
 	}
 	for _, label := range a.Removed {
-		reasons[label] = label + " is removed"
+		s.reasons[label] = label + " is removed"
 	}
-	return reasons, nil
+	return s, nil
 }
 
 // ask runs affected in a workspace.
@@ -57,9 +63,9 @@ func ask(ctx context.Context, program, workspace, index, base, head string) (sel
 	if err := cmd.Run(); err != nil {
 		return selection{}, fmt.Errorf("affected --base=%s --head=%s: %w\n%s", base, head, err, bytes.TrimSpace(log.Bytes()))
 	}
-	s := selection{took: time.Since(started)}
-	var err error
-	s.reasons, err = readAnswer(out.Bytes())
+	took := time.Since(started)
+	s, err := readAnswer(out.Bytes())
+	s.took = took
 	return s, err
 }
 
@@ -85,16 +91,22 @@ type beyond struct {
 }
 
 // compare compares. Tests in cutOff have other keys in the action graph, but no other
-// inputs.
+// inputs. A test that always runs counts as selected if it belongs to the truth, and
+// else not at all.
 func compare(o outcome, truth map[string]string, cutOff map[string]bool, s selection) outcome {
-	o.selected, o.truth, o.took = len(s.reasons), len(truth), s.took
+	o.truth, o.took = len(truth), s.took
 	for _, test := range sorted(truth) {
 		if _, ok := s.reasons[test]; !ok {
 			o.missed = append(o.missed, test+" ("+truth[test]+")")
 		}
 	}
 	for _, test := range sorted(s.reasons) {
-		if _, ok := truth[test]; !ok {
+		_, ok := truth[test]
+		if !ok && s.always[test] {
+			continue
+		}
+		o.selected++
+		if !ok {
 			o.beyond = append(o.beyond, beyond{test: test, reason: s.reasons[test], cutOff: cutOff[test]})
 		}
 	}

@@ -20,7 +20,8 @@ const answerText = `{
   "base": {"name": "base"},
   "tests": [
     {"label": "//p:a", "kind": "sh_test", "state": "changed", "reason": "//p:a <- data p/in <- p/in modified"},
-    {"label": "//p:b", "kind": "sh_test", "state": "new", "reason": "//p:b <- p/BUILD.bazel modified"}
+    {"label": "//p:b", "kind": "sh_test", "state": "new", "reason": "//p:b <- p/BUILD.bazel modified"},
+    {"label": "//p:e", "kind": "sh_test", "state": "always", "reason": "//p:e <- tag external"}
   ],
   "removed": ["//p:c"]
 }`
@@ -34,9 +35,10 @@ func TestReadAnswer(t *testing.T) {
 		"//p:a": "//p:a <- data p/in <- p/in modified",
 		"//p:b": "//p:b <- p/BUILD.bazel modified",
 		"//p:c": "//p:c is removed",
+		"//p:e": "//p:e <- tag external",
 	}
-	if !maps.Equal(got, want) {
-		t.Errorf("answer is %q, want %q", got, want)
+	if !maps.Equal(got.reasons, want) || !maps.Equal(got.always, map[string]bool{"//p:e": true}) {
+		t.Errorf("answer is %q, of which run always %v; want %q", got.reasons, got.always, want)
 	}
 	for text, want := range map[string]string{
 		`{"version": 2}`: "has version 2, want 1",
@@ -70,9 +72,9 @@ func TestChangedIsWhatRunsAgainOrCameOrWent(t *testing.T) {
 }
 
 func TestCompareNamesMissedAndBeyond(t *testing.T) {
-	o := compare(outcome{kind: "k", name: "n"}, map[string]string{"//p:a": "new", "//p:m": "another key"}, map[string]bool{"//p:c": true},
-		selection{reasons: map[string]string{"//p:a": "ra", "//p:b": "rb", "//p:c": "rc"}})
-	want := outcome{kind: "k", name: "n", selected: 3, truth: 2, missed: []string{"//p:m (another key)"}, beyond: []beyond{{"//p:b", "rb", false}, {"//p:c", "rc", true}}}
+	o := compare(outcome{kind: "k", name: "n"}, map[string]string{"//p:a": "new", "//p:m": "another key", "//p:always": "another key"}, map[string]bool{"//p:c": true},
+		selection{reasons: map[string]string{"//p:a": "ra", "//p:b": "rb", "//p:c": "rc", "//p:always": "r", "//p:idle": "r"}, always: map[string]bool{"//p:always": true, "//p:idle": true}})
+	want := outcome{kind: "k", name: "n", selected: 4, truth: 3, missed: []string{"//p:m (another key)"}, beyond: []beyond{{"//p:b", "rb", false}, {"//p:c", "rc", true}}}
 	if got, want := fmt.Sprintf("%+v", o), fmt.Sprintf("%+v", want); got != want {
 		t.Errorf("outcome is %s, want %s", got, want)
 	}
