@@ -196,10 +196,14 @@ func TestSubmodule(t *testing.T) {
 	if got, want := outer.labels("--base="+base, "--head="+head), "//a:a_test //sub/b:b_test"; got != want {
 		t.Errorf("between commits: %q, want %q", got, want)
 	}
-	// Where it isn't checked out, its commit stands for its files.
+	// Of one that was removed git keeps the files.
 	if err := os.RemoveAll(sub.dir); err != nil {
 		t.Fatal(err)
 	}
+	if got, want := outer.labels("--base="+base, "--head="+head), "//a:a_test //sub/b:b_test"; got != want {
+		t.Errorf("removed since: %q, want %q", got, want)
+	}
+	// Where it isn't checked out, its commit stands for its files.
 	if err := os.Mkdir(sub.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ type own struct {
 	files actionkeys.Files
 	trees [][]gittree.Tree // of each change
 
-	baseKeys map[string]actionkeys.Key // once they were asked for
+	baseKeys map[string]actionkeys.Key // as last asked for
 }
 
 // newOwn makes the copy in dir/stormgate. The history before HEAD is left out.
@@ -109,19 +109,35 @@ func (o *own) checkOut(ctx context.Context, branch string) error {
 	return err
 }
 
+// tries is how often a change is tried while the machine changes under it.
+const tries = 3
+
 // find compares the action graphs. Selections that only executing could show to be
 // beyond truth, by early cut-off, count as truth here.
+//
+// A repository that captures a program of this machine does so again when its definition
+// changes, and may find another one. Base is asked for again after the change: if its
+// keys are not those from before, the machine is what has changed.
 func (o *own) find(ctx context.Context, i int, _ catalog.Change) (f finding, err error) {
 	if o.baseKeys == nil {
 		if o.baseKeys, err = o.keys(ctx, baseBranch); err != nil {
 			return f, err
 		}
 	}
-	keys, err := o.keys(ctx, branchOf(i))
-	if err != nil {
-		return f, err
+	for range tries {
+		keys, err := o.keys(ctx, branchOf(i))
+		if err != nil {
+			return f, err
+		}
+		before := o.baseKeys
+		if o.baseKeys, err = o.keys(ctx, baseBranch); err != nil {
+			return f, err
+		}
+		if drift := changedKeys(before, o.baseKeys); len(drift) == 0 {
+			return finding{Tests: sorted(keys), Truth: changedKeys(before, keys)}, nil
+		}
 	}
-	return finding{Tests: sorted(keys), Truth: changedKeys(o.baseKeys, keys)}, nil
+	return f, fmt.Errorf("without a change the keys are others each time, %d times in a row", tries)
 }
 
 // changedKeys returns the tests whose keys are not the same, with what became of them.

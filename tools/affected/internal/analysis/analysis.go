@@ -60,8 +60,9 @@ type Answer struct {
 	Changes    []snapshot.Change `json:"changes"`
 	Everything []Remark          `json:"everything"`
 	Tests      []Test            `json:"tests"`
-	Removed    []string          `json:"removed"`
-	Widened    []Widened         `json:"widened"`
+	// Removed are tests of base that head lacks, or that //... leaves out there.
+	Removed []string  `json:"removed"`
+	Widened []Widened `json:"widened"`
 	// Unused are changed files that no target and no part of the configuration reads.
 	Unused []Remark `json:"unused"`
 	Notes  []string `json:"notes"`
@@ -204,6 +205,9 @@ func (c *comparison) read(side int, file string) string {
 // configuration places files that Bazel itself reads.
 func (c *comparison) configuration() {
 	for _, file := range slices.Sorted(maps.Keys(c.changed)) {
+		if path.Base(file) == ".gitattributes" {
+			c.attributes(file)
+		}
 		switch file {
 		case ".bazelversion":
 			if strings.TrimSpace(c.read(0, file)) == strings.TrimSpace(c.read(1, file)) {
@@ -223,8 +227,6 @@ func (c *comparison) configuration() {
 				continue
 			}
 			c.everything(file, "it may define any repository, and is not looked into")
-		case ".gitattributes":
-			c.attributes()
 		case ".gitignore", ".gitmodules":
 			c.explained[file] = true
 		}
@@ -284,10 +286,13 @@ func (c *comparison) workspaceUnused() bool {
 	return true
 }
 
-// attributes places changed lines of .gitattributes. Some attributes change what a
+// harmless are attributes that change nothing of what a checkout writes.
+var harmless = []string{"diff", "merge", "export-ignore", "export-subst", "delta", "whitespace", "conflict-marker-size"}
+
+// attributes places changed lines of a .gitattributes. Some attributes change what a
 // checkout writes for content that is the same.
-func (c *comparison) attributes() {
-	const file = ".gitattributes"
+func (c *comparison) attributes(file string) {
+	c.explained[file] = true
 	lines := func(text string) map[string]bool {
 		set := map[string]bool{}
 		for line := range strings.Lines(text) {
@@ -303,21 +308,65 @@ func (c *comparison) attributes() {
 			if pair[1][line] {
 				continue
 			}
-			for _, attribute := range strings.Fields(line)[1:] {
+			fields := strings.Fields(line)
+			for _, attribute := range fields[1:] {
 				name, _, _ := strings.Cut(strings.TrimLeft(attribute, "-!"), "=")
-				switch name {
-				case "diff", "merge", "export-ignore", "export-subst", "delta", "whitespace", "conflict-marker-size":
+				if slices.Contains(harmless, name) || strings.HasPrefix(name, "linguist-") || strings.HasPrefix(name, "gitlab-") {
 					continue
 				}
-				if strings.HasPrefix(name, "linguist-") || strings.HasPrefix(name, "gitlab-") {
-					continue
-				}
-				c.everything(file, fmt.Sprintf("the attribute %s may change what a checkout writes", name))
-				return
+				c.rewritten(file, fields[0], fmt.Sprintf("the attribute %s may change what a checkout writes", name))
 			}
 		}
 	}
-	c.explained[file] = true
+}
+
+// rewritten places an attribute of the files that a pattern of a .gitattributes matches.
+// Simple patterns only: of others any file may be one.
+func (c *comparison) rewritten(file, pattern, why string) {
+	if strings.ContainsAny(pattern, `[]"!\`) || strings.Contains(pattern, "**") || strings.HasSuffix(pattern, "/") {
+		c.everything(file, why)
+		return
+	}
+	folder := ""
+	if in := path.Dir(file); in != "." {
+		folder = in + "/"
+	}
+	whole := strings.Contains(pattern, "/")
+	matched := map[string]bool{}
+	for _, e := range c.sides[1].Workspace.Snapshot.Files {
+		name, ok := strings.CutPrefix(e.Path, folder)
+		if !ok {
+			continue
+		}
+		if !whole {
+			name = path.Base(name)
+		}
+		if ok, err := path.Match(strings.TrimPrefix(pattern, "/"), name); ok || err != nil {
+			matched[e.Path] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(matched)) {
+		if !plainFile(name) || slices.Contains(c.sides[1].Mentioned(c.ctx, "tools/bazel"), name) {
+			c.everything(file, fmt.Sprintf("%s, also of %s", why, name)) // It is read from git here.
+			return
+		}
+	}
+	for name, n := range c.head.Nodes {
+		if n.Kind == "file" && matched[n.File] {
+			c.force(name, file, why)
+		}
+	}
+}
+
+// plainFile says that a file means nothing to Bazel by its name.
+func plainFile(name string) bool {
+	base := path.Base(name)
+	for _, suffix := range []string{".bzl", ".bazel", ".bazelrc", "go.mod", "go.sum", ".bazelversion", ".bazelignore", ".gitmodules"} {
+		if strings.HasSuffix(base, suffix) {
+			return false
+		}
+	}
+	return base != "BUILD" && !strings.HasPrefix(base, "WORKSPACE")
 }
 
 // options places changed options of .bazelrc.
@@ -546,14 +595,14 @@ func (c *comparison) lost(p, base *load.Package) {
 func (c *comparison) tests() {
 	for _, label := range slices.Sorted(maps.Keys(c.head.Tests)) {
 		t := c.head.Tests[label]
-		if t.Manual && !c.opts.IncludeManual || t.Incompatible {
+		if !c.listed(t) {
 			continue
 		}
 		out := Test{Label: label, Kind: t.Kind, State: "changed", Tags: slices.Clone(t.Tags)}
 		if out.Tags == nil {
 			out.Tags = []string{}
 		}
-		if old, ok := c.base.Tests[label]; !ok || old.Manual && !c.opts.IncludeManual || old.Incompatible {
+		if old, ok := c.base.Tests[label]; !ok || !c.listed(old) {
 			out.State = "new"
 		}
 		out.Chain = graph.Chain(c.head, c.affected, label)
@@ -573,10 +622,16 @@ func (c *comparison) tests() {
 		c.Tests = append(c.Tests, out)
 	}
 	for _, label := range slices.Sorted(maps.Keys(c.base.Tests)) {
-		if _, ok := c.head.Tests[label]; !ok {
+		now, ok := c.head.Tests[label]
+		if !ok || c.listed(c.base.Tests[label]) && !c.listed(now) {
 			c.Removed = append(c.Removed, label)
 		}
 	}
+}
+
+// listed says that `bazel test //...` takes a test, or that it is asked for.
+func (c *comparison) listed(t *graph.Test) bool {
+	return (!t.Manual || c.opts.IncludeManual) && !t.Incompatible
 }
 
 // words is a chain as one line.

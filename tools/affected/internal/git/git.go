@@ -51,6 +51,8 @@ type Repository struct {
 	ObjectFormat string
 
 	objects *objects
+	// objectsOnly says that Dir is the folder of the objects, without a work tree.
+	objectsOnly bool
 }
 
 // Open finds the repository of a folder.
@@ -259,7 +261,7 @@ func workMode(mode string) Mode {
 // Blob reads an object.
 func (r *Repository) Blob(ctx context.Context, id string) ([]byte, error) {
 	if r.objects == nil {
-		o, err := startObjects(ctx, r.Dir)
+		o, err := startObjects(r.command(ctx, "cat-file", "--batch"))
 		if err != nil {
 			return nil, err
 		}
@@ -287,9 +289,34 @@ func (r *Repository) At(ctx context.Context, folder string) (*Repository, error)
 	return sub, nil
 }
 
+// Kept is the repository of a submodule that a commit has at a folder and that is not
+// checked out now, such as one that was removed since: git keeps its objects.
+func (r *Repository) Kept(ctx context.Context, commit, folder string) (*Repository, error) {
+	out, err := r.run(ctx, "config", "--blob="+commit+":.gitmodules", "-z", "--get-regexp", `^submodule\..*\.path$`)
+	if err != nil {
+		return nil, fmt.Errorf("find submodule %s: %w", folder, err)
+	}
+	for record := range strings.SplitSeq(string(out), "\x00") {
+		key, at, _ := strings.Cut(record, "\n")
+		if at != r.Prefix+folder {
+			continue
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(key, "submodule."), ".path")
+		dir, err := r.run(ctx, "rev-parse", "--path-format=absolute", "--git-path", "modules/"+name)
+		if err != nil {
+			return nil, fmt.Errorf("find submodule %s: %w", folder, err)
+		}
+		kept := &Repository{Dir: strings.TrimSuffix(string(dir), "\n"), ObjectFormat: r.ObjectFormat, objectsOnly: true}
+		if _, err := kept.run(ctx, "rev-parse", "--git-dir"); err != nil {
+			return nil, fmt.Errorf("find submodule %s: %w", folder, err)
+		}
+		return kept, nil
+	}
+	return nil, fmt.Errorf("find submodule %s: .gitmodules doesn't name it", folder)
+}
+
 func (r *Repository) run(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir = r.Dir
+	cmd := r.command(ctx, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -302,6 +329,16 @@ func (r *Repository) run(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
+func (r *Repository) command(ctx context.Context, args ...string) *exec.Cmd {
+	if r.objectsOnly {
+		// Its work tree is said to be where it was checked out, which is no more.
+		args = append([]string{"--git-dir=" + r.Dir, "--work-tree=" + r.Dir}, args...)
+	}
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = r.Dir
+	return cmd
+}
+
 // objects is `git cat-file --batch`.
 type objects struct {
 	cmd *exec.Cmd
@@ -309,9 +346,7 @@ type objects struct {
 	out *bufio.Reader
 }
 
-func startObjects(ctx context.Context, dir string) (*objects, error) {
-	cmd := exec.CommandContext(ctx, "git", "cat-file", "--batch")
-	cmd.Dir = dir
+func startObjects(cmd *exec.Cmd) (*objects, error) {
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start git cat-file: %w", err)

@@ -244,6 +244,8 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 			e.b.WriteString(strings.Join(tags, "\n"))
 		case name == "features" && plain[t.Kind] && t.Symbol == "" && t.Class == "":
 			continue
+		case t.Test && t.Symbol == "" && name == "flaky":
+			continue // How often it is tried enters no key.
 		case t.Test && t.Symbol == "" && (name == "size" || name == "timeout") && t.usual(name, kwargs):
 			continue
 		case kind == "":

@@ -157,7 +157,7 @@ func (s *Snapshot) addTree(ctx context.Context, repository *git.Repository, comm
 		return err
 	}
 	for _, e := range entries {
-		if e.Mode == git.Submodule && s.addSubmodule(ctx, repository, e, prefix, depth, false) {
+		if e.Mode == git.Submodule && s.addSubmodule(ctx, repository, e, prefix, depth, commit) {
 			continue
 		}
 		s.Files = append(s.Files, Entry{Path: prefix + e.Path, Mode: e.Mode, ID: e.ID, read: repository.Blob})
@@ -165,18 +165,26 @@ func (s *Snapshot) addTree(ctx context.Context, repository *git.Repository, comm
 	return nil
 }
 
-// addSubmodule adds the files of a submodule if they can be seen.
-func (s *Snapshot) addSubmodule(ctx context.Context, repository *git.Repository, e git.Entry, prefix string, depth int, worktree bool) bool {
+// addSubmodule adds the files of a submodule if they can be seen: those of the work tree,
+// or those of a commit.
+func (s *Snapshot) addSubmodule(ctx context.Context, repository *git.Repository, e git.Entry, prefix string, depth int, commit string) bool {
 	if repository.Bare || depth >= maxNesting {
 		return false
 	}
 	sub, err := repository.At(ctx, e.Path)
+	if err != nil && commit != "" {
+		// An empty folder is a submodule that nobody has checked out: the work tree, which
+		// may be the other side, lacks it too. Without a folder it is of another time.
+		if _, missing := os.Lstat(filepath.Join(repository.Dir, filepath.FromSlash(e.Path))); errors.Is(missing, fs.ErrNotExist) {
+			sub, err = repository.Kept(ctx, commit, e.Path)
+		}
+	}
 	if err != nil {
 		return false
 	}
 	before := len(s.Files)
 	folder := prefix + e.Path + "/"
-	if worktree {
+	if commit == "" {
 		err = s.addWorktree(ctx, sub, folder, depth+1)
 	} else if sub.Has(ctx, e.ID) {
 		err = s.addTree(ctx, sub, e.ID, folder, depth+1)
@@ -217,7 +225,7 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 	for _, e := range index.entries {
 		d, changed := dirty[e.Path]
 		if e.Mode == git.Submodule && (!changed || d.Submodule) {
-			if s.addSubmodule(ctx, repository, e, prefix, depth, true) {
+			if s.addSubmodule(ctx, repository, e, prefix, depth, "") {
 				continue
 			}
 		}
