@@ -27,8 +27,8 @@
 //
 // No test is left out whose action Bazel would run again, in the same configuration on
 // the same machine. What can't be evaluated or placed counts as affecting all that it
-// could, up to everything, and the output says so. That is tested by unit tests: it was
-// not yet held against Bazel's own action keys.
+// could, up to everything, and the output says so. //tools/affected/truth holds that
+// against the keys of Bazel's own actions; docs/affected.md has what it found.
 //
 // It doesn't see what is not in git: ignored files, the machine, the lines of a
 // .bazelrc outside the repository, and what other repositories do with what they are

@@ -233,7 +233,7 @@ func TestChanges(t *testing.T) {
 		{"tag of a target that is no test", sub("a/BUILD", `tags = ["x"]`, `tags = ["y"]`), ""},
 		{"tag that enters actions", sub("a/BUILD", `tags = ["x"]`, `tags = ["no-cache"]`), "//a:gen_test"},
 		{"visibility", sub("a/BUILD", `["//visibility:public"]`, `["//visibility:private"]`), ""},
-		{"package's features", sub("a/BUILD", `features = ["f"]`, `features = ["g"]`), "//a:aspect_test //a:gen_test //a:made_test //a:stamp_test //a:tool_test"},
+		{"package's features", sub("a/BUILD", `features = ["f"]`, `features = ["g"]`), ""},
 		{"order and comments of a BUILD file", sub("a/BUILD", "stamped(name = \"stamped\")\n", "# A comment.\nstamped(\n    name = 'stamped',\n)\n"), ""},
 		{"a label in another spelling", sub("a/BUILD", `data = [":globbed"]`, `data = ["//a:globbed"]`), ""},
 		{"new test", sub("a/BUILD", "test_suite(", "sh_test(name = \"fresh_test\", srcs = [\"x.txt\"])\ntest_suite("), "//a:fresh_test"},
@@ -314,7 +314,7 @@ func TestChanges(t *testing.T) {
 		{"licences of all packages", set("REPO.bazel", "repo(default_package_metadata = [\"//a:x\"])\n"), all},
 		{"visibility of all packages", set("REPO.bazel", "repo(default_visibility = [\"//visibility:public\"])\n"), ""},
 		{"what a module of the workspace says of its packages", set("third_party/near/REPO.bazel", "repo(odd = 1)\n"), all},
-		{"features of all packages", set("REPO.bazel", "repo(features = [\"x\"])\n"), "//a:aspect_test //a:gen_test //a:made_test //a:select_test //a:stamp_test //a:tool_test //go:go_test //go:plain_test //other:odd_test"},
+		{"features of all packages", set("REPO.bazel", "repo(features = [\"x\"])\n"), "//a:select_test //go:go_test //go:plain_test //other:odd_test"},
 		{"visibility of all packages", set("REPO.bazel", "repo(default_visibility = [\"//visibility:public\"])\n"), ""},
 		{"folders that REPO.bazel ignores", set("REPO.bazel", "ignore_directories([\"x\"])\n"), all},
 		{"size that is the default", sub("a/BUILD", "sh_test(name = \"gen_test\",", "sh_test(name = \"gen_test\", size = \"medium\", timeout = \"moderate\","), ""},
@@ -595,7 +595,7 @@ func TestNarrowedByWhatIsKnownOnly(t *testing.T) {
 		return map[string]string{
 			"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"far\", version = \"1\")\n",
 			"BUILD":        "load(\":sized.bzl\", \"sized\")\n" + build,
-			"sized.bzl":    "def _impl(ctx):\n    return []\nsized = rule(implementation = _impl, attrs = {\"size\": attr.string(default = \"none\")})\n",
+			"sized.bzl":    "def _impl(ctx):\n    return [DefaultInfo(files = depset([f for f in ctx.files.srcs if \"x\" in ctx.features]))]\nsized = rule(implementation = _impl, attrs = {\"size\": attr.string(default = \"none\")})\n",
 			".bazelrc":     rc, "x.sh": "x", "y.cc": "y", "status.sh": "echo A 1\n",
 		}
 	}
@@ -606,6 +606,8 @@ func TestNarrowedByWhatIsKnownOnly(t *testing.T) {
 	}{
 		{"size of a rule that makes no test", `sized(name = "s")` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":s"])`, "", sub("BUILD", `name = "s"`, `name = "s", size = "medium"`)},
 		{"define_values", `config_setting(name = "c", define_values = {"a": "b"})` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], args = select({":c": ["c"], "//conditions:default": []}))`, "", set(".bazelrc", "build --define=a=b\n")},
+		{"features of a rule that asks for them", `package(features = ["x"])` + "\n" + `sized(name = "s")` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":s"])`, "", sub("BUILD", `["x"]`, `["y"]`)},
+		{"features of a genrule with a toolchain", `genrule(name = "g", outs = ["g.txt"], cmd = "$(CC_FLAGS)", toolchains = ["@far//:cc_flags"], features = ["x"])` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":g"])`, "", sub("BUILD", `["x"]`, `["y"]`)},
 		{"a variable without parentheses", `genrule(name = "g", outs = ["g.txt"], cmd = "echo $V > $@")` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":g"])`, "", set(".bazelrc", "build --define=V=b\n")},
 		{"a variable for a rule of Bazel", `cc_library(name = "l", srcs = ["y.cc"])` + "\n" + `sh_test(name = "t", srcs = ["x.sh"], data = [":l"])`, "", set(".bazelrc", "build --define=a=b\n")},
 		{"a variable for a target elsewhere", `sh_test(name = "t", srcs = ["x.sh"], data = ["@far//:l"])`, "", set(".bazelrc", "build --define=a=b\n")},

@@ -138,6 +138,7 @@ func (c *codec) entry(e *entry) {
 		c.text(&x.Schema)
 		c.flag(&x.Status)
 		c.flag(&x.Variables)
+		c.flag(&x.Features)
 		list(c, &x.Parts, func(p *load.Part) {
 			c.text(&p.File)
 			c.text(&p.Digest)

@@ -19,6 +19,8 @@ type closure struct {
 	repos     []string
 	status    bool
 	variables bool
+	// features says that it may ask for features.
+	features bool
 }
 
 type walked struct {
@@ -42,6 +44,7 @@ func (w *walked) done() *closure {
 		slices.Sort(texts)
 		for _, t := range texts {
 			c.variables = c.variables || strings.Contains(t, ". var ") || strings.Contains(t, ". expand_make_variables ")
+			c.features = c.features || strings.Contains(t, "features") || strings.Contains(t, "cc_common")
 			c.status = c.status || strings.Contains(t, ". info_file ") || strings.Contains(t, ". version_file ")
 		}
 		d := digest(texts...)
@@ -49,6 +52,7 @@ func (w *walked) done() *closure {
 		all = append(all, file, d)
 	}
 	c.repos = slices.Sorted(maps.Keys(w.repos))
+	c.features = c.features || len(c.repos) > 0 // Whose code isn't seen.
 	all = append(all, c.repos...)
 	c.digest = digest(all...)
 	for _, k := range slices.Sorted(maps.Keys(w.strings)) {
@@ -223,7 +227,7 @@ func (l *Loader) class(c *class) *Class {
 		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})
 	}
 	out.Parts = code.parts
-	out.Status, out.Variables = code.status, code.variables
+	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)
 	out.Digest = digest(out.Key, out.Schema, code.digest)

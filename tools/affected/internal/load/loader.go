@@ -139,7 +139,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "a condition that another repository decides", Digest: digest(l.conditions...)})
 		}
 		defaults := p.defaults
-		if plain[out.Targets[i].Kind] && out.Targets[i].Symbol == "" && out.Targets[i].Class == "" {
+		if p.featureless(&out.Targets[i]) {
 			defaults = slices.DeleteFunc(slices.Clone(defaults), func(d string) bool { return strings.HasPrefix(d, "features=") })
 		}
 		if len(defaults) > 0 {

@@ -242,8 +242,8 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 				continue
 			}
 			e.b.WriteString(strings.Join(tags, "\n"))
-		case name == "features" && plain[t.Kind] && t.Symbol == "" && t.Class == "":
-			continue
+		case name == "message" && t.Kind == "genrule" && t.Symbol == "" && t.Class == "":
+			continue // It is printed.
 		case t.Test && t.Symbol == "" && name == "flaky":
 			continue // How often it is tried enters no key.
 		case t.Test && t.Symbol == "" && (name == "size" || name == "timeout") && t.usual(name, kwargs):
@@ -274,6 +274,9 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
 	}
+	if p.featureless(t) {
+		t.Attributes = slices.DeleteFunc(t.Attributes, func(a Attribute) bool { return a.Name == "features" })
+	}
 	slices.SortFunc(t.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 }
 
@@ -302,11 +305,24 @@ func stamps(name string, v starlark.Value) Stamps {
 	return Never
 }
 
+// featureless says that no feature enters an action of a target. A genrule's make variable
+// CC_FLAGS follows them, which a toolchain gives it.
+func (p *loading) featureless(t *Target) bool {
+	switch {
+	case t.Symbol != "":
+		return false
+	case t.Class != "":
+		c := p.loader.classes[t.Class]
+		return c != nil && !c.Features
+	}
+	return plain[t.Kind] || t.Kind == "genrule" && !slices.ContainsFunc(t.Attributes, func(a Attribute) bool { return a.Name == "toolchains" })
+}
+
 // variable is a make variable in an attribute's value.
 var variable = regexp.MustCompile(`\$[A-Za-z_(]`)
 
 // plain are rules of Bazel that know neither features nor variables nor stamps but by
-// what their attributes say. A genrule's $(CC_FLAGS) follows features.
+// what their attributes say.
 var plain = map[string]bool{
 	"alias": true, "config_setting": true, "constraint_setting": true, "constraint_value": true, "filegroup": true,
 	"platform": true, "sh_binary": true, "sh_library": true, "sh_test": true, "test_suite": true, "toolchain": true, "toolchain_type": true,

@@ -92,8 +92,8 @@ type Class struct {
 	// Aspects are the digests of the classes of aspects.
 	Aspects []string
 	// Status says that its implementation reads the workspace status, Variables that
-	// it reads make variables.
-	Status, Variables bool
+	// it reads make variables, Features that it may ask for features.
+	Status, Variables, Features bool
 }
 
 // Package is what a BUILD file defines.
