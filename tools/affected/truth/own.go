@@ -109,15 +109,15 @@ func (o *own) checkOut(ctx context.Context, branch string) error {
 	return err
 }
 
-// tries is how often a change is tried while the machine changes under it.
+// tries is how often a change is tried while keys of base change by themselves.
 const tries = 3
 
 // find compares the action graphs. Selections that only executing could show to be
 // beyond truth, by early cut-off, count as truth here.
 //
-// A repository that captures a program of this machine does so again when its definition
-// changes, and may find another one. Base is asked for again after the change: if its
-// keys are not those from before, the machine is what has changed.
+// Base is asked for again after the change. Where a repository of the machine's programs
+// is made anew, keys in the graph were others each time, though its files were the same:
+// such a change has no truth here, and is an error.
 func (o *own) find(ctx context.Context, i int, _ catalog.Change) (f finding, err error) {
 	if o.baseKeys == nil {
 		if o.baseKeys, err = o.keys(ctx, baseBranch); err != nil {

@@ -74,7 +74,7 @@ func ownChanges() []catalog.Change {
 		appendTo("go.sum", indirectModule+" "+olderVersion+" "+olderSum+"\n")))
 	add("own: go.mod", "a comment", replace("go.mod", "\ntool (\n", "\n// Programs of other modules.\ntool (\n"))
 	add("own: MODULE.bazel", "a comment", appendTo("MODULE.bazel", "\n# A comment more.\n"))
-	add("own: MODULE.bazel", "how a program is installed", replace("MODULE.bazel", "apt-get install redis-server", "apt-get install redis"))
+	add("own: MODULE.bazel", "the version of this module", replace("MODULE.bazel", "    name = \"stormgate\",\n    version = \"0.1.0\"", "    name = \"stormgate\",\n    version = \"0.1.1\""))
 	add("own: .bazelrc", "a line for the race detector", replace(".bazelrc", "build:race --build_tests_only\n", "build:race --build_tests_only\nbuild:race --jobs=1\n"))
 	add("own: .bazelrc", "a variable of all tests", appendTo(".bazelrc", "test --test_env=MORE=1\n"))
 	add("own: CI", "its script", appendTo(".ci/run", "# A comment more.\n"))
