@@ -73,7 +73,7 @@ differences. 2: wrong command line. With --run: that of bazel test.`,
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.Flags().StringVar(&f.base, "base", "", "what to compare with: the merge base of this revision and the head")
 	cmd.Flags().BoolVar(&f.exactBase, "exact_base", false, "compare with --base itself, not with the merge base")
-	cmd.Flags().StringVar(&f.head, "head", worktree, "a revision, or 'worktree': tracked files as they are now, and new ones that git doesn't ignore")
+	cmd.Flags().StringVar(&f.head, "head", worktree, "a revision, or 'worktree': tracked files as they are now, and new ones")
 	cmd.Flags().StringVar(&f.output, "output", "text", "text, json, or github: a Markdown summary, also appended to $GITHUB_STEP_SUMMARY, with count, everything and tests in $GITHUB_OUTPUT")
 	cmd.Flags().StringVar(&f.targetPatternFile, "target_pattern_file", "", "write the tests' labels to this file, one a line, for bazel test --target_pattern_file; '-' is standard output, in place of --output")
 	cmd.Flags().BoolVar(&f.run, "run", false, "run bazel test on the tests; what follows -- are its flags")

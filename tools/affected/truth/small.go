@@ -182,11 +182,14 @@ func (s *small) find(ctx context.Context, i int, c catalog.Change) (f finding, e
 	if err != nil {
 		return f, err
 	}
+	f.Tests, f.Truth = sorted(run.Tests), changed(s.baseTests, run.Tests)
+	if run.Graph == nil {
+		return f, nil
+	}
 	keys, err := s.keys(run)
 	if err != nil {
 		return f, err
 	}
-	f.Tests, f.Truth = sorted(run.Tests), changed(s.baseTests, run.Tests)
 	for _, label := range f.Tests {
 		switch reason := f.Truth[label]; {
 		case reason == "" && keys[label] != s.baseKeys[label]:

@@ -140,6 +140,9 @@ func Compare(ctx context.Context, base, head *snapshot.Snapshot, options Options
 	if a.Changes == nil {
 		a.Changes = []snapshot.Change{}
 	}
+	for _, name := range head.Unseen {
+		a.Notes = append(a.Notes, "git ignores "+name+": it counts as unchanged")
+	}
 	for i, s := range []*snapshot.Snapshot{base, head} {
 		side, err := Load(ctx, s, options)
 		if err != nil {

@@ -193,13 +193,16 @@ type Dirty struct {
 	Untracked bool
 	// Submodule says that it is the folder of a submodule.
 	Submodule bool
+	// Ignored says that git ignores it, which may be a whole folder: its path ends with a
+	// slash then. Mode is not known.
+	Ignored bool
 }
 
 // Status lists what in the work tree below the workspace differs from git's index,
-// untracked files included, ignored ones not. Git compares content only of files
+// untracked and ignored files included. Git compares content only of files
 // whose size, times or inode differ from what it remembers.
 func (r *Repository) Status(ctx context.Context) ([]Dirty, error) {
-	out, err := r.run(ctx, "--no-optional-locks", "status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none", "--", ".")
+	out, err := r.run(ctx, "--no-optional-locks", "status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all", "--ignored=traditional", "--ignore-submodules=none", "--", ".")
 	if err != nil {
 		return nil, fmt.Errorf("compare the work tree of %s with git's index: %w", r.Dir, err)
 	}
@@ -243,7 +246,12 @@ func parseStatus(out []byte) ([]Dirty, error) {
 				return nil, fmt.Errorf("parse git status: %q", line)
 			}
 			dirty = append(dirty, Dirty{Path: line[2:], Untracked: true})
-		case '!', '#':
+		case '!':
+			if len(line) < 3 {
+				return nil, fmt.Errorf("parse git status: %q", line)
+			}
+			dirty = append(dirty, Dirty{Path: line[2:], Ignored: true})
+		case '#':
 		default:
 			return nil, fmt.Errorf("parse git status: %q", line)
 		}

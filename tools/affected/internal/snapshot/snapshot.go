@@ -57,6 +57,9 @@ type Snapshot struct {
 	Commit string
 	// Dirty says that it is a work tree with changes to its commit's files.
 	Dirty bool
+	// Unseen are files and folders of the work tree that git ignores and that are not
+	// looked into.
+	Unseen []string
 	// Files are in the order of their paths.
 	Files []Entry
 
@@ -113,7 +116,7 @@ func Commit(ctx context.Context, repository *git.Repository, name, commit string
 }
 
 // Worktree is the snapshot of the work tree: files that git tracks and new ones that
-// it doesn't ignore.
+// it ignores too, but no ignored folders.
 func Worktree(ctx context.Context, repository *git.Repository, head string) (*Snapshot, error) {
 	if repository.Bare {
 		return nil, fmt.Errorf("read the work tree of %s: the repository is bare: name a revision by --head", repository.Dir)
@@ -219,6 +222,12 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 	}
 	dirty := make(map[string]git.Dirty, len(status))
 	for _, d := range status {
+		if d.Ignored {
+			if err := s.addIgnored(repository, prefix, d.Path); err != nil {
+				return err
+			}
+			continue
+		}
 		s.Dirty = true
 		dirty[d.Path] = d
 	}
@@ -255,6 +264,20 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 		}
 	}
 	return nil
+}
+
+// addIgnored adds a file that git ignores: Bazel's globs do not. A folder is not looked
+// into, since it may be another program's and large; nor is a .bazelrc, which is a
+// person's own and was there before.
+func (s *Snapshot) addIgnored(repository *git.Repository, prefix, name string) error {
+	switch info, err := os.Lstat(filepath.Join(repository.Dir, filepath.FromSlash(name))); {
+	case strings.HasSuffix(name, "/") || strings.HasSuffix(name, ".bazelrc"):
+		s.Unseen = append(s.Unseen, prefix+name)
+		return nil
+	case err == nil && info.Mode()&fs.ModeSymlink != 0 && strings.HasPrefix(path.Base(name), "bazel-"):
+		return nil // Bazel's own, into which it doesn't look either.
+	}
+	return s.addFile(repository, prefix, name, "")
 }
 
 // addFolder adds a repository in the repository that is no submodule: git looks at

@@ -41,7 +41,8 @@ type Run struct {
 	// Tests are those that have a verdict, by label. A test that did not build, that is
 	// for another system, or that is hidden by the tag manual, has none.
 	Tests map[string]Test
-	// Graph is the action graph, an analysis.ActionGraphContainer, if it was asked for.
+	// Graph is the action graph, an analysis.ActionGraphContainer, if it was asked for. It
+	// is nil if a package could not be loaded.
 	Graph []byte
 	// Output is what Bazel printed.
 	Output string
@@ -102,7 +103,11 @@ func (w *Workspace) Test(ctx context.Context, wantGraph bool) (*Run, error) {
 		return nil, err
 	}
 	if wantGraph {
-		if run.Graph, err = os.ReadFile(graph); err != nil {
+		run.Graph, err = os.ReadFile(graph)
+		if exit == exitPartial && errors.Is(err, fs.ErrNotExist) {
+			return run, nil // A package that can't be loaded: Bazel writes none then.
+		}
+		if err != nil {
 			return nil, fmt.Errorf("bazel test ended with %d and left no action graph: %w\n%s", exit, err, output)
 		}
 	}
