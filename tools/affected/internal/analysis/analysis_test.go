@@ -321,7 +321,7 @@ func TestChanges(t *testing.T) {
 		{"timeout that is that of the size", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "short"`), ""},
 		{"timeout", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "long"`), "//a:attr_test"},
 		{"another system's test", sub("a/BUILD", `size = "small"`, `size = "small", target_compatible_with = ["@platforms//os:windows"]`), ""},
-		{"make variable", set(".bazelrc", workspace[".bazelrc"]+"build --define=x=y\n"), "//go:go_test //go:plain_test //other:odd_test //a:gen_test //a:repo_test //a:select_test"},
+		{"make variable", set(".bazelrc", workspace[".bazelrc"]+"build --define=x=y\n"), "//go:go_test //go:plain_test //other:odd_test //a:repo_test //a:select_test"},
 
 		{"conflict markers in a BUILD file", sub("go/BUILD", "go_test(", "<<<<<<< ours\ngo_test("), "//go:go_test //go:plain_test"},
 		{"error in a macro", sub("rules/defs.bzl", "for i in range(n):", "for i in range(nope):"), except("//go:go_test", "//go:plain_test", "//other:odd_test")},

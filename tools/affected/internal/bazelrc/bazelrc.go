@@ -287,7 +287,7 @@ func Classify(name string) (Scope, string) {
 
 // testOptions enter the key of a test's action and of nothing that is built.
 var testOptions = []string{
-	"test_env", "test_arg", "test_filter", "test_timeout", "run_under", "runs_per_test", "test_sharding_strategy", "test_runner_fail_fast",
+	"test_env", "test_arg", "test_filter", "run_under", "runs_per_test", "test_sharding_strategy", "test_runner_fail_fast",
 	"zip_undeclared_test_outputs", "build_runfile_links", "build_runfile_manifests", "enable_runfiles", "experimental_cancel_concurrent_tests",
 	"default_test_resources", "incompatible_exclusive_test_sandboxed", "experimental_split_xml_generation", "experimental_persistent_test_runner",
 	"allow_local_tests", "incompatible_check_sharding_support", "test_tmpdir",
@@ -297,7 +297,7 @@ var testOptions = []string{
 var outside = []string{
 	"jobs", "disk_cache", "repository_cache", "repository_contents_cache", "distdir", "color", "curses", "announce_rc", "keep_going", "k",
 	"lockfile_mode", "verbose_failures", "verbose_explanations", "subcommands", "s", "explain", "profile", "build_tests_only", "test_tag_filters",
-	"build_tag_filters", "test_lang_filters", "test_size_filters", "test_timeout_filters", "test_output", "test_summary", "test_keep_going",
+	"build_tag_filters", "test_lang_filters", "test_size_filters", "test_timeout_filters", "test_output", "test_summary", "test_timeout", "test_keep_going",
 	"test_verbose_timeout_warnings", "test_strategy", "local_test_jobs", "cache_test_results", "flaky_test_attempts", "strategy",
 	"spawn_strategy", "genrule_strategy", "strategy_regexp", "symlink_prefix", "isatty", "attempt_to_print_relative_paths", "logging",
 	"loading_phase_threads", "instrumentation_filter", "combined_report", "build_metadata", "tool_tag", "use_action_cache", "rc_source",

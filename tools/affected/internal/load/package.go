@@ -269,7 +269,7 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 				t.Constraints = append(t.Constraints, r.Label)
 			}
 		}
-		t.Variables = t.Variables || variable.MatchString(e.b.String()) ||
+		t.Variables = t.Variables || variable.MatchString(location.ReplaceAllString(e.b.String(), "")) ||
 			t.Kind == "config_setting" && (name == "define_values" || name == "values" && strings.Contains(e.b.String(), "define"))
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
