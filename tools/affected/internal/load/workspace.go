@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -39,6 +40,8 @@ type view struct {
 	build map[string]string   // package to its BUILD file's path in the workspace
 	files map[string][]string // package to its files, relative to it
 	owner map[string]string   // folder to package
+
+	packages []string // the keys of build, in order
 }
 
 const noPackage = "\x00"
@@ -50,7 +53,9 @@ func NewWorkspace(ctx context.Context, s *snapshot.Snapshot, repos map[string]*R
 		w.Ignored = ParseIgnore(content)
 	}
 	for name, repo := range repos {
-		w.views[name] = w.view(repo)
+		v := w.view(repo)
+		v.packages = slices.Sorted(maps.Keys(v.build))
+		w.views[name] = v
 	}
 	return w
 }
@@ -138,18 +143,13 @@ func (v *view) ownerOf(folder string) string {
 	return owner
 }
 
-// Packages are the packages of a repository, in order.
+// Packages are the packages of a repository, in order. The caller may not change them.
 func (w *Workspace) Packages(repo string) []string {
 	v, ok := w.views[repo]
 	if !ok {
 		return nil
 	}
-	var packages []string
-	for p := range v.build {
-		packages = append(packages, p)
-	}
-	slices.Sort(packages)
-	return packages
+	return v.packages
 }
 
 // Build is the path of a package's BUILD file.
@@ -244,9 +244,14 @@ func (w *Workspace) subpackages(repo, pkg string) []string {
 		prefix = ""
 	}
 	var found []string
-	for _, p := range w.Packages(repo) {
-		rest, ok := strings.CutPrefix(p, prefix)
-		if !ok || rest == "" {
+	packages := w.Packages(repo)
+	first, _ := slices.BinarySearch(packages, prefix)
+	for _, p := range packages[first:] {
+		rest, below := strings.CutPrefix(p, prefix)
+		if !below {
+			break // those below are next to each other
+		}
+		if rest == "" {
 			continue
 		}
 		// A package below another package below this one is that one's.
