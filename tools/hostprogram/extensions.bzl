@@ -31,7 +31,7 @@ host_program = module_extension(
 
 The repository has `files.bzl` with `FILES`, a dict of absolute path to label for
 `process_image(files = ...)`, and `PROGRAM`, the program's absolute path in it;
-and the executable `:program`, which runs it in place, for tests without a
+and the script `:program.sh`, which with `:files` runs it in place, for tests without a
 container.""",
             attrs = {
                 "install": attr.string(

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"stormgate.internal/tools/affected/internal/gittest"
 )
 
 func TestEditorRefusesWhatDoesNotFit(t *testing.T) {
@@ -185,3 +187,5 @@ func TestLoadReadsWhatImportMade(t *testing.T) {
 		t.Error("a revision that is not there has a tree")
 	}
 }
+
+func TestMain(m *testing.M) { gittest.Main(m) }
