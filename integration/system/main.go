@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"stormgate.internal/integration/testbed"
 	"stormgate.internal/tools/fixture/client"
 )
 
@@ -34,6 +35,11 @@ func Main(m *testing.M) {
 	defer cancel()
 	if err := leased.Release(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	if err := testbed.CoverageError(); err != nil {
+		// A pass would be kept in the cache with coverage that lacks something.
+		reportInfrastructure(err)
 		code = max(code, 1)
 	}
 	os.Exit(code)

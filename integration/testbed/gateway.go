@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -120,7 +121,7 @@ func (g *Gateway) Launch(ctx context.Context) error {
 	g.count++
 	serving, profiles := make(chan string, 1), make(chan string, 1)
 	cmd := exec.Command(g.o.Binary, "--config", g.configPath(), "--kubeconfig", g.o.Kubeconfig, "--debug-addr", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), g.o.Env...)
+	cmd.Env = slices.Concat(os.Environ(), g.coverageEnv(), g.o.Env)
 	process, err := start(fmt.Sprintf("%s.%d", g.o.Name, g.count), cmd, g.o.Log, func(line string) { addressIn(line, serving, profiles) })
 	if err != nil {
 		return err

@@ -108,9 +108,11 @@ _offline_modules() {
   mkdir "$tmp/modules"
   _offline_module github.com/bazelbuild/rules_go "$offline_rules_go" "$tmp/modules/rules_go"
   _offline_module github.com/bazelbuild/bazel-gazelle "$offline_gazelle" "$tmp/modules/gazelle"
-  # MODULE.bazel's patch: an overridden module gets none from Bazel.
+  # MODULE.bazel's patches: an overridden module gets none from Bazel.
   git -C "$tmp/modules/rules_go" apply "$workspace/tools/nogo/rules_go_facts.patch" ||
     die "tools/nogo/rules_go_facts.patch does not apply to rules_go $offline_rules_go"
+  git -C "$tmp/modules/rules_go" apply "$workspace/tools/coverage/rules_go_stdlib.patch" ||
+    die "tools/coverage/rules_go_stdlib.patch does not apply to rules_go $offline_rules_go"
   rm -rf "$tmp/modules/gazelle/tests"
   (cd "$tmp/modules/gazelle" && GOFLAGS=-mod=mod go mod vendor -e >"$cache/offline/vendor.log" 2>&1) ||
     die "go mod vendor of gazelle failed; see $cache/offline/vendor.log"
@@ -157,7 +159,7 @@ offline_exec() {
   key="$({
     echo "$cache $offline_rules_go $offline_gazelle $(go env GOROOT GOVERSION GOMODCACHE GOPROXY)"
     declare -f _offline_module _offline_go_sdk _offline_coverage_tools _offline_modules
-    cat "$workspace/tools/nogo/rules_go_facts.patch"
+    cat "$workspace/tools/nogo/rules_go_facts.patch" "$workspace/tools/coverage/rules_go_stdlib.patch"
     {
       find "$workspace/tools/offline/modules" -type f -print0
       find "$workspace"/tools/coverage/{lcov,cmd/lcov_merger} -name '*.go' ! -name '*_test.go' -print0
