@@ -33,6 +33,10 @@ const CredentialsPath = "/credentials/"
 // without TLS, while [Dir.ControlSocket] answers questions only. [Start] sets it.
 const ControlFlag = "--control-fd"
 
+// maxRequests is how many requests the control connection takes at a time. Go's default, 250,
+// is for servers that must protect themselves from strangers.
+const maxRequests = 100_000
+
 // credentialsLimit bounds a kubeconfig, in bytes.
 const credentialsLimit = 1 << 20
 
@@ -134,6 +138,8 @@ func ServeControl(ctx context.Context, file *os.File, handler http.Handler) erro
 	listener := newOneConn(conn)
 	server := &http.Server{
 		Handler: handler, Protocols: protocols,
+		// A request beyond the limit waits for another's end, and may be the one that ends it.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxRequests},
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed || state == http.StateHijacked {
 				listener.Close()

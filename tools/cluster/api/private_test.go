@@ -15,13 +15,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // playControlled is a cluster program that has a control interface and nothing else.
-// GET /held is answered when GET /release has come.
+// GET /held is answered when GET /release has come, and GET /count says how many were asked.
 func playControlled(descriptor string) error {
 	n, err := strconv.Atoi(descriptor)
 	if err != nil {
@@ -46,7 +47,10 @@ func playControlled(descriptor string) error {
 		}
 		fmt.Fprint(w, "the kubeconfig of ", r.PathValue("identity"))
 	})
+	var held atomic.Int64
+	mux.HandleFunc("GET /count", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, held.Load()) })
 	mux.HandleFunc("GET /held", func(w http.ResponseWriter, r *http.Request) {
+		held.Add(1)
 		select {
 		case <-release:
 			fmt.Fprint(w, "released")
@@ -116,13 +120,23 @@ func TestControl(t *testing.T) {
 			p := controlled(t, command)
 			ctx := soon(t)
 			var group errgroup.Group
-			for range 300 { // more than a connection has streams
+			for range 300 { // more than Go's servers answer on a connection by default
 				group.Go(func() error {
 					if code, answer, err := ask(ctx, p.Control(), http.MethodGet, "/held", ""); err != nil || code != http.StatusOK || answer != "released" {
 						return fmt.Errorf("held request: %d %q, %w", code, answer, err)
 					}
 					return nil
 				})
+			}
+			// All of them are held before another one comes.
+			for {
+				_, answer, err := ask(ctx, p.Control(), http.MethodGet, "/count", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if answer == "300" {
+					break
+				}
 			}
 			// A request that is given up leaves the connection to the others.
 			gone, cancel := context.WithCancel(ctx)
