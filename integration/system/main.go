@@ -31,7 +31,7 @@ func Main(m *testing.M) {
 	}
 	environment = leased
 	code := m.Run()
-	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel = context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := leased.Release(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -12,8 +12,9 @@ import (
 	"stormgate.internal/tools/coverage/live"
 )
 
-// coverageLimit is how long a gateway may take to give out its coverage.
-const coverageLimit = 5 * time.Second
+// coverageLimit is how long a gateway may take to give out its coverage, on a machine with
+// much else to do.
+const coverageLimit = 20 * time.Second
 
 // lost are the reasons why the coverage of this process lacks something.
 var lost struct {
@@ -59,8 +60,8 @@ func (g *Gateway) measure() {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), coverageLimit, fmt.Errorf("no answer in %v", coverageLimit))
 	defer cancel()
 	err := func() error {
-		s, err := live.Ask(ctx, g.coverageAddress())
-		if err != nil {
+		s, err := g.ask(ctx)
+		if err != nil || s.Process == "" || s.Uninstrumented != "" {
 			return err
 		}
 		collector, err := collect.New()
@@ -74,6 +75,24 @@ func (g *Gateway) measure() {
 		lost.Lock()
 		defer lost.Unlock()
 		lost.errs = append(lost.errs, fmt.Errorf("coverage of %s: %w", g.o.Name, err))
+	}
+}
+
+// ask asks again until there is an answer, ctx ends or the gateway does: then the snapshot
+// is empty.
+func (g *Gateway) ask(ctx context.Context) (live.Snapshot, error) {
+	for {
+		s, err := live.Ask(ctx, g.coverageAddress())
+		if _, refused := errors.AsType[*live.Refused](err); err == nil || refused {
+			return s, err
+		}
+		select {
+		case <-g.exited:
+			return live.Snapshot{}, nil
+		case <-ctx.Done():
+			return live.Snapshot{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 

@@ -10,16 +10,16 @@ import (
 
 // Neither an endless budget nor one that is nearly used up takes the time of what
 // comes after.
-func TestAttestDeadline(t *testing.T) {
+func TestDeadlineOf(t *testing.T) {
 	now := time.Now()
 	for left, want := range map[time.Duration]time.Duration{
 		time.Hour: attestLimit, 15 * time.Second: 7500 * time.Millisecond, 0: 0, -time.Second: -time.Second / 2,
 	} {
-		if got := attestDeadline(now, now.Add(left)).Sub(now); got != want {
+		if got := deadlineOf(attestLimit, now, now.Add(left)).Sub(now); got != want {
 			t.Errorf("%v left: %v for Attest, want %v", left, got, want)
 		}
 	}
-	if got := attestDeadline(now, time.Time{}).Sub(now); got != attestLimit {
+	if got := deadlineOf(attestLimit, now, time.Time{}).Sub(now); got != attestLimit {
 		t.Errorf("no budget: %v for Attest, want %v", got, attestLimit)
 	}
 }

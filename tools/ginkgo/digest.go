@@ -2,6 +2,7 @@ package ginkgo
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -110,7 +111,11 @@ func (r *run) rerunCommand(bad []testCase) string {
 		}
 		return command
 	}
-	command := r.options.Bazel + " test " + shellWord(r.bazel.target)
+	verb := " test "
+	if os.Getenv("COVERAGE_DIR") != "" { // another build, of which coverage is a part
+		verb = " coverage "
+	}
+	command := r.options.Bazel + verb + shellWord(r.bazel.target)
 	if !whole {
 		command += " --test_filter=" + shellQuote(rerunFilter(specs)) + " --test_sharding_strategy=disabled"
 	}

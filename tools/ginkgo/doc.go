@@ -162,14 +162,15 @@
 //   - --test_timeout: Setup and the specs have it all, except up to 15 s at the end for
 //     cleanup and reports. Ginkgo's own limit holds only if it is given
 //     (-ginkgo.timeout). SIGTERM prints a progress report and cancels the running spec.
-//     Then its cleanup runs, then Attest, Collect and Release. The results are complete
+//     Then its cleanup runs, then Attest, Collect and Release, and under "bazel coverage"
+//     what the environment executed is asked for after Attest. The results are complete
 //     before Bazel's SIGKILL, which comes 15 s later.
 //
 // # Results
 //
 // test.xml has one test case for each spec of the shard, with text, file, line, time,
-// output and failure, one for Setup and one for Attest ("attest environment"), whose
-// properties are the suite's. A spec that Ginkgo ran more than once has the property
+// output and failure, one for Setup, one for Attest ("attest environment"), whose
+// properties are the suite's, and one for coverage that can't be had ("collect coverage"). A spec that Ginkgo ran more than once has the property
 // attempts, and its earlier failures as flakyFailure if it passed in the end and as
 // rerunFailure if not, as Maven Surefire has them. test.xml is kept up to date while specs
 // run. In the test's undeclared outputs, specs/ has a file for each spec that failed, with

@@ -43,3 +43,33 @@ func TestGroundIsTakenForSerialSpecs(t *testing.T) {
 		t.Errorf("%d shards refused their Serial specs, want 1", failed)
 	}
 }
+
+// A pass lacks nothing of the coverage that is asked for. A failure stays one of the
+// product's: nobody wants the coverage of a test that failed.
+func TestGroundIsMeasured(t *testing.T) {
+	for _, c := range []struct {
+		sample, fails string
+		exit          int
+		trace         string
+	}{
+		{"ground is measured", "", 0, "measure, failed false"},
+		{"ground is measured", "1", ExitFailure, "measure, failed true"},
+		{"ground can't be measured", "", ExitInfrastructure, "measure, failed false"},
+		{"ground can't be measured", "1", ExitFailure, "measure, failed true"},
+	} {
+		o := shard{sample: c.sample, environment: []string{"BRIDGE_FAIL=" + c.fails, "COVERAGE_DIR=" + t.TempDir()}}.run(t)
+		wantExit(t, o, c.exit)
+		if got := strings.Join(o.trace, ", "); got != c.trace {
+			t.Errorf("%s: events %s, want %s", c.sample, got, c.trace)
+		}
+		switch c.exit {
+		case ExitFailure:
+			wantLog(t, o, "broken", "run again: tools/bazel coverage //e2e:sample_test --test_filter=")
+		case ExitInfrastructure:
+			wantLog(t, o, "collect coverage of environment: no coverage of gateway-0", "run again: tools/bazel coverage //e2e:sample_test\n")
+			if one := o.testCase(t, "collect coverage of environment"); one.Error == nil || one.Error.Type != kindInfrastructure {
+				t.Errorf("test case %+v", one)
+			}
+		}
+	}
+}

@@ -115,6 +115,7 @@ const (
 	kindProcess        = "process"   // the process ended before its time
 	kindInfrastructure = "infrastructure"
 	kindAttest         = "attestation"
+	kindCoverage       = "coverage"
 	kindExclusive      = "exclusive"      // the spec could not be alone
 	kindRetried        = "retried"        // failed at first and passed later
 	kindUntested       = "nothing tested" // no spec passed or failed

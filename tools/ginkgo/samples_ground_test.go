@@ -3,7 +3,9 @@ package ginkgo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"os"
 
 	. "github.com/onsi/ginkgo/v2"
 
@@ -21,6 +23,23 @@ func lending(g ground.Ground) func(context.Context) error {
 
 func honest(context.Context) (map[string]string, error) {
 	return map[string]string{"environment": "sha256:12"}, nil
+}
+
+// measured is a suite whose coverage is collected.
+func measured(err error) func(*Options) {
+	return func(o *Options) {
+		o.Setup = lending(ground.Ground{Attest: honest, Measure: func(_ context.Context, failed bool) error {
+			trace(fmt.Sprintf("measure, failed %t", failed))
+			return err
+		}})
+		Describe("anything", func() {
+			It("runs", func() {
+				if os.Getenv("BRIDGE_FAIL") != "" {
+					Fail("broken")
+				}
+			})
+		})
+	}
 }
 
 func init() {
@@ -49,6 +68,8 @@ func init() {
 			}})
 			serialSpecs()
 		},
+		"ground is measured":       measured(nil),
+		"ground can't be measured": measured(componentError{errors.New("no coverage of gateway-0")}),
 		"ground is shared only": func(o *Options) {
 			o.Setup = lending(ground.Ground{Attest: honest})
 			serialSpecs()

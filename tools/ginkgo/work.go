@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"stormgate.internal/tools/internal/ground"
 )
 
 // runner is the part of the process that runs the specs. supervise is the other side.
@@ -63,6 +64,7 @@ func (r *run) work(specs []spec) {
 		return
 	}
 	r.attest()
+	r.measure(ground.All())
 	if r.options.Blame != nil && r.results.bad() {
 		if err := r.options.Blame(); err != nil && r.classify(err) {
 			r.results.problem(kindInfrastructure, err)

@@ -15,6 +15,7 @@ const asProgram = "COVERAGE_AGENT_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		Serve(map[string]string{"example.com/x.go": "x.go"})
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the test has seen enough
 		os.Exit(0)
 	}
@@ -46,7 +47,7 @@ func TestWithoutInstrumentation(t *testing.T) {
 	if testing.CoverMode() != "" || coverage.WriteMeta(io.Discard) == nil {
 		t.Skip("this test was itself built with coverage")
 	}
-	if s := take(); s.Error == "" || s.Meta != nil || s.Counters != nil {
+	if s := take("p", nil); s.Process != "p" || s.Uninstrumented == "" || s.Error != "" || s.Meta != nil || s.Counters != nil {
 		t.Errorf("snapshot %+v", s)
 	}
 }

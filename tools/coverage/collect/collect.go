@@ -5,10 +5,10 @@ package collect
 
 import (
 	"bufio"
-	"errors"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -30,9 +30,8 @@ func Wanted() bool { return os.Getenv(DirVariable) != "" && os.Getenv(ManifestVa
 
 // Collector turns snapshots into tracefiles.
 type Collector struct {
-	dir string
-	// sources are paths as Bazel knows them, by the name of the file.
-	sources map[string][]string
+	dir    string
+	wanted map[string]bool // sources, as Bazel knows them
 }
 
 // New returns a Collector for Bazel's variables.
@@ -40,7 +39,7 @@ func New() (*Collector, error) {
 	if !Wanted() {
 		return nil, fmt.Errorf("collect coverage: %s and %s are not both set: only `bazel coverage` wants any", DirVariable, ManifestVariable)
 	}
-	c := &Collector{dir: os.Getenv(DirVariable), sources: map[string][]string{}}
+	c := &Collector{dir: os.Getenv(DirVariable), wanted: map[string]bool{}}
 	manifest, err := os.Open(os.Getenv(ManifestVariable))
 	if err != nil {
 		return nil, fmt.Errorf("collect coverage: %w", err)
@@ -49,7 +48,7 @@ func New() (*Collector, error) {
 	lines := bufio.NewScanner(manifest)
 	for lines.Scan() {
 		if source := strings.TrimSpace(lines.Text()); source != "" {
-			c.sources[path.Base(source)] = append(c.sources[path.Base(source)], source)
+			c.wanted[source] = true
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -58,22 +57,10 @@ func New() (*Collector, error) {
 	return c, nil
 }
 
-// source finds the source that a file of a snapshot is, like
-// example.com/service/storm/window.go: the longest of the manifest that it ends with. Go's
-// names begin with the module's path, which is none of the file system.
-func (c *Collector) source(file string) (string, bool) {
-	best := ""
-	for _, source := range c.sources[path.Base(file)] {
-		if (file == source || strings.HasSuffix(file, "/"+source)) && len(source) > len(best) {
-			best = source
-		}
-	}
-	return best, best != ""
-}
-
-// Add adds a snapshot, under a name that no other has. It returns the files of which
-// coverage is not wanted, since they are in no manifest: they were instrumented for
-// nothing.
+// Add adds a snapshot to the test's coverage, in the place of one with the same name:
+// counters are those since the process began, so let the name be the process's. It returns
+// the files of which coverage is not wanted, since they are in no manifest: they were
+// instrumented for nothing.
 func (c *Collector) Add(name string, s live.Snapshot) (unwanted []string, err error) {
 	defer func() {
 		if err != nil {
@@ -90,35 +77,61 @@ func (c *Collector) Add(name string, s live.Snapshot) (unwanted []string, err er
 	}
 	report := lcov.Report{}
 	for file, counts := range covdata.Lines(blocks) {
-		source, ok := c.source(file)
+		source, ok := s.Sources[file]
 		if !ok {
-			unwanted = append(unwanted, file)
+			return nil, fmt.Errorf("which source %s is, the program does not say; it says that of %d files", file, len(s.Sources))
+		}
+		if !c.wanted[source] {
+			unwanted = append(unwanted, source)
 			continue
 		}
 		for line, count := range counts {
 			report.AddLine(source, line, count)
 		}
 	}
-	file := filepath.Join(c.dir, "live."+strings.NewReplacer("/", ".", " ", "_").Replace(name)+".dat")
-	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	var text bytes.Buffer
+	if err := report.Write(&text); err != nil {
 		return unwanted, err
 	}
-	return unwanted, errors.Join(report.Write(out), out.Close())
+	return unwanted, write(filepath.Join(c.dir, "live."+strings.NewReplacer("/", ".", " ", "_").Replace(name)+".dat"), text.Bytes())
 }
 
-// Keep writes a snapshot into a directory as GOCOVERDIR has it, for `go tool covdata`.
-// Process and serial number must differ between the snapshots of one directory.
-func Keep(dir string, s live.Snapshot, process, serial int) error {
+// write replaces a file whole: a reader never sees half of one.
+func write(path string, content []byte) error {
+	// Bazel merges what ends with .dat.
+	next := path + ".next"
+	if err := os.WriteFile(next, content, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
+}
+
+// SourcesFile is the name of a file that Keep writes beside those that go tool covdata
+// reads: Snapshot.Sources, as JSON.
+const SourcesFile = "sources.json"
+
+// Keep writes a process's snapshot into a directory of its own as GOCOVERDIR has it, for
+// `go tool covdata`, in the place of an earlier one.
+func Keep(dir string, s live.Snapshot) error {
 	meta, err := covdata.ParseMeta(s.Meta)
+	var sources []byte
+	if err == nil {
+		sources, err = json.Marshal(s.Sources)
+	}
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
 	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, meta.MetaFile()), s.Meta, 0o644)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, meta.CounterFile(process, serial)), s.Counters, 0o644)
+	for name, content := range map[string][]byte{SourcesFile: sources, "meta": s.Meta, "counters": s.Counters} {
+		if err != nil {
+			break
+		}
+		switch name {
+		case "meta":
+			name = meta.MetaFile()
+		case "counters":
+			name = meta.CounterFile(1, 1)
+		}
+		err = write(filepath.Join(dir, name), content)
 	}
 	if err != nil {
 		return fmt.Errorf("keep coverage: %w", err)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"stormgate.internal/tools/coverage/lcov"
 	"stormgate.internal/tools/coverage/live"
 )
 
@@ -22,7 +21,10 @@ func snapshot(t *testing.T) live.Snapshot {
 		}
 		return data
 	}
-	return live.Snapshot{Meta: read("covmeta.1"), Counters: read("covcounters.1")}
+	return live.Snapshot{
+		Meta: read("covmeta.1"), Counters: read("covcounters.1"),
+		Sources: map[string]string{"example.com/tiny/main.go": "tiny/main.go", "example.com/tiny/lib/lib.go": "odd/folder/lib.go"},
+	}
 }
 
 // underCoverage is what Bazel sets, with a manifest of these sources.
@@ -38,45 +40,42 @@ func underCoverage(t *testing.T, sources ...string) (dir string) {
 	return dir
 }
 
-// A snapshot becomes a tracefile with Bazel's paths, of what the manifest lists.
+// A snapshot becomes a tracefile with Bazel's paths, of what the manifest lists: the
+// program says which path is which, since names of packages need not be those of folders.
 func TestAdd(t *testing.T) {
-	// The longest path wins: there is a lib.go elsewhere, and one at the top.
-	dir := underCoverage(t, "lib.go", "lib/lib.go", "other/lib/lib.go")
+	dir := underCoverage(t, "lib.go", "lib/lib.go", "odd/folder/lib.go", "main.go")
 	c, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	unwanted, err := c.Add("calm/gateway-0 gateway", snapshot(t))
-	if err != nil || !slices.Equal(unwanted, []string{"example.com/tiny/main.go"}) {
-		t.Errorf("unwanted %q, %v", unwanted, err)
+	const want = "SF:odd/folder/lib.go\nDA:4,1\nDA:5,2\nDA:6,2\nDA:7,2\nDA:8,1\nLH:5\nLF:5\nend_of_record\n"
+	for range 2 { // a later snapshot has what the earlier one had
+		unwanted, err := c.Add("calm/gateway-0 gateway", snapshot(t))
+		if err != nil || !slices.Equal(unwanted, []string{"tiny/main.go"}) {
+			t.Errorf("unwanted %q, %v", unwanted, err)
+		}
+		file, err := os.ReadFile(filepath.Join(dir, "live.calm.gateway-0_gateway.dat"))
+		if err != nil || string(file) != want {
+			t.Errorf("got\n%s\nwant\n%s\n%v", file, want, err)
+		}
 	}
-	file, err := os.Open(filepath.Join(dir, "live.calm.gateway-0_gateway.dat"))
-	if err != nil {
-		t.Fatal(err)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
 	}
-	defer file.Close()
-	report, err := lcov.Parse("report", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got strings.Builder
-	if err := report.Write(&got); err != nil {
-		t.Fatal(err)
-	}
-	want := "SF:lib/lib.go\nDA:4,1\nDA:5,2\nDA:6,2\nDA:7,2\nDA:8,1\nLH:5\nLF:5\nend_of_record\n"
-	if got.String() != want {
-		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
-	}
-	if _, err := c.Add("calm/gateway-0 gateway", snapshot(t)); err == nil {
-		t.Error("a second snapshot under one name is no error")
+	lost := snapshot(t)
+	delete(lost.Sources, "example.com/tiny/main.go")
+	if _, err := c.Add("x", lost); err == nil || !strings.Contains(err.Error(), "which source example.com/tiny/main.go is") {
+		t.Errorf("a file of which nobody knows the source: %v", err)
 	}
 }
 
 // What go tool covdata reads.
 func TestKeep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "dir")
-	if err := Keep(dir, snapshot(t), 1, 2); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := Keep(dir, snapshot(t)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var names []string
 	entries, err := os.ReadDir(dir)
@@ -84,7 +83,7 @@ func TestKeep(t *testing.T) {
 		names = append(names, entry.Name())
 	}
 	const hash = "11334ee6eb9112878f120c3f21c3b1af"
-	if want := []string{"covcounters." + hash + ".1.2", "covmeta." + hash}; err != nil || !slices.Equal(names, want) {
+	if want := []string{"covcounters." + hash + ".1.1", "covmeta." + hash, SourcesFile}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("%q, %v, want %q", names, err, want)
 	}
 }
@@ -109,7 +108,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("bad %s: %v", name, err)
 		}
 	}
-	if err := Keep(t.TempDir(), live.Snapshot{}, 1, 1); err == nil {
+	if err := Keep(t.TempDir(), live.Snapshot{}); err == nil {
 		t.Error("keeping nothing is no error")
 	}
 	t.Setenv(ManifestVariable, "/nonexistent/manifest")

@@ -11,6 +11,10 @@ def covered_go_binary(name, embed, deps = [], tags = [], **kwargs):
     connects to the address in `STORMGATE_COVERAGE` (`//tools/coverage/live`). It is built only
     when something needs it: `process_image(covered = ...)`, or `when_covered`.
 
+    It is a program beside the `go_binary` that runs in other builds, so give it that one's
+    `x_defs`, `data`, `gc_linkopts` and the like as well. What an orderly end executes, and all
+    of a program that ends by itself before it is asked, count as not executed.
+
     Args:
       name: target name.
       embed: the `go_library` of the program's main package; its visibility must include this package.
@@ -25,7 +29,12 @@ def covered_go_binary(name, embed, deps = [], tags = [], **kwargs):
         content = [
             "package main",
             "",
-            'import _ "stormgate.internal/tools/coverage/agent"',
+            "import (",
+            '\t"github.com/bazelbuild/rules_go/go/tools/coverdata"',
+            '\t"stormgate.internal/tools/coverage/agent"',
+            ")",
+            "",
+            "func init() { agent.Serve(coverdata.SrcPathMapping) }",
             "",
         ],
         tags = ["manual"],
@@ -35,7 +44,10 @@ def covered_go_binary(name, embed, deps = [], tags = [], **kwargs):
         name = name,
         srcs = [agent],
         embed = embed,
-        deps = deps + [Label("//tools/coverage/agent")],
+        deps = deps + [
+            Label("//tools/coverage/agent"),
+            Label("@rules_go//go/tools/coverdata"),
+        ],
         tags = tags + ["manual"],
         **kwargs
     )

@@ -10,13 +10,14 @@
 //	tools/bazel run //tools/coverage/summary -- unit=$PWD/unit.dat pods=$PWD/pods.dat
 //
 // A directory instead of a report is searched for the files of GOCOVERDIR that tests keep
-// (coverage/NAMESPACE/POD/CONTAINER in their outputs): that is what pods executed, without
+// (coverage/NAMESPACE/POD/PROCESS in their outputs): that is what pods executed, without
 // what the tests themselves did.
 //
 //	tools/bazel run //tools/coverage/summary -- pods=$PWD/bazel-testlogs/e2e
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,8 +31,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/modfile"
 
+	"stormgate.internal/tools/coverage/collect"
 	"stormgate.internal/tools/coverage/covdata"
 	"stormgate.internal/tools/coverage/lcov"
 )
@@ -85,7 +86,7 @@ func inputsOf(args []string, workspace string) ([]input, error) {
 		if slices.ContainsFunc(inputs, func(i input) bool { return i.name == name }) {
 			return nil, fmt.Errorf("the name %q is given twice", name)
 		}
-		report, err := load(file, workspace)
+		report, err := load(file)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +96,7 @@ func inputsOf(args []string, workspace string) ([]input, error) {
 }
 
 // load reads a report, or the files of GOCOVERDIR in a directory.
-func load(path, workspace string) (lcov.Report, error) {
+func load(path string) (lcov.Report, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: `tools/bazel coverage TARGETS` writes %s", err, last)
@@ -104,7 +105,7 @@ func load(path, workspace string) (lcov.Report, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return search(path, workspace)
+		return search(path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -114,35 +115,48 @@ func load(path, workspace string) (lcov.Report, error) {
 	return report, errors.Join(err, f.Close())
 }
 
-// search adds up what lies in a directory, at any depth. Go names files by the module's
-// path, reports by the workspace's.
-func search(dir, workspace string) (lcov.Report, error) {
-	module := ""
-	if goMod, err := os.ReadFile(filepath.Join(workspace, "go.mod")); err == nil {
-		module = modfile.ModulePath(goMod)
-	}
-	report := lcov.Report{}
-	// Below bazel-testlogs, which is a link.
-	dir, err := filepath.EvalSymlinks(dir)
+// found is what lies in a directory.
+type found struct {
+	report lcov.Report
+	// lines are those that have code, and from where that is known, by file.
+	lines map[string][]int
+	from  map[string]string
+}
+
+// search adds up what lies in a directory, at any depth.
+func search(dir string) (lcov.Report, error) {
+	dir, err := filepath.EvalSymlinks(dir) // bazel-testlogs is a link
 	if err != nil {
 		return nil, err
 	}
-	found := 0
+	f := found{report: lcov.Report{}, lines: map[string][]int{}, from: map[string]string{}}
+	programs, zipped := 0, ""
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasPrefix(entry.Name(), "covmeta.") {
+		switch {
+		case err != nil || entry.IsDir():
 			return err
+		case entry.Name() == "outputs.zip":
+			zipped = path
+		case strings.HasPrefix(entry.Name(), "covmeta."):
+			programs++
+			return f.add(path)
 		}
-		found++
-		return addProgram(report, path, module)
+		return nil
 	})
-	if err == nil && found == 0 {
-		err = fmt.Errorf("no covmeta.* lies below %s: `tools/bazel coverage --config=pod-coverage TARGETS` leaves them in bazel-testlogs", dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case programs == 0 && zipped != "":
+		return nil, fmt.Errorf("no covmeta.* lies below %s, and %s is packed: test with --nozip_undeclared_test_outputs", dir, zipped)
+	case programs == 0:
+		return nil, fmt.Errorf("no covmeta.* lies below %s: `tools/bazel coverage --config=pod-coverage TARGETS` leaves them in bazel-testlogs", dir)
 	}
-	return report, err
+	return f.report, nil
 }
 
-// addProgram adds the counters that lie beside a program's meta-data.
-func addProgram(report lcov.Report, path, module string) error {
+// add adds the counters that lie beside a program's meta-data. Programs of different
+// builds have different lines, which can't be added up.
+func (f *found) add(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -150,6 +164,10 @@ func addProgram(report lcov.Report, path, module string) error {
 	meta, err := covdata.ParseMeta(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	sources, err := readSources(filepath.Dir(path))
+	if err != nil {
+		return err
 	}
 	counters, err := filepath.Glob(filepath.Join(filepath.Dir(path), strings.Replace(filepath.Base(path), "covmeta", "covcounters", 1)+".*"))
 	if err != nil {
@@ -165,12 +183,34 @@ func addProgram(report lcov.Report, path, module string) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		for file, lines := range covdata.Lines(blocks) {
+			source, ok := sources[file]
+			if !ok {
+				return fmt.Errorf("%s: %s does not say which source %s is", path, collect.SourcesFile, file)
+			}
+			if code := slices.Sorted(maps.Keys(lines)); f.from[source] == "" {
+				f.lines[source], f.from[source] = code, path
+			} else if !slices.Equal(code, f.lines[source]) {
+				return fmt.Errorf("%s has other lines in %s than in %s: they are of two builds; remove the older one, or collect coverage of all tests again", source, path, f.from[source])
+			}
 			for line, count := range lines {
-				report.AddLine(strings.TrimPrefix(file, module+"/"), line, count)
+				f.report.AddLine(source, line, count)
 			}
 		}
 	}
 	return nil
+}
+
+func readSources(dir string) (map[string]string, error) {
+	path := filepath.Join(dir, collect.SourcesFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var sources map[string]string
+	if err := json.Unmarshal(data, &sources); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return sources, nil
 }
 
 type selection struct {

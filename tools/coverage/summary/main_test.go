@@ -106,13 +106,27 @@ func TestDirectoryOfPods(t *testing.T) {
 		return string(data)
 	}
 	const hash = "11334ee6eb9112878f120c3f21c3b1af"
+	const sources = `{"example.com/tiny/main.go": "main.go", "example.com/tiny/lib/lib.go": "lib/lib.go"}`
 	dir := files(t, map[string]string{
-		"go.mod": "module example.com/tiny\n",
-		"logs/one/coverage/calm/gateway/covmeta." + hash:              read("covmeta.1"),
-		"logs/one/coverage/calm/gateway/covcounters." + hash + ".1.1": read("covcounters.1"),
-		"logs/two/coverage/calm/gateway/covmeta." + hash:              read("covmeta.1"),
-		"logs/two/coverage/calm/gateway/covcounters." + hash + ".1.1": read("covcounters.2"),
-		"logs/none/test.log": "",
+		"logs/one/coverage/calm/gateway/p/covmeta." + hash:              read("covmeta.1"),
+		"logs/one/coverage/calm/gateway/p/covcounters." + hash + ".1.1": read("covcounters.1"),
+		"logs/one/coverage/calm/gateway/p/sources.json":                 sources,
+		"logs/two/coverage/calm/gateway/q/covmeta." + hash:              read("covmeta.1"),
+		"logs/two/coverage/calm/gateway/q/covcounters." + hash + ".1.1": read("covcounters.2"),
+		"logs/two/coverage/calm/gateway/q/sources.json":                 sources,
+		"logs/none/test.log":                 "",
+		"logs/packed/outputs.zip":            "",
+		"old/p/covmeta." + hash:              read("covmeta.1"),
+		"old/p/covcounters." + hash + ".1.1": read("covcounters.1"),
+		"old/p/sources.json":                 sources,
+		// Of another build, in which both files changed places.
+		"old/q/covmeta." + hash:                read("covmeta.1"),
+		"old/q/covcounters." + hash + ".1.1":   read("covcounters.1"),
+		"old/q/sources.json":                   `{"example.com/tiny/main.go": "lib/lib.go", "example.com/tiny/lib/lib.go": "main.go"}`,
+		"unknown/covmeta." + hash:              read("covmeta.1"),
+		"unknown/covcounters." + hash + ".1.1": read("covcounters.1"),
+		"unknown/sources.json":                 `{"example.com/tiny/main.go": "main.go"}`,
+		"bad/covmeta." + hash:                  "x",
 	})
 	one, err := run(t, dir, "--files", "pods="+filepath.Join(dir, "logs", "one"))
 	if err != nil {
@@ -127,12 +141,10 @@ func TestDirectoryOfPods(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	for name, want := range map[string]string{"logs/none": "no covmeta.* lies below", "logs/one": "covmeta." + hash} {
-		if name == "logs/one" {
-			if err := os.WriteFile(filepath.Join(dir, "logs/one/coverage/calm/gateway/covmeta."+hash), []byte("x"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for name, want := range map[string]string{
+		"logs/none": "no covmeta.* lies below", "logs/packed": "outputs.zip is packed", "old": "they are of two builds",
+		"unknown": "does not say which source example.com/tiny/lib/lib.go is", "bad": "covmeta." + hash,
+	} {
 		if _, err := run(t, dir, "pods="+filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}

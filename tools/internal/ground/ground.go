@@ -22,6 +22,11 @@ type Ground struct {
 	// software's. Attest may be called more than once, and after the ground was given
 	// back: then it returns what was true at that moment.
 	Attest func(ctx context.Context) (properties map[string]string, err error)
+	// Measure adds what the ground has executed for the test to the test's coverage, under
+	// `bazel coverage`. An error means that it lacks something, and is one of the
+	// infrastructure. Failed is that the test has: then nobody wants its coverage, and
+	// nothing is asked. Nil means that there is nothing to measure.
+	Measure func(ctx context.Context, failed bool) error
 	// Exclusive waits until nobody else uses the ground. It returns share, which ends
 	// that. Nil means that the ground can't be had exclusively.
 	Exclusive func(ctx context.Context) (share func(context.Context) error, err error)
