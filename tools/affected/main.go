@@ -30,7 +30,7 @@
 // could, up to everything, and the output says so. //tools/affected/truth holds that
 // against the keys of Bazel's own actions; docs/affected.md has what it found.
 //
-// It doesn't see what is not in git: ignored folders, the machine, the lines of a
+// It doesn't see what is not in git: large ignored folders, the machine, the lines of a
 // .bazelrc outside the repository, and what other repositories do with what they are
 // given beyond naming labels.
 package main
