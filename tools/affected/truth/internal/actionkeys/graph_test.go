@@ -170,6 +170,11 @@ func TestReadRefusesWhatIsNoGraph(t *testing.T) {
 	if _, err := Read(torn); err == nil {
 		t.Error("a number that ends early is read")
 	}
+	circle := message(containerFragments, message(fragmentID, 1, fragmentLabel, "a", fragmentParent, 2))
+	circle = append(circle, message(containerFragments, message(fragmentID, 2, fragmentLabel, "b", fragmentParent, 1))...)
+	if _, err := Read(circle); err == nil {
+		t.Error("a path without an end is read")
+	}
 }
 
 func FuzzRead(f *testing.F) {
