@@ -81,7 +81,7 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 	w := load.NewWorkspace(ctx, s, set.Repos)
 	loader := load.NewLoader(ctx, w)
 	side := &graph.Side{
-		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure,
+		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure, Code: loader.Code,
 		RC: bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs),
 	}
 	x := options.Index
@@ -158,7 +158,9 @@ func Compare(ctx context.Context, base, head *snapshot.Snapshot, options Options
 		}
 	}
 	special := c.goFiles()
-	a.base, a.head = graph.Build(ctx, a.sides[0], a.sides[1], special)
+	a.base, a.head = graph.Build(ctx, a.sides[0], a.sides[1], graph.Facts{
+		Special: special, Defines: bazelrc.ChangedDefines(a.sides[0].RC, a.sides[1].RC), Generated: c.generated(special),
+	})
 	c.configuration()
 	c.options()
 	c.goModules(special)
@@ -427,6 +429,48 @@ func (c *comparison) goFiles() map[string]bool {
 		}
 	}
 	return files
+}
+
+// generated says of which repositories of go_deps the BUILD files are Gazelle's: their
+// modules have none of their own.
+func (c *comparison) generated(special map[string]bool) func(repo string) bool {
+	known := map[string]bool{}
+	return func(repo string) bool {
+		if answer, ok := known[repo]; ok {
+			return answer
+		}
+		answer := false
+		for _, file := range slices.Sorted(maps.Keys(special)) {
+			for side := range c.sides {
+				f, err := gomod.Parse([]byte(c.read(side, file)), []byte(c.read(side, path.Join(path.Dir(file), "go.sum"))))
+				if err != nil {
+					known[repo] = false
+					return false
+				}
+				names, found := gomod.NewReach(f, nil, c.opts.ModuleCache).Files(repo, func(dir string) []string {
+					var names []string
+					for _, e := range c.sides[side].Workspace.Snapshot.Files {
+						if strings.HasPrefix(e.Path, path.Join(path.Dir(file), dir)+"/") {
+							names = append(names, e.Path)
+						}
+					}
+					return names
+				})
+				if !found {
+					continue // Required on the other side only, or not to be seen.
+				}
+				answer = true
+				for _, name := range names {
+					if base := path.Base(name); base == "BUILD" || base == "BUILD.bazel" || strings.HasSuffix(base, ".bzl") {
+						known[repo] = false
+						return false
+					}
+				}
+			}
+		}
+		known[repo] = answer
+		return answer
+	}
 }
 
 // goModules places changes of go.mod and go.sum by module.

@@ -195,7 +195,7 @@ const tsh = "//a:aspect_test //a:folder_test //a:gen_test //a:glob_test //a:link
 
 // readStatus are the tests that read the workspace status, or what other repositories
 // define, which may.
-const readStatus = "//a:repo_test //a:select_test //a:stamp_test //other:odd_test"
+const readStatus = "//a:select_test //a:stamp_test //other:odd_test"
 
 // TestChanges says for each kind of change which tests it affects: exactly these, no
 // fewer and no more.
@@ -321,7 +321,10 @@ func TestChanges(t *testing.T) {
 		{"timeout that is that of the size", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "short"`), ""},
 		{"timeout", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "long"`), "//a:attr_test"},
 		{"another system's test", sub("a/BUILD", `size = "small"`, `size = "small", target_compatible_with = ["@platforms//os:windows"]`), ""},
-		{"make variable", set(".bazelrc", workspace[".bazelrc"]+"build --define=x=y\n"), "//go:go_test //go:plain_test //other:odd_test //a:repo_test //a:select_test"},
+		{"make variable", set(".bazelrc", workspace[".bazelrc"]+"build --define=colour=y\n"), "//go:go_test //other:odd_test //a:select_test"},
+		{"make variable that rules_go reads", set(".bazelrc", workspace[".bazelrc"]+"build --define=gotags=y\n"), "//go:go_test //go:plain_test //other:odd_test //a:select_test"},
+		{"make variable that a repository's code names", set(".bazelrc", workspace[".bazelrc"]+"build --define=source=y\n"), "//go:go_test //other:odd_test //a:repo_test //a:select_test"},
+		{"make variable that is overwritten", set(".bazelrc", workspace[".bazelrc"]+"build --define=x=y --define=x=z\n"), "//go:go_test //other:odd_test //a:repo_test //a:select_test"},
 
 		{"conflict markers in a BUILD file", sub("go/BUILD", "go_test(", "<<<<<<< ours\ngo_test("), "//go:go_test //go:plain_test"},
 		{"error in a macro", sub("rules/defs.bzl", "for i in range(n):", "for i in range(nope):"), except("//go:go_test", "//go:plain_test", "//other:odd_test")},
@@ -584,6 +587,87 @@ func TestIndexAgrees(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got.Tests, want.Tests) {
 			t.Errorf("call %d: %v, want %v", i, got.Tests, want.Tests)
+		}
+	}
+}
+
+// TestMadeHere: of a repository that this workspace's own code makes, all text can be
+// seen: it reads the workspace status or a variable only if that says so. Whoever gets at
+// more than text may read both.
+func TestMadeHere(t *testing.T) {
+	files := func(code, build, rc string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nmake = use_repo_rule(\"//:make.bzl\", \"make\")\nmake(name = \"made\", template = \"//:template.txt\")\n" +
+				"new_local_repository = use_repo_rule(\"@bazel_tools//tools/build_defs/repo:local.bzl\", \"new_local_repository\")\n" +
+				"new_local_repository(name = \"plain\", path = \"plain\", build_file = \"//:plain.BUILD\")\n",
+			"make.bzl":     "def _impl(ctx):\n    " + code + "\nmake = repository_rule(implementation = _impl, attrs = {\"template\": attr.label()})\n",
+			"template.txt": build, "plain.BUILD": build, "plain/x.txt": "x\n", "x.sh": "x",
+			"BUILD":     "exports_files([\"template.txt\", \"plain.BUILD\"])\nsh_test(name = \"made_test\", srcs = [\"x.sh\"], data = [\"@made//:x\"])\nsh_test(name = \"plain_test\", srcs = [\"x.sh\"], data = [\"@plain//:x\"])\n",
+			"status.sh": "echo STABLE_A $(date)\n", ".bazelrc": "build --workspace_status_command=status.sh\n" + rc,
+		}
+	}
+	const write = `ctx.file("BUILD", ctx.read(ctx.attr.template))`
+	const group = `filegroup(name = "x", srcs = ["x.txt"])`
+	for _, c := range []struct{ name, code, build, status, define string }{
+		{"text alone", write, group, "", ""},
+		{"a stamped rule", write, `genrule(name = "x", outs = ["y"], cmd = "date > $@", stamp = 1)`, "made plain", ""},
+		{"a stamp in the code", `ctx.file("BUILD", ctx.read(ctx.attr.template) + "x(stamp = 1)")`, group, "made", ""},
+		{"a variable", write, `genrule(name = "x", outs = ["y"], cmd = "echo $(colour) > $@")`, "", "made plain"},
+		{"another variable", write, `genrule(name = "x", outs = ["y"], cmd = "echo $(size) > $@")`, "", ""},
+		{"rules of elsewhere", write, `load("@far//:x.bzl", "x")`, "made plain", "made plain"},
+		{"rules of its own", write, `load(":x.bzl", "x")`, "made plain", "made plain"},
+		{"rules of Bazel's that know more", write, `cc_library(name = "x")`, "made plain", "made plain"},
+		{"what is downloaded", `ctx.download("https://example.org/x", "BUILD")`, group, "made", "made"},
+		{"what a program prints", `ctx.file("BUILD", ctx.execute(["x"]).stdout)`, group, "made", "made"},
+		{"what the machine has", `ctx.file("BUILD", ctx.read("/etc/x"))`, group, "made", "made"},
+		{"by another name", `ctx.file("BUILD", getattr(ctx, "exe" + "cute")(["x"]).stdout)`, group, "made", "made"},
+	} {
+		base := files(c.code, c.build, "")
+		for what, do := range map[string]struct {
+			edit edit
+			want string
+		}{
+			"status": {set("status.sh", "echo STABLE_B $(date)\n"), c.status},
+			"define": {set(".bazelrc", base[".bazelrc"]+"build --define=colour=red\n"), c.define},
+		} {
+			head := maps.Clone(base)
+			do.edit(head)
+			var got []string
+			for _, test := range compare(t, base, head, Options{}).Tests {
+				got = append(got, strings.TrimSuffix(strings.TrimPrefix(test.Label, "//:"), "_test"))
+			}
+			if text := strings.Join(got, " "); text != do.want {
+				t.Errorf("%s: %s affects %q, want %q", c.name, what, text, do.want)
+			}
+		}
+	}
+}
+
+// TestVariables: a variable affects whoever names it, and who may read any.
+func TestVariables(t *testing.T) {
+	for target, want := range map[string]bool{
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(colour) > $@")`:                true,
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(size) $$x $(SRCS) > $@")`:      true, // "$x" may be x of another rule.
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(size) $(SRCS) > $@")`:          false,
+		`genrule(name = "g", outs = ["g.txt"], cmd = "cat $(location x.sh) > $@")`:          false,
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(size colour) > $@")`:           true,
+		`config_setting(name = "g", values = {"define": "colour=red"})`:                     true,
+		`config_setting(name = "g", values = {"define": "size=red", "cpu": "k8"})`:          false,
+		`config_setting(name = "g", define_values = {"size": "1", "colour": "red"})`:        true,
+		`config_setting(name = "g", define_values = {"size": "1"})`:                         false,
+		`load("@far//:far.bzl", "FAR")` + "\n" + `config_setting(name = "g", values = FAR)`: true,
+		`reader(name = "g")`: true,
+	} {
+		base := map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"far\", version = \"1\")\n",
+			"BUILD":        "load(\":reader.bzl\", \"reader\")\n" + target + "\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":g\"])\n",
+			"reader.bzl":   "def _impl(ctx):\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(ctx.var[\"c\" + \"olour\"])]))]\nreader = rule(implementation = _impl)\n",
+			".bazelrc":     "build --define=colour=blue\n", "x.sh": "x",
+		}
+		head := maps.Clone(base)
+		head[".bazelrc"] = "build --define=colour=red\n"
+		if got := len(compare(t, base, head, Options{}).Tests) == 1; got != want {
+			t.Errorf("%s: affected %t, want %t", target, got, want)
 		}
 	}
 }

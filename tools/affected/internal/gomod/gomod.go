@@ -205,6 +205,31 @@ func (r *Reach) Module(repo string) (string, bool) {
 	return p, ok
 }
 
+// Files are the files of a repository's module: of a folder as folder gives them, else
+// those of the module cache. It fails if neither has them.
+func (r *Reach) Files(repo string, folder func(dir string) []string) ([]string, bool) {
+	p, ok := r.byRepo[repo]
+	if !ok {
+		return nil, false
+	}
+	if dir := r.file.Modules[p].Dir; dir != "" {
+		names := folder(dir)
+		return names, len(names) > 0
+	}
+	dir := r.dir(p)
+	if dir == "" {
+		return nil, false
+	}
+	var names []string
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, filepath.ToSlash(name))
+		}
+		return err
+	})
+	return names, err == nil
+}
+
 // Chain is the import paths from a package of a repository to a module that changed,
 // the module itself last; nil if it reaches none.
 func (r *Reach) Chain(repo, pkg string) []string {

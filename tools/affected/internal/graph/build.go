@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -35,8 +34,9 @@ type Side struct {
 	Modules   *module.Set
 	Packages  map[string]*load.Package // by repository and path: `@repo//path`
 	RC        []bazelrc.Option         // effective
-	// Closure gives what a name of a .bzl file depends on.
+	// Closure gives what a name of a .bzl file depends on, Code its text too.
 	Closure func(file load.Label, name string) ([]load.Part, []load.Ref, error)
+	Code    func(file load.Label, name string) ([]string, []load.Ref, error)
 
 	targets map[string]*load.Target // by label
 	outputs map[string]string       // output's label to the target's
@@ -145,20 +145,34 @@ type builder struct {
 	side, other *Side
 	graph       *Graph
 	parsed      map[string]load.Label
-	special     map[string]bool // files whose content is compared in another way
+	facts       Facts
 	// modulesOfGo are the repositories of go_deps, once they were asked for.
 	modulesOfGo map[string]bool
+	// made is of what repositories that this workspace makes are made.
+	made map[string]*made
+}
+
+// Facts are what the graphs are built for.
+type Facts struct {
+	// Special are files whose content is compared in another way.
+	Special map[string]bool
+	// Defines are the make variables whose values differ: whoever reads others only is not
+	// connected with Variables.
+	Defines []string
+	// Generated says that a repository is a Go module that has no BUILD files of its own, so
+	// that Gazelle makes them. Nil says so of none.
+	Generated func(repo string) bool
 }
 
 // Build makes the graphs of both sides.
-func Build(ctx context.Context, base, head *Side, special map[string]bool) (*Graph, *Graph) {
+func Build(ctx context.Context, base, head *Side, facts Facts) (*Graph, *Graph) {
 	base.prepare()
 	head.prepare()
-	return build(ctx, base, head, special), build(ctx, head, base, special)
+	return build(ctx, base, head, facts), build(ctx, head, base, facts)
 }
 
-func build(ctx context.Context, side, other *Side, special map[string]bool) *Graph {
-	b := &builder{ctx: ctx, side: side, other: other, parsed: map[string]load.Label{}, special: special,
+func build(ctx context.Context, side, other *Side, facts Facts) *Graph {
+	b := &builder{ctx: ctx, side: side, other: other, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
 		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
@@ -327,46 +341,6 @@ func (b *builder) external(text string, label load.Label) string {
 	return text
 }
 
-// unseen are what a target or a rule of a repository that isn't looked into may read.
-func (b *builder) unseen(repo string) []Edge {
-	if knowsNeither[repo] {
-		return nil
-	}
-	edges := []Edge{{To: Variables, Why: "may read make variables"}}
-	if !b.stampless(repo) {
-		edges = append(edges, Edge{To: Status, Why: "may read the workspace status"})
-	}
-	return edges
-}
-
-// knowsNeither are repositories whose targets and rules read neither make variables nor
-// the workspace status.
-var knowsNeither = map[string]bool{"bazel_tools": true, "platforms": true}
-
-// stampless says that a repository reads no workspace status unless an attribute asks
-// for it, and --stamp in general: it is known to, or a Go module for which Gazelle has
-// made its BUILD files.
-func (b *builder) stampless(repo string) bool {
-	if b.stampOption() {
-		return false
-	}
-	switch repo {
-	case "rules_go", "io_bazel_rules_go", "gazelle", "bazel_gazelle", "bazel_skylib", "rules_shell":
-		return true
-	}
-	if b.modulesOfGo == nil {
-		b.modulesOfGo = map[string]bool{}
-		for _, e := range b.side.Modules.Root.Extensions {
-			if GoDeps(e) {
-				for _, apparent := range e.Repos {
-					b.modulesOfGo[cmp.Or(b.side.Workspace.Repos[""].Mapping[apparent], apparent)] = true
-				}
-			}
-		}
-	}
-	return b.modulesOfGo[repo]
-}
-
 func (b *builder) repository(name string) string {
 	if _, here := b.side.Workspace.Repos[name]; here {
 		return Configuration // A repository of the workspace as a whole: its files are nodes.
@@ -461,7 +435,7 @@ func (b *builder) pkg(key string, p *load.Package) {
 		if t.Stamps == load.Always || t.Stamps == load.IfAsked && b.stampOption() || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Status, Why: "stamped"})
 		}
-		if t.Variables || p.Failed != "" {
+		if b.defines(t.Variables) || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Variables, Why: "make variables"})
 		}
 		var parts []string

@@ -138,7 +138,7 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 	}
 	var special map[string]bool
 	if GoDeps(e) || GoSDK(e) {
-		special = b.special
+		special = b.facts.Special
 	}
 	for i, t := range e.Tags {
 		n.Digest = digest(n.Digest, module, t.Text)

@@ -154,7 +154,7 @@ func (c *codec) entry(e *entry) {
 		c.text(&t.Symbol)
 		c.flag(&t.Test)
 		list(c, &t.Constraints, c.text)
-		c.flag(&t.Variables)
+		list(c, &t.Variables, c.text)
 		stamps := uint64(t.Stamps)
 		c.number(&stamps)
 		t.Stamps = load.Stamps(stamps)

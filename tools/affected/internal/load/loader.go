@@ -350,6 +350,23 @@ func (l *Loader) Closure(label Label, name string) ([]Part, []Ref, error) {
 	return c.parts, refs, m.err
 }
 
+// Code is the text of what a name of a .bzl file depends on, without comments, and what
+// Closure gives as references. It fails if the file can't be evaluated.
+func (l *Loader) Code(label Label, name string) ([]string, []Ref, error) {
+	m := l.module(label)
+	if m.err != nil {
+		return nil, nil, m.err
+	}
+	w := l.walk()
+	w.name(m, name)
+	var texts []string
+	for _, file := range sortedKeys(w.files) {
+		texts = append(texts, w.files[file]...)
+	}
+	_, refs, err := l.Closure(label, name)
+	return texts, refs, err
+}
+
 // scan takes the calls at the top of a BUILD file that could not be evaluated.
 func (p *loading) scan(f *syntax.File) []Target {
 	var targets []Target

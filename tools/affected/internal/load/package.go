@@ -158,7 +158,7 @@ func initialized(thread *starlark.Thread, c *class, kwargs []starlark.Tuple) ([]
 func (p *loading) native(kind string, kwargs []starlark.Tuple) {
 	t := Target{Name: p.name(kwargs), Kind: kind, Test: strings.HasSuffix(kind, "_test")}
 	if !plain[kind] && kind != "genrule" {
-		t.Variables, t.Stamps = true, IfAsked
+		t.Variables, t.Stamps = []string{AnyVariable}, IfAsked
 	}
 	p.add(t, kwargs, func(name string) string {
 		switch {
@@ -269,14 +269,18 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 				t.Constraints = append(t.Constraints, r.Label)
 			}
 		}
-		t.Variables = t.Variables || variable.MatchString(location.ReplaceAllString(e.b.String(), "")) ||
-			t.Kind == "config_setting" && (name == "define_values" || name == "values" && strings.Contains(e.b.String(), "define"))
+		t.Variables = append(t.Variables, variables(e.b.String())...)
+		if t.Kind == "config_setting" {
+			t.Variables = append(t.Variables, defined(name, kv[1])...)
+		}
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
 	}
 	if p.featureless(t) {
 		t.Attributes = slices.DeleteFunc(t.Attributes, func(a Attribute) bool { return a.Name == "features" })
 	}
+	slices.Sort(t.Variables)
+	t.Variables = slices.Compact(t.Variables)
 	slices.SortFunc(t.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 }
 
@@ -318,8 +322,53 @@ func (p *loading) featureless(t *Target) bool {
 	return plain[t.Kind] || t.Kind == "genrule" && !slices.ContainsFunc(t.Attributes, func(a Attribute) bool { return a.Name == "toolchains" })
 }
 
-// variable is a make variable in an attribute's value.
-var variable = regexp.MustCompile(`\$[A-Za-z_(]`)
+// variable is what may be a make variable in an attribute's value, named what is one for
+// certain, but for a shell's after two dollars.
+var (
+	variable = regexp.MustCompile(`\$[A-Za-z_(]`)
+	named    = regexp.MustCompile(`\$(?:([A-Za-z_])|\(([A-Za-z_][A-Za-z0-9_]*)\))`)
+)
+
+// variables are the make variables that a value may name.
+func variables(text string) []string {
+	text = location.ReplaceAllString(text, "")
+	var names []string
+	for _, m := range named.FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1]+m[2])
+		if m[1] != "" {
+			// $NAME is the variable N before "AME" in a command, and NAME to other rules.
+			names = append(names, AnyVariable)
+		}
+	}
+	if variable.MatchString(named.ReplaceAllString(text, "")) {
+		names = append(names, AnyVariable)
+	}
+	return names
+}
+
+// defined are the variables that an attribute of a config_setting asks for.
+func defined(attribute string, v starlark.Value) []string {
+	if attribute != "values" && attribute != "define_values" {
+		return nil
+	}
+	d, ok := v.(*starlark.Dict)
+	if !ok || hasUnknown(d) {
+		return []string{AnyVariable}
+	}
+	var names []string
+	for _, kv := range d.Items() {
+		key, _ := starlark.AsString(kv[0])
+		if attribute == "define_values" {
+			names = append(names, key)
+		} else if value, ok := starlark.AsString(kv[1]); key == "define" && ok {
+			name, _, _ := strings.Cut(value, "=")
+			names = append(names, name)
+		} else if key == "define" {
+			names = append(names, AnyVariable)
+		}
+	}
+	return names
+}
 
 // plain are rules of Bazel that know neither features nor variables nor stamps but by
 // what their attributes say.

@@ -38,11 +38,15 @@ type Target struct {
 	Test bool
 	// Constraints are the labels of target_compatible_with, if it is a plain list.
 	Constraints []string
-	// Variables says that it expands make variables, which --define sets.
-	Variables bool
+	// Variables are the make variables that it may read, which --define sets: AnyVariable
+	// if these can't be known.
+	Variables []string
 	// Stamps says when it reads the workspace status.
 	Stamps Stamps
 }
+
+// AnyVariable stands for every make variable.
+const AnyVariable = "*"
 
 // Stamps says when a target reads the workspace status.
 type Stamps int
