@@ -383,6 +383,10 @@ func (c *comparison) options() {
 		case bazelrc.Nothing:
 			c.Notes = append(c.Notes, d.Why)
 		case bazelrc.Status:
+			if d.Name == "workspace_status_command" && c.plainStatus() {
+				c.Notes = append(c.Notes, d.Why+", compared by its stable values")
+				continue
+			}
 			c.force(graph.Status, file, d.Why)
 		case bazelrc.Variables:
 			c.force(graph.Variables, file, d.Why)
@@ -406,6 +410,16 @@ func (c *comparison) options() {
 			c.explained[file] = true // Further lines change nothing of what bazel test does.
 		}
 	}
+}
+
+// plainStatus says that what both sides' status programs print is compared itself.
+func (c *comparison) plainStatus() bool {
+	for _, side := range c.sides {
+		if _, ok := side.StableStatus(c.ctx); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // goFiles are the go.mod files that Gazelle and rules_go read, which are compared by

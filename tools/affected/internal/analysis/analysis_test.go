@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"stormgate.internal/tools/affected/internal/bazelrc"
+	"stormgate.internal/tools/affected/internal/graph"
 	"stormgate.internal/tools/affected/internal/index"
+	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/snapshot"
 )
 
@@ -587,6 +590,56 @@ func TestIndexAgrees(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got.Tests, want.Tests) {
 			t.Errorf("call %d: %v, want %v", i, got.Tests, want.Tests)
+		}
+	}
+}
+
+// TestStableStatus: a program that prints line by line is compared by its stable values;
+// of any other program each edit counts.
+func TestStableStatus(t *testing.T) {
+	const first = "#!/bin/sh\n"
+	for _, c := range []struct {
+		name, base, head string
+		want             bool
+	}{
+		{"a stable value", "echo \"STABLE_A 1\"\n", "echo \"STABLE_A 2\"\n", true},
+		{"a stable value without quotes", "echo STABLE_A 1\n", "echo STABLE_A 2\n", true},
+		{"a volatile value", "echo STABLE_A 1\necho \"COUNT 1\"\n", "echo STABLE_A 1\necho \"COUNT 2\"\n", false},
+		{"a volatile value more", "echo STABLE_A 1\n", "echo COUNT $X\necho STABLE_A 1\n", true},
+		{"a volatile value more, without a variable", "echo STABLE_A 1\n", "echo COUNT 1\necho STABLE_A 1\n", false},
+		{"a volatile value that a program gives", "echo \"AT $(date +%s)\"\n", "echo \"AT $(date -u +%s)\"\n", false},
+		{"a volatile value that any program gives", "echo \"AT $(date +%s)\"\n", "echo \"AT $(touch stable)\"\n", true},
+		{"a value that Bazel has among the stable ones", "echo BUILD_USER a\n", "echo BUILD_USER b\n", true},
+		{"comments and blank lines", "echo STABLE_A 1\n", "# More.\n\n  echo STABLE_A 1\n", false},
+		{"what a variable is", "A=1\necho STABLE_A $A\n", "A=2\necho STABLE_A $A\n", true},
+		{"a volatile value in a function", "f() {\necho COUNT 1\n}\necho \"STABLE_A $(f)\"\n", "f() {\necho COUNT 2\n}\necho \"STABLE_A $(f)\"\n", true},
+		{"a volatile value in a here-document", "read x <<E\necho COUNT 1\nE\necho STABLE_A $x\n", "read x <<E\necho COUNT 2\nE\necho STABLE_A $x\n", true},
+		{"a volatile value as a condition's body", "test -f x &&\necho COUNT 1\necho STABLE_A 1\n", "test -f x &&\necho STABLE_A 1\n", true},
+		{"a volatile value of whose success a line speaks", "false\necho COUNT 1\necho STABLE_A $?\n", "false\necho STABLE_A $?\n", true},
+		{"two values in a line", "echo COUNT 1; echo STABLE_A 1\n", "echo COUNT 1; echo STABLE_A 2\n", true},
+		{"two lines in a value", "echo \"COUNT 1\nSTABLE_A 1\"\n", "echo \"COUNT 1\nSTABLE_A 2\"\n", true},
+		{"another shell", "echo STABLE_A 1\n", "!", true},
+		{"what it reads", "cat VERSION\n", "cat VERSION\n", false},
+	} {
+		base := map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", ".bazelrc": "build --workspace_status_command=tools/status.sh\n", "tools/status.sh": first + c.base, "x.sh": "x",
+			"BUILD": "genrule(name = \"g\", outs = [\"g.txt\"], cmd = \"date > $@\", stamp = 1)\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":g\"])\n",
+		}
+		head := maps.Clone(base)
+		head["tools/status.sh"] = first + c.head
+		if c.head == "!" {
+			head["tools/status.sh"] = "#!/bin/dash\n" + c.base
+		}
+		if got := len(compare(t, base, head, Options{}).Tests) == 1; got != c.want {
+			t.Errorf("%s: affected %t, want %t", c.name, got, c.want)
+		}
+		// The same program under another name.
+		moved := maps.Clone(base)
+		moved["tools/state.sh"], moved[".bazelrc"] = first+c.base, "build --workspace_status_command=tools/state.sh\n"
+		delete(moved, "tools/status.sh")
+		_, plain := (&graph.Side{Workspace: load.NewWorkspace(t.Context(), snapshot.Of(base), map[string]*load.Repo{}), RC: bazelrc.Parse(".bazelrc", []byte(base[".bazelrc"]))}).StableStatus(t.Context())
+		if got := len(compare(t, base, moved, Options{}).Tests) == 0; got != plain {
+			t.Errorf("%s: renamed and compared by its values: %t, want %t", c.name, got, plain)
 		}
 	}
 }

@@ -680,18 +680,3 @@ func (b *builder) overridden(o bazelrc.Option) {
 	n := b.graph.Nodes[b.repository(repo)]
 	n.Edges = append(n.Edges, Edge{To: b.folder("folder "+folder, folder), Why: "overridden"})
 }
-
-// status connects the workspace status with the program that prints it, and with the
-// files that the program names.
-func (b *builder) status() {
-	command := ""
-	for _, o := range b.side.RC {
-		if o.Name == "workspace_status_command" {
-			command = o.Value
-		}
-	}
-	n := b.graph.Nodes[Status]
-	for _, f := range b.side.Mentioned(b.ctx, path.Clean(strings.TrimPrefix(command, "%workspace%/"))) {
-		n.Edges = append(n.Edges, Edge{To: b.file("file "+f, f), Why: "printed by"})
-	}
-}
