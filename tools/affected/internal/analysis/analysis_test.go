@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"stormgate.internal/tools/affected/internal/bazelrc"
+	"stormgate.internal/tools/affected/internal/git"
 	"stormgate.internal/tools/affected/internal/graph"
 	"stormgate.internal/tools/affected/internal/index"
 	"stormgate.internal/tools/affected/internal/load"
@@ -254,6 +255,10 @@ func TestChanges(t *testing.T) {
 		{"macro with the same result", sub("rules/defs.bzl", "for i in range(n):", "for i in [0, 1][:n]:"), ""},
 		{"macro with another result", sub("rules/defs.bzl", "native.sh_test(name = \"%s_%d_test\" % (name, i), **kwargs)", "native.sh_test(name = \"%s_%d_test\" % (name, i), args = [\"x\"] if i else [], **kwargs)"), "//a:many_0_test //a:many_1_test"},
 		{"macro with another test", sub("rules/defs.bzl", "n = 2", "n = 3"), "//a:many_2_test"},
+		{"a loaded file has another name", both(del("rules/helper.bzl"), set("rules/helpers.bzl", workspace["rules/helper.bzl"]), sub("rules/defs.bzl", ":helper.bzl", ":helpers.bzl")), ""},
+		{"a loaded file is in another package", both(del("rules/helper.bzl"), set("tc/helper.bzl", workspace["rules/helper.bzl"]), sub("rules/defs.bzl", ":helper.bzl", "//tc:helper.bzl")), "//a:aspect_test //a:made_test //a:tool_test"},
+		{"a function moves to another file", both(set("rules/helper.bzl", "def unrelated(x):\n    return x\n"), set("rules/more.bzl", "def help(ctx):\n    return ctx.label\n"), sub("rules/defs.bzl", "load(\":helper.bzl\", \"help\", \"unrelated\")", "load(\":helper.bzl\", \"unrelated\")\nload(\":more.bzl\", \"help\")")), ""},
+		{"a name stands for another function", sub("rules/defs.bzl", "\"help\", \"unrelated\"", "\"unrelated\", help = \"unrelated\""), "//a:aspect_test //a:made_test //a:tool_test"},
 		{"default of an attribute", sub("rules/defs.bzl", `default = "//rules:tool"`, `default = "//rules:unused"`), "//a:made_test"},
 		{"tool that is a default", set("rules/tool.sh", "#!/bin/sh\nexit 1\n"), "//a:made_test"},
 		{"tool that nothing uses", set("rules/unused.sh", "#!/bin/sh\nexit 1\n"), ""},
@@ -590,6 +595,57 @@ func TestIndexAgrees(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got.Tests, want.Tests) {
 			t.Errorf("call %d: %v, want %v", i, got.Tests, want.Tests)
+		}
+	}
+}
+
+// TestSwappedLoads: two names change places, and all that is reached stays the same.
+func TestSwappedLoads(t *testing.T) {
+	files := func(load string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x",
+			"BUILD": "load(\":r.bzl\", \"r\")\nr(name = \"r\")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":r\"])\n",
+			"a.bzl": "X = 1\n", "b.bzl": "X = 2\n",
+			"r.bzl": load + "def _impl(ctx):\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(str(X - Y))]))]\nr = rule(implementation = _impl)\n",
+		}
+	}
+	const one = "load(\":a.bzl\", \"X\")\nload(\":b.bzl\", Y = \"X\")\n"
+	for load, want := range map[string]int{
+		"load(\":b.bzl\", \"X\")\nload(\":a.bzl\", Y = \"X\")\n": 1,
+		"load(\":b.bzl\", Y = \"X\")\nload(\":a.bzl\", \"X\")\n": 0,
+	} {
+		if got := len(compare(t, files(one), files(load), Options{}).Tests); got != want {
+			t.Errorf("%q: %d tests, want %d", load, got, want)
+		}
+	}
+}
+
+// TestModes: a mode means something for what can be run.
+func TestModes(t *testing.T) {
+	for content, want := range map[string]int{"plain text\n": 0, "": 0, "#!/bin/sh\n": 1, "\x7fELF\x00\x01": 1} {
+		files := map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "data": content,
+			"BUILD": "sh_test(name = \"t\", srcs = [\"x.sh\"], data = [\"data\"])\n",
+		}
+		for i, modes := range [][2]git.Mode{{git.Regular, git.Executable}, {git.Executable, git.Regular}, {git.Executable, git.Executable}} {
+			base, head := snapshot.Of(files), snapshot.Of(files)
+			for side, s := range []*snapshot.Snapshot{base, head} {
+				for k := range s.Files {
+					if s.Files[k].Path == "data" {
+						s.Files[k].Mode = modes[side]
+					}
+				}
+			}
+			answer, err := Compare(t.Context(), base, head, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 2 {
+				want = 0
+			}
+			if len(answer.Tests) != want {
+				t.Errorf("%q from %s to %s: %d tests, want %d", content, modes[0], modes[1], len(answer.Tests), want)
+			}
 		}
 	}
 }

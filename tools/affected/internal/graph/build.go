@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"stormgate.internal/tools/affected/internal/git"
 	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/module"
+	"stormgate.internal/tools/affected/internal/snapshot"
 )
 
 // Names of nodes that are no labels.
@@ -35,7 +37,7 @@ type Side struct {
 	Packages  map[string]*load.Package // by repository and path: `@repo//path`
 	RC        []bazelrc.Option         // effective
 	// Closure gives what a name of a .bzl file depends on, Code its text too.
-	Closure func(file load.Label, name string) ([]load.Part, []load.Ref, error)
+	Closure func(file load.Label, name string) (*load.Closure, error)
 	Code    func(file load.Label, name string) ([]string, []load.Ref, error)
 
 	targets map[string]*load.Target // by label
@@ -293,10 +295,22 @@ func (b *builder) content(where string) string {
 	if !ok {
 		return "missing"
 	}
-	if e.Mode == git.Regular {
+	if e.Mode == git.Regular || e.Mode == git.Executable && b.inert(where, e) {
 		return "file " + e.ID
 	}
 	return "file " + e.ID + " " + string(e.Mode)
+}
+
+// inert says that it means nothing that a file is executable, and was not, or the other
+// way round: it is text without a line #!, so that no program can be run by it. Bazel has
+// no mode in any key; a script without it fails where nothing is cached.
+func (b *builder) inert(where string, e snapshot.Entry) bool {
+	o, ok := b.other.Workspace.Snapshot.Lookup(where)
+	if !ok || o.ID != e.ID || o.Mode != git.Regular {
+		return false // It is compared with nothing, or its mode with the same.
+	}
+	content, err := b.side.Workspace.Snapshot.Read(b.ctx, where)
+	return err == nil && !bytes.HasPrefix(content, []byte("#!")) && !bytes.ContainsRune(content, 0)
 }
 
 func (b *builder) folder(label, where string) string {
@@ -498,12 +512,10 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 	}
 	n := b.node(name, "rule")
 	n.Parts = map[string]string{"attributes": c.Schema}
-	parts := []string{c.Schema}
 	for _, p := range c.Parts {
 		n.Parts[p.File] = p.Digest
-		parts = append(parts, p.File, p.Digest)
 	}
-	n.Digest = digest(parts...)
+	n.Digest = digest(c.Schema, c.Code)
 	for _, r := range c.Refs {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "default"})

@@ -176,7 +176,7 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 	if _, here := b.side.Workspace.Repos[label.Repo]; !here {
 		return
 	}
-	parts, refs, err := b.side.Closure(label, name)
+	closure, err := b.side.Closure(label, name)
 	if n.Parts == nil {
 		n.Parts = map[string]string{}
 	}
@@ -185,11 +185,14 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 			n.Digest = digest(n.Digest, b.content(p))
 		}
 	}
-	for _, p := range parts {
-		n.Parts[p.File] = p.Digest
-		n.Digest = digest(n.Digest, p.File, p.Digest)
+	if closure == nil {
+		return
 	}
-	for _, r := range refs {
+	n.Digest = digest(n.Digest, closure.Digest)
+	for _, p := range closure.Parts {
+		n.Parts[p.File] = p.Digest
+	}
+	for _, r := range closure.Refs {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "named in its code"})
 		}

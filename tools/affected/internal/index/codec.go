@@ -136,6 +136,7 @@ func (c *codec) entry(e *entry) {
 		c.text(&x.Key)
 		c.text(&x.Digest)
 		c.text(&x.Schema)
+		c.text(&x.Code)
 		c.flag(&x.Status)
 		c.flag(&x.Variables)
 		c.flag(&x.Features)

@@ -26,14 +26,15 @@ type closure struct {
 type walked struct {
 	loader *Loader
 	seen   map[string]bool
-	// files are the texts, by file.
-	files   map[string][]string
-	repos   map[string]bool
-	strings map[string]Ref
+	// files are the texts, by file, packages the files' packages.
+	files    map[string][]string
+	packages map[string]string
+	repos    map[string]bool
+	strings  map[string]Ref
 }
 
 func (l *Loader) walk() *walked {
-	return &walked{loader: l, seen: map[string]bool{}, files: map[string][]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
+	return &walked{loader: l, seen: map[string]bool{}, files: map[string][]string{}, packages: map[string]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
 }
 
 func (w *walked) done() *closure {
@@ -47,10 +48,17 @@ func (w *walked) done() *closure {
 			c.features = c.features || strings.Contains(t, "features") || strings.Contains(t, "cc_common")
 			c.status = c.status || strings.Contains(t, ". info_file ") || strings.Contains(t, ". version_file ")
 		}
-		d := digest(texts...)
-		c.parts = append(c.parts, Part{File: file, Digest: d})
-		all = append(all, file, d)
+		c.parts = append(c.parts, Part{File: file, Digest: digest(texts...)})
+		// Labels in it are relative to the package; which of its files has it, does not matter.
+		in, ok := w.packages[file]
+		if !ok {
+			in = file
+		}
+		for _, t := range texts {
+			all = append(all, digest(in, t))
+		}
 	}
+	slices.Sort(all)
 	c.repos = slices.Sorted(maps.Keys(w.repos))
 	c.features = c.features || len(c.repos) > 0 // Whose code isn't seen.
 	all = append(all, c.repos...)
@@ -75,10 +83,13 @@ func (w *walked) name(m *module, name string) {
 		}
 		if _, ok := w.loader.workspace.Repos[label.Repo]; !ok {
 			w.repos[label.Repo] = true
+			w.text(m, "load "+name+" "+label.String()+"%"+from.name)
 			return
 		}
 		if other, ok := w.loader.modules[label.String()]; ok && other.outline != nil {
 			w.name(other, from.name)
+			// Which definition the name stands for: both may be reached anyway.
+			w.text(m, "load "+name+" "+w.loader.definition(other, from.name))
 		}
 		return
 	}
@@ -90,6 +101,24 @@ func (w *walked) name(m *module, name string) {
 	}
 }
 
+func (w *walked) text(m *module, text string) {
+	w.files[m.file] = append(w.files[m.file], text)
+	w.packages[m.file] = Label{Repo: m.label.Repo, Package: m.label.Package}.String()
+}
+
+// definition is the digest of all that a name of a file depends on.
+func (l *Loader) definition(m *module, name string) string {
+	key := m.file + "%" + name
+	d, ok := l.definitions[key]
+	if !ok {
+		w := l.walk()
+		w.name(m, name)
+		d = w.done().digest
+		l.definitions[key] = d
+	}
+	return d
+}
+
 func (w *walked) statement(m *module, i int) {
 	key := m.file + "#" + m.outline.statements[i].text
 	if w.seen[key] {
@@ -97,7 +126,7 @@ func (w *walked) statement(m *module, i int) {
 	}
 	w.seen[key] = true
 	s := m.outline.statements[i]
-	w.files[m.file] = append(w.files[m.file], s.text)
+	w.text(m, s.text)
 	for _, text := range s.labels {
 		if label, err := parseLabel(text, m.label, w.loader.mapping(m.label.Repo)); err == nil && strings.ContainsAny(text, ":/") {
 			w.strings[label.String()] = Ref{Label: label.String()}
@@ -226,7 +255,7 @@ func (l *Loader) class(c *class) *Class {
 	for _, r := range code.repos {
 		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})
 	}
-	out.Parts = code.parts
+	out.Parts, out.Code = code.parts, code.digest
 	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)

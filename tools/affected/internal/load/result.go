@@ -87,7 +87,9 @@ type Class struct {
 	Digest string
 	// Schema is the digest of attributes, defaults and flags.
 	Schema string
-	// Parts are the functions and constants that its implementation reaches.
+	// Code is the digest of the functions and constants that its implementation reaches,
+	// Parts are the files that have these.
+	Code  string
 	Parts []Part
 	// Refs are defaults of attributes.
 	Refs []Ref
