@@ -281,6 +281,8 @@ func TestChanges(t *testing.T) {
 		{"Go source", set("go/go.go", "package g // x\n"), "//go:go_test"},
 		{"nogo's configuration", set("nogo/config.json", "{ }"), "//go:go_test //go:plain_test"},
 		{"Go version", sub("go.mod", "go 1.26", "go 1.27"), "//go:go_test //go:plain_test"},
+		{"Go toolchain", sub("go.mod", "go 1.26\n", "go 1.26\n\ntoolchain go1.26.1\n"), "//go:go_test //go:plain_test"},
+		{"Go toolchain that is the Go version", sub("go.mod", "go 1.26\n", "go 1.26\n\ntoolchain go1.26\n"), ""},
 		{"version of a Go module", sub("go.mod", "example.org/a v1.0.0", "example.org/a v1.1.0"), "//go:go_test"},
 		{"hash of a Go module", sub("go.sum", "h1:aaa=", "h1:ccc="), "//go:go_test"},
 		{"hash of a go.mod", sub("go.sum", "example.org/a v1.0.0 h1", "example.org/a v0.9.0/go.mod h1:x=\nexample.org/a v1.0.0 h1"), ""},
@@ -595,6 +597,65 @@ func TestIndexAgrees(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got.Tests, want.Tests) {
 			t.Errorf("call %d: %v, want %v", i, got.Tests, want.Tests)
+		}
+	}
+}
+
+// TestToolchainLine: where go.mod has a toolchain line, the SDK is that one, whatever the
+// go line says.
+func TestToolchainLine(t *testing.T) {
+	base := edited(sub("go.mod", "go 1.26\n", "go 1.25\n\ntoolchain go1.26.1\n"))
+	for line, want := range map[string]int{"go 1.26\n\ntoolchain go1.26.1\n": 0, "go 1.25\n\ntoolchain go1.26.2\n": 2, "go 1.25\n": 2, "go 1.26.1\n": 0} {
+		got := 0
+		for _, test := range compare(t, base, edited(sub("go.mod", "go 1.26\n", line)), Options{}).Tests {
+			if test.State != "always" {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %d tests, want %d", line, got, want)
+		}
+	}
+}
+
+// TestFirstToolchain: those after one that fits always don't matter, unless something
+// else decides on the order.
+func TestFirstToolchain(t *testing.T) {
+	files := func(first, register string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nregister_toolchains(" + register + ")\n", "x.sh": "x", "1.txt": "1", "2.txt": "2", ".bazelrc": "",
+			"tc.bzl": "def _impl(ctx):\n    return [platform_common.ToolchainInfo()]\ntc = rule(implementation = _impl, attrs = {\"file\": attr.label(allow_single_file = True)})\n" +
+				"def _user_impl(ctx):\n    return []\nuser = rule(implementation = _user_impl, toolchains = [\"//:type\"])\n",
+			"BUILD": "load(\":tc.bzl\", \"tc\", \"user\")\ntoolchain_type(name = \"type\")\ntc(name = \"tc1\", file = \"1.txt\")\ntc(name = \"tc2\", file = \"2.txt\")\n" +
+				"toolchain(name = \"first\", toolchain = \":tc1\", toolchain_type = \":type\"" + first + ")\ntoolchain(name = \"second\", toolchain = \":tc2\", toolchain_type = \":type\")\n" +
+				"user(name = \"user\")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":user\"])\n",
+		}
+	}
+	const both = "\"//:first\", \"//:second\""
+	for _, c := range []struct {
+		name, first, register string
+		edit                  edit
+		want                  int
+	}{
+		{"the first", "", both, set("1.txt", "x"), 1},
+		{"the second", "", both, set("2.txt", "x"), 0},
+		{"the second, after one with a constraint", ", exec_compatible_with = [\"@platforms//os:linux\"]", both, set("2.txt", "x"), 1},
+		{"the second, after one with a setting", ", target_settings = [\":s\"]", both, set("2.txt", "x"), 1},
+		{"the second of a pattern", "", "\"//:all\"", set("2.txt", "x"), 1},
+		{"the second after a pattern", "", "\"//:all\", \"//:second\"", set("2.txt", "x"), 1},
+		{"the second is no more registered", "", both, sub("MODULE.bazel", ", \"//:second\"", ""), 0},
+		{"the first is no more registered", "", both, sub("MODULE.bazel", "\"//:first\", ", ""), 1},
+		{"another order", "", both, sub("MODULE.bazel", both, "\"//:second\", \"//:first\""), 1},
+		{"the first gets a constraint", "", both, sub("BUILD", "toolchain_type = \":type\")", "toolchain_type = \":type\", target_compatible_with = [\"@platforms//os:macos\"])"), 1},
+		{"one more, which is not there", "", both, sub("MODULE.bazel", both, both+", \"//:third\""), 1},
+		{"one more, by an option", "", both, set(".bazelrc", "build --extra_toolchains=//:second\n"), 1},
+		{"one less", "", both + ", \"-//:first\"", set("2.txt", "x"), 1},
+	} {
+		base := files(c.first, c.register)
+		head := maps.Clone(base)
+		c.edit(head)
+		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
+			t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
 		}
 	}
 }

@@ -31,7 +31,8 @@ import (
 type File struct {
 	// Modules are module paths with what stands for each.
 	Modules map[string]Module
-	// Toolchain is what the choice of the Go SDK reads: the go and toolchain lines.
+	// Toolchain is what the choice of the Go SDK reads: the toolchain line, without one the
+	// go line.
 	Toolchain string
 	// Rest are other lines that may matter to all.
 	Rest string
@@ -58,8 +59,8 @@ func Parse(mod, sum []byte) (*File, error) {
 	if parsed.Go != nil {
 		f.Toolchain = "go " + parsed.Go.Version
 	}
-	if parsed.Toolchain != nil {
-		f.Toolchain += " toolchain " + parsed.Toolchain.Name
+	if parsed.Toolchain != nil && parsed.Toolchain.Name != "default" {
+		f.Toolchain = "go " + strings.TrimPrefix(parsed.Toolchain.Name, "go")
 	}
 	var rest []string
 	if parsed.Module != nil {

@@ -560,7 +560,10 @@ func (b *builder) toolchains() {
 		}
 	}
 	mapping := b.side.Workspace.Repos[""].Mapping
+	inOrder := !slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "extra_toolchains" }) &&
+		!slices.ContainsFunc(patterns, func(p string) bool { return strings.HasPrefix(p, "-") })
 	byType := map[string][]string{}
+	decided := map[string]bool{} // types of which a toolchain was found that fits always
 	for _, pattern := range patterns {
 		for _, t := range b.match(pattern, mapping) {
 			types := []string(nil)
@@ -577,7 +580,11 @@ func (b *builder) toolchains() {
 				types = []string{""} // Whose type can't be seen.
 			}
 			for _, ty := range types {
+				if target := b.side.targets[t]; decided[ty] && target != nil && target.Kind == "toolchain" {
+					continue // Bazel takes the first that fits.
+				}
 				byType[ty] = append(byType[ty], t)
+				decided[ty] = decided[ty] || inOrder && ty != "" && t == label(pattern, mapping) && fits(b.side.targets[t])
 			}
 		}
 	}
@@ -604,6 +611,22 @@ func (b *builder) toolchains() {
 		r := b.graph.Nodes[b.repository(repo)]
 		r.Edges = append(r.Edges, Edge{To: name, Why: "toolchain"})
 	}
+}
+
+// label is the label that a pattern is, if it is one.
+func label(pattern string, mapping map[string]string) string {
+	l, err := load.ParseMapped(pattern, mapping)
+	if err != nil {
+		return ""
+	}
+	return l.String()
+}
+
+// fits says that a toolchain fits whatever the platforms and the configuration are.
+func fits(t *load.Target) bool {
+	return t != nil && t.Kind == "toolchain" && t.Class == "" && t.Symbol == "" && !slices.ContainsFunc(t.Attributes, func(a load.Attribute) bool {
+		return a.Name != "toolchain" && a.Name != "toolchain_type" && a.Name != "tags" && a.Name != "features"
+	})
 }
 
 // match expands a pattern of toolchains or platforms.
