@@ -142,6 +142,25 @@ func TestWorktree(t *testing.T) {
 	}
 }
 
+// TestBothSidesHaveLinks: the sides are read at the same time, and links' texts with that.
+// With one process of git for both, each took the other's answers now and then, or waited
+// for ever.
+func TestBothSidesHaveLinks(t *testing.T) {
+	r := newRepository(t)
+	for i := range 40 {
+		r.write(map[string]string{fmt.Sprintf("b/left%d", i): fmt.Sprint(i)})
+		r.link(fmt.Sprintf("left%d", i), fmt.Sprintf("b/%d.txt", i))
+	}
+	r.commit("links")
+	r.write(map[string]string{"a/a.sh": "x"})
+	r.commit("an edit")
+	for range 6 {
+		if got := r.labels("--base=HEAD~1", "--head=HEAD"); got != "//a:a_test" {
+			t.Fatalf("%q, want the test whose file was edited", got)
+		}
+	}
+}
+
 // TestLargeIgnoredFolder: it is not looked into, and the answer says so; what else git
 // ignores is seen all the same.
 func TestLargeIgnoredFolder(t *testing.T) {

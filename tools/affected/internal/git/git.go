@@ -267,6 +267,14 @@ func workMode(mode string) Mode {
 	return Mode(mode)
 }
 
+// Apart is the same repository with another process that reads objects, which serves one
+// at a time.
+func (r *Repository) Apart() *Repository {
+	apart := *r
+	apart.objects = nil
+	return &apart
+}
+
 // Blob reads an object.
 func (r *Repository) Blob(ctx context.Context, id string) ([]byte, error) {
 	if r.objects == nil {
