@@ -81,7 +81,7 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 	w := load.NewWorkspace(ctx, s, set.Repos)
 	loader := load.NewLoader(ctx, w)
 	side := &graph.Side{
-		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure, Code: loader.Code,
+		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure, Code: loader.Code, Extension: loader.Extension,
 		RC: bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs),
 	}
 	x := options.Index

@@ -270,7 +270,9 @@ func TestChanges(t *testing.T) {
 
 		{"file of a module in the workspace", set("third_party/near/near.txt", "x"), "//a:near_data_test"},
 		{"macro of a module in the workspace", sub("third_party/near/defs.bzl", "native.sh_test(name = name", "native.sh_test(name = name, args = [\"x\"]"), "//a:near_macro_test"},
-		{"code of an extension", sub("ext/ext.bzl", "for t in m.tags.make:", "for t in m.tags.make + []:"), "//a:repo_test"},
+		{"code of an extension, for the same repositories", sub("ext/ext.bzl", "for t in m.tags.make:", "for t in m.tags.make + []:"), ""},
+		{"code of an extension", sub("ext/ext.bzl", "source = t.source)", "source = \"//ext:BUILD\")"), "//a:repo_test"},
+		{"code of an extension, which fails", sub("ext/ext.bzl", "for t in m.tags.make:", "for t in m.tags.mace:"), "//a:repo_test"},
 		{"code of a repository rule", sub("ext/ext.bzl", `ctx.file("BUILD"`, `ctx.file("BUILD.bazel"`), "//a:repo_test"},
 		{"file that a tag names", set("ext/source.txt", "x"), "//a:repo_test"},
 		{"tag of an extension", sub("MODULE.bazel", `source = "//ext:source.txt"`, `source = "//a:x.txt"`), "//a:repo_test"},
@@ -615,6 +617,80 @@ func TestToolchainLine(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: %d tests, want %d", line, got, want)
 		}
+	}
+}
+
+// TestExtension: an extension that does nothing but call rules is run, so that each of its
+// repositories is affected by what it is made of. One that does more affects all of them.
+func TestExtension(t *testing.T) {
+	files := map[string]string{
+		"MODULE.bazel": "module(name = \"m\")\next = use_extension(\"//:ext.bzl\", \"ext\")\next.make(name = \"one\", text = \"1\")\next.make(name = \"two\", file = \"//:two.txt\")\nuse_repo(ext, \"one\", \"two\")\n",
+		"ext.bzl": `load(":rule.bzl", "make")
+def _impl(ctx):
+    for m in ctx.modules:
+        for t in m.tags.make:
+            make(name = t.name, text = t.text, file = t.file)
+ext = module_extension(implementation = _impl, tag_classes = {"make": tag_class(attrs = {"name": attr.string(mandatory = True), "text": attr.string(), "file": attr.label()})})
+`,
+		"rule.bzl": `def _impl(ctx):
+    ctx.file("BUILD", "filegroup(name = 'x', srcs = ['%s'])" % (ctx.read(ctx.attr.file) if ctx.attr.file else ctx.attr.text))
+make = repository_rule(implementation = _impl, attrs = {"text": attr.string(), "file": attr.label()})
+`,
+		"two.txt": "2", "three.txt": "3", "x.sh": "x",
+		"BUILD": "exports_files([\"two.txt\", \"three.txt\"])\nsh_test(name = \"one\", srcs = [\"x.sh\"], data = [\"@one//:x\"])\nsh_test(name = \"two\", srcs = [\"x.sh\"], data = [\"@two//:x\"])\n",
+	}
+	for _, c := range []struct {
+		name string
+		base edit
+		edit edit
+		want string
+	}{
+		{name: "a tag", edit: sub("MODULE.bazel", `text = "1"`, `text = "3"`), want: "//:one"},
+		{name: "a file of a tag", edit: set("two.txt", "3"), want: "//:two"},
+		{name: "another file of a tag", edit: sub("MODULE.bazel", "//:two.txt", "//:three.txt"), want: "//:two"},
+		{name: "a tag more", edit: sub("MODULE.bazel", "use_repo", "ext.make(name = \"more\")\nuse_repo"), want: ""},
+		{name: "a tag that lacks what it must have", edit: sub("MODULE.bazel", "use_repo", "ext.make(text = \"more\")\nuse_repo"), want: "//:one //:two"},
+		{name: "a tag with a wrong value", edit: sub("MODULE.bazel", `text = "1"`, `text = ["1"]`), want: "//:one //:two"},
+		{name: "a tag of no class", edit: sub("MODULE.bazel", "use_repo", "ext.fake(name = \"more\")\nuse_repo"), want: "//:one //:two"},
+		{name: "two of a name", edit: sub("MODULE.bazel", "use_repo", "ext.make(name = \"one\")\nuse_repo"), want: "//:one //:two"},
+		{name: "a name that it does not make", edit: sub("MODULE.bazel", `"one", "two")`, `"one", "two", "four")`), want: "//:one //:two"},
+		{name: "names that change places", edit: sub("MODULE.bazel", `"one", "two")`, `one = "two", two = "one")`), want: "//:one //:two"},
+		{name: "the rule", edit: sub("rule.bzl", "name = 'x'", "name = 'x', testonly = 1"), want: "//:one //:two"},
+		{name: "a rule's attribute that must be given", edit: sub("rule.bzl", `"text": attr.string()`, `"text": attr.string(), "more": attr.string(mandatory = True)`), want: "//:one //:two"},
+		{name: "another text for one of them", edit: sub("ext.bzl", "text = t.text", "text = t.text.upper() or \"none\""), want: "//:two"},
+		{name: "the machine", edit: sub("ext.bzl", "text = t.text", "text = t.text if ctx.os.name else t.text"), want: "//:one //:two"},
+		{
+			name: "a repository that names another", base: sub("rule.bzl", "srcs = ['%s']", "srcs = ['@one//:x', '%s']"),
+			edit: sub("MODULE.bazel", `text = "1"`, `text = "3"`), want: "//:one //:two",
+		},
+		{
+			name: "what is fetched", base: sub("rule.bzl", "    ctx.file(", "    ctx.download(\"https://example.org\", \"x\")\n    ctx.file("),
+			edit: sub("MODULE.bazel", `text = "1"`, `text = "3"`), want: "//:one //:two",
+		},
+	} {
+		base := maps.Clone(files)
+		if c.base != nil {
+			c.base(base)
+		}
+		head := maps.Clone(base)
+		c.edit(head)
+		var got []string
+		for _, test := range compare(t, base, head, Options{}).Tests {
+			got = append(got, test.Label)
+		}
+		if text := strings.Join(got, " "); text != c.want {
+			t.Errorf("%s: %q, want %q", c.name, text, c.want)
+		}
+	}
+	// The name goes to another extension, which stays as it is.
+	two := "other = use_extension(\"//:ext.bzl\", \"other\")\nother.make(name = \"one\", text = \"4\")\nother.make(name = \"four\")\n"
+	base := maps.Clone(files)
+	base["ext.bzl"] = strings.ReplaceAll(base["ext.bzl"], "ext = module_extension(", "other = module_extension(implementation = _impl, tag_classes = {\"make\": tag_class(attrs = {\"name\": attr.string(), \"text\": attr.string(), \"file\": attr.label()})})\next = module_extension(")
+	base["MODULE.bazel"] += two + "use_repo(other, \"four\")\n"
+	head := maps.Clone(base)
+	head["MODULE.bazel"] = strings.Replace(files["MODULE.bazel"], "\"one\", \"two\")", "\"two\")", 1) + two + "use_repo(other, \"one\", \"four\")\n"
+	if answer := compare(t, base, head, Options{}); find(answer, "//:one") == nil || find(answer, "//:two") != nil {
+		t.Errorf("a name that goes to another extension: %v, want //:one", answer.Tests)
 	}
 }
 

@@ -39,6 +39,8 @@ type Side struct {
 	// Closure gives what a name of a .bzl file depends on, Code its text too.
 	Closure func(file load.Label, name string) (*load.Closure, error)
 	Code    func(file load.Label, name string) ([]string, []load.Ref, error)
+	// Extension runs an extension of the main module.
+	Extension func(file load.Label, name, module string, tags []load.TagCall) ([]load.RepositoryCall, error)
 
 	targets map[string]*load.Target // by label
 	outputs map[string]string       // output's label to the target's

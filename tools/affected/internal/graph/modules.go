@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"regexp"
@@ -156,14 +157,78 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 		r := b.graph.Nodes[b.repository(label.Repo)]
 		r.Edges = append(r.Edges, Edge{To: name, Why: "extension"})
 	}
+	calls := b.calls(e, label, module, name)
 	for _, apparent := range e.Repos {
 		canonical, ok := repo.Mapping[apparent]
 		if !ok {
 			canonical = apparent
 		}
 		r := b.graph.Nodes[b.repository(canonical)]
-		r.Edges = append(r.Edges, Edge{To: name, Why: "made by"})
+		maker := name
+		if call, ok := calls[cmp.Or(e.Names[apparent], apparent)]; ok {
+			maker = call
+		}
+		// Of another one it would be another repository of the same name.
+		r.Digest = digest(r.Digest, maker, cmp.Or(e.Names[apparent], apparent))
+		r.Edges = append(r.Edges, Edge{To: maker, Why: "made by"})
 	}
+}
+
+// calls are nodes for the repositories that an extension makes, by their names, if it can
+// be run here and all text that they are made of can be seen: then none is made of another
+// one's tags, and none names another one.
+func (b *builder) calls(e *module.Extension, label load.Label, in, extension string) map[string]string {
+	if in != "" || label.Repo != "" || b.side.Extension == nil || slices.ContainsFunc(e.Text, func(t string) bool { return !strings.HasPrefix(t, "repo ") }) {
+		return nil
+	}
+	for _, name := range sorted(b.side.Modules.Local) {
+		local := b.side.Modules.Local[name]
+		for _, other := range local.Extensions {
+			if l, err := load.ParseIn(other.File, load.Label{Repo: name}, b.side.Workspace.Repos[name].Mapping); err != nil || l == label {
+				return nil
+			}
+		}
+	}
+	var tags []load.TagCall
+	var texts, arguments []string
+	for _, t := range e.Tags {
+		tags = append(tags, load.TagCall{Class: t.Class, Args: t.Args})
+		texts, arguments = append(texts, t.Text), append(arguments, t.Strings...)
+	}
+	if _, ok := b.written(e.File, e.Name, texts, arguments); !ok {
+		return nil
+	}
+	made, err := b.side.Extension(label, e.Name, b.side.Modules.Root.Name, tags)
+	if err != nil {
+		return nil
+	}
+	byName := map[string]load.RepositoryCall{}
+	for _, call := range made {
+		byName[call.Name] = call
+	}
+	for _, apparent := range e.Repos {
+		if _, ok := byName[cmp.Or(e.Names[apparent], apparent)]; !ok {
+			return nil // Bazel's error.
+		}
+	}
+	nodes := map[string]string{}
+	for _, own := range sorted(byName) {
+		call := byName[own]
+		name := "repository " + own + " of " + extension
+		n := b.node(name, "repository rule")
+		n.File, n.Digest = "MODULE.bazel", digest(call.Text, call.Code.Digest)
+		n.Parts = map[string]string{call.Text: "arguments"}
+		for _, p := range call.Code.Parts {
+			n.Parts[p.File] = p.Digest
+		}
+		for _, r := range slices.Concat(call.Refs, call.Code.Refs) {
+			for _, to := range b.ref(r) {
+				n.Edges = append(n.Edges, Edge{To: to, Why: "read"})
+			}
+		}
+		nodes[own] = name
+	}
+	return nodes
 }
 
 // code connects an extension or a repository rule of the workspace with its code, and

@@ -44,6 +44,8 @@ type Loader struct {
 	// ones of its comprehensions.
 	doubts     string
 	conditions []string
+	// strict says that anything unknown is a doubt.
+	strict bool
 }
 
 // NewLoader returns a loader of a workspace.
@@ -57,6 +59,13 @@ func NewLoader(ctx context.Context, w *Workspace) *Loader {
 func (l *Loader) doubt(format string, args ...any) {
 	if l.doubts == "" {
 		l.doubts = fmt.Sprintf(format, args...)
+	}
+}
+
+// unsettled is a doubt where nothing may be unknown.
+func (l *Loader) unsettled(format string, args ...any) {
+	if l.strict {
+		l.doubt(format, args...)
 	}
 }
 
@@ -321,6 +330,9 @@ func (l *Loader) module(label Label) *module {
 	for _, name := range sortedKeys(m.globals) {
 		if c, ok := m.globals[name].(*class); ok && c.name == "" {
 			c.name = name
+		}
+		if r, ok := m.globals[name].(*repositoryRule); ok && r.name == "" && r.file == label {
+			r.name = name
 		}
 	}
 	m.globals.Freeze()
