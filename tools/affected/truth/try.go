@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -122,10 +123,17 @@ func (t *trial) one(ctx context.Context, i int, c catalog.Change) (o outcome) {
 		return o
 	}
 	truth, cutOff := f.Truth, map[string]bool{}
-	if c.EverythingElsewhere != "" {
-		truth = map[string]string{}
-		for _, label := range f.Tests {
-			truth[label] = c.EverythingElsewhere
+	if c.Elsewhere != "" {
+		tests := c.ElsewhereTests
+		if tests == nil {
+			tests = f.Tests
+		}
+		truth = maps.Clone(truth)
+		if truth == nil {
+			truth = map[string]string{}
+		}
+		for _, label := range tests {
+			truth[label] = c.Elsewhere
 		}
 	}
 	for _, label := range f.CutOff {

@@ -899,6 +899,8 @@ func TestVariables(t *testing.T) {
 		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(size colour) > $@")`:           true,
 		`config_setting(name = "g", values = {"define": "colour=red"})`:                     true,
 		`config_setting(name = "g", values = {"define": "size=red", "cpu": "k8"})`:          false,
+		`config_setting(name = "g", values = {"define": "colour=blue"})`:                    true,
+		`config_setting(name = "g", values = {"define": "colour=green"})`:                   false,
 		`config_setting(name = "g", define_values = {"size": "1", "colour": "red"})`:        true,
 		`config_setting(name = "g", define_values = {"size": "1"})`:                         false,
 		`load("@far//:far.bzl", "FAR")` + "\n" + `config_setting(name = "g", values = FAR)`: true,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"stormgate.internal/tools/affected/internal/bazelrc"
 	"stormgate.internal/tools/affected/internal/load"
 )
 
@@ -66,7 +67,16 @@ func (b *builder) defines(names []string) bool {
 	if len(b.facts.Defines) == 0 || len(names) == 0 {
 		return false
 	}
-	return slices.Contains(names, load.AnyVariable) || slices.ContainsFunc(names, func(n string) bool { return slices.Contains(b.facts.Defines, n) })
+	base, head := bazelrc.Defines(b.side.RC), bazelrc.Defines(b.other.RC)
+	return slices.Contains(names, load.AnyVariable) || slices.ContainsFunc(names, func(n string) bool {
+		name, value, condition := strings.Cut(n, "=")
+		if !condition {
+			return slices.Contains(b.facts.Defines, n)
+		}
+		b, inBase := base[name]
+		h, inHead := head[name]
+		return (inBase && b == value) != (inHead && h == value)
+	})
 }
 
 // mayRead says that a repository may read a variable that has another value.

@@ -358,11 +358,12 @@ func defined(attribute string, v starlark.Value) []string {
 	var names []string
 	for _, kv := range d.Items() {
 		key, _ := starlark.AsString(kv[0])
-		if attribute == "define_values" {
-			names = append(names, key)
+		if value, ok := starlark.AsString(kv[1]); attribute == "define_values" && ok {
+			names = append(names, key+"="+value)
+		} else if attribute == "define_values" {
+			names = append(names, AnyVariable)
 		} else if value, ok := starlark.AsString(kv[1]); key == "define" && ok {
-			name, _, _ := strings.Cut(value, "=")
-			names = append(names, name)
+			names = append(names, value) // NAME=VALUE
 		} else if key == "define" {
 			names = append(names, AnyVariable)
 		}

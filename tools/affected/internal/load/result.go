@@ -38,8 +38,8 @@ type Target struct {
 	Test bool
 	// Constraints are the labels of target_compatible_with, if it is a plain list.
 	Constraints []string
-	// Variables are the make variables that it may read, which --define sets: AnyVariable
-	// if these can't be known.
+	// Variables are the make variables that it may read, which --define sets: NAME=VALUE if
+	// only that matters, AnyVariable if these can't be known.
 	Variables []string
 	// Stamps says when it reads the workspace status.
 	Stamps Stamps
