@@ -736,6 +736,50 @@ func TestFirstToolchain(t *testing.T) {
 	}
 }
 
+// TestSpelling: another spelling of the same affects nothing, where it is the same for
+// certain.
+func TestSpelling(t *testing.T) {
+	files := func(code string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x",
+			"BUILD": "load(\":r.bzl\", \"r\")\nr(name = \"r\")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":r\"])\n",
+			"r.bzl": code + "\nr = rule(implementation = impl, attrs = {\"d\": attr.string_dict(), \"l\": attr.string_list()})\n",
+		}
+	}
+	impl := func(expression string) string {
+		return "def impl(ctx):\n    x = " + expression + "\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(str(x))]))]\n"
+	}
+	const mine = "def sorted(x):\n    return x\n"
+	for _, c := range []struct {
+		base, head string
+		same       bool
+	}{
+		{impl("sorted(ctx.attr.d.keys())"), impl("sorted([k for k in ctx.attr.d])"), true},
+		{impl("sorted(ctx.attr.d.keys())"), impl("sorted(ctx.attr.d)"), true},
+		{impl("sorted(ctx.attr.l)"), impl("sorted([k for k in ctx.attr.l])"), true},
+		{impl("sorted(ctx.attr.l)"), impl("sorted(ctx.attr.l.keys())"), false}, // An error.
+		{impl("sorted(ctx.attr.d.keys())"), impl("sorted(ctx.attr.d.values())"), false},
+		{impl("sorted(ctx.attr.d)"), impl("sorted([k + \"x\" for k in ctx.attr.d])"), false},
+		{impl("sorted(ctx.attr.d)"), impl("sorted([k for k in ctx.attr.d if k])"), false},
+		{impl("sorted(ctx.attr.d)"), impl("sorted(ctx.attr.d, reverse = True)"), false},
+		{impl("sorted(ctx.attr.d)"), impl("list(ctx.attr.d)"), false},
+		{impl("sorted([ctx.attr.d])"), impl("sorted(ctx.attr.d)"), false},
+		{mine + impl("sorted(ctx.attr.l)"), mine + impl("sorted([k for k in ctx.attr.l])"), false},
+		{impl("ctx.label.name + \".x\""), impl("\"%s.x\" % ctx.label.name"), true},
+		{impl("\"a\" + ctx.label.package + \".x\""), impl("\"a%s.x\" % ctx.label.package"), true},
+		{impl("ctx.label.name + \".x\""), impl("\"%r.x\" % ctx.label.name"), false},
+		{impl("ctx.label.name + \".x\""), impl("\"%s.y\" % ctx.label.name"), false},
+		{impl("ctx.label.name + \".x\""), impl("\"%s.x\" % ctx.label.package"), false},
+		{impl("ctx.attr.l + \".x\""), impl("\"%s.x\" % ctx.attr.l"), false},
+	} {
+		for _, pair := range [][2]string{{c.base, c.head}, {c.head, c.base}} {
+			if same := len(compare(t, files(pair[0]), files(pair[1]), Options{}).Tests) == 0; same != c.same {
+				t.Errorf("from\n%s to\n%s the test is affected: %t, want %t", pair[0], pair[1], !same, !c.same)
+			}
+		}
+	}
+}
+
 // TestSwappedLoads: two names change places, and all that is reached stays the same.
 func TestSwappedLoads(t *testing.T) {
 	files := func(load string) map[string]string {

@@ -245,6 +245,11 @@ func (l *Loader) class(c *class) *Class {
 		w.value(x)
 		e.anything(x)
 	}
+	for _, texts := range w.files {
+		for i := range texts {
+			texts[i] = sameSpelling(texts[i], c.attributes)
+		}
+	}
 	for _, t := range c.toolchains {
 		te := &encoder{loader: l, in: c.file}
 		te.toolchain(t)
