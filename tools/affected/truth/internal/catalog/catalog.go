@@ -120,7 +120,7 @@ func Changes() []Change {
 	for _, some := range [][]Change{
 		contents(), additions(), deletions(), renames(), modes(), links(), submodules(), outside(), packages(),
 		builds(), testAttributes(), starlark(), aspectsAndToolchains(), configuration(),
-		modules(), repositories(), golang(), rcFiles(), programs(), histories(), uncommitted(), broken(),
+		modules(), repositories(), golang(), rcFiles(), programs(), histories(), uncommitted(), broken(), pullRequests(),
 	} {
 		all = append(all, some...)
 	}
