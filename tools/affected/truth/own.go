@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"stormgate.internal/tools/affected/truth/internal/actionkeys"
@@ -24,6 +25,11 @@ type own struct {
 	baseKeys map[string]actionkeys.Key // as last asked for
 }
 
+// serverStart is a number that is another one whenever the repository is fetched: once for
+// a Bazel server, and after each edit that has its extension evaluated again, such as one
+// of the module's version. What reads it, ClusterUp, writes the same bytes whatever it is.
+var serverStart = regexp.MustCompile(`^external/[^/]*[~+]stormgate_server/start$`)
+
 // newOwn makes the copy in dir/stormgate. The history before HEAD is left out.
 func newOwn(ctx context.Context, opts options, changes []catalog.Change) (*own, error) {
 	base, err := gittree.Load(ctx, opts.repository, "HEAD")
@@ -35,7 +41,7 @@ func newOwn(ctx context.Context, opts options, changes []catalog.Change) (*own, 
 	o.Startup = []string{patience}
 	o.Program = filepath.Join(o.Root, "tools", "bazel")
 	o.Flags = []string{"--experimental_convenience_symlinks=ignore", "--disk_cache=" + opts.diskCache}
-	o.files = actionkeys.Files{Root: o.Root, OutputBase: o.OutputBase}
+	o.files = actionkeys.Files{Root: o.Root, OutputBase: o.OutputBase, Same: serverStart.MatchString}
 	if err := os.RemoveAll(o.Root); err != nil {
 		return nil, err
 	}

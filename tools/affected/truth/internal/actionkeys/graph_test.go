@@ -244,6 +244,10 @@ func TestFilesDigestContent(t *testing.T) {
 	if _, err := files.Content("bazel-out/k8/bin/p/out"); err == nil || !strings.Contains(err.Error(), "made by no action") {
 		t.Errorf("an output: error is %v", err)
 	}
+	files.Same = func(path string) bool { return path == "p/dir" }
+	if digest("p/dir") == before["p/dir"] || digest("p/file") == digest("p/dir") {
+		t.Error("what any content is good for has the digest of its content")
+	}
 	files.Status = false
 	first := digest("bazel-out/stable-status.txt")
 	write(base, "execroot/_main/bazel-out/stable-status.txt", "STABLE 3")
