@@ -40,6 +40,11 @@ func newTrial(ctx context.Context, out io.Writer, o options, own bool) (*trial, 
 	t := &trial{options: o}
 	if own {
 		t.changes = ownChanges()
+		undone, err := lastCommits(ctx, o.repository)
+		if err != nil {
+			return nil, err
+		}
+		t.changes = append(t.changes, undone...)
 		made, err := newOwn(ctx, o, t.changes)
 		if err != nil {
 			return nil, err
