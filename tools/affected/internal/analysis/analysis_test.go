@@ -736,6 +736,80 @@ func TestFirstToolchain(t *testing.T) {
 	}
 }
 
+// TestData: a shell test's data is a set of what its labels stand for, unless something
+// else needs them as they are.
+func TestData(t *testing.T) {
+	files := func(test string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "1.txt": "1", "2.txt": "2",
+			"BUILD": "alias(name = \"first\", actual = \":second\")\nalias(name = \"second\", actual = \":one\")\nalias(name = \"chosen\", actual = select({\"@platforms//os:linux\": \":one\", \"//conditions:default\": \":two\"}))\n" +
+				"filegroup(name = \"one\", srcs = [\"1.txt\"])\nfilegroup(name = \"two\", srcs = [\"2.txt\"])\n" + test + "\n",
+		}
+	}
+	test := func(data string) string { return "sh_test(name = \"t\", srcs = [\"x.sh\"], data = " + data + ")" }
+	for _, c := range []struct {
+		base, head string
+		same       bool
+	}{
+		{test(`[":first"]`), test(`[":second"]`), true},
+		{test(`[":first"]`), test(`[":one"]`), true},
+		{test(`[":first"]`), test(`[":first", ":one"]`), true},
+		{test(`[":one", ":two"]`), test(`[":two", ":second"]`), true},
+		{test(`[":one"]`), test(`[":two"]`), false},
+		{test(`[":one"]`), test(`[":one", ":two"]`), false},
+		{test(`[":one"]`), test(`[":chosen"]`), false},
+		{test(`[":one"]`), test(`[":one"] + select({"//conditions:default": [":one"]})`), false},
+		{test(`[":first"], args = ["$(location :first)"]`), test(`[":second"], args = ["$(location :first)"]`), false},
+		{test(`[":first"], env = {"A": "$(rootpath :first)"}`), test(`[":one"], env = {"A": "$(rootpath :first)"}`), false},
+	} {
+		for _, pair := range [][2]string{{c.base, c.head}, {c.head, c.base}} {
+			if same := len(compare(t, files(pair[0]), files(pair[1]), Options{}).Tests) == 0; same != c.same {
+				t.Errorf("from %s to %s the test is affected: %t, want %t", pair[0], pair[1], !same, !c.same)
+			}
+		}
+	}
+	// What it stands for still counts, also where an alias changes.
+	for file, content := range map[string]string{"1.txt": "x", "BUILD": strings.Replace(files(test(`[":first"]`))["BUILD"], "actual = \":one\"", "actual = \":two\"", 1)} {
+		head := files(test(`[":first"]`))
+		head[file] = content
+		if len(compare(t, files(test(`[":first"]`)), head, Options{}).Tests) != 1 {
+			t.Errorf("%s: the test is not affected", file)
+		}
+	}
+}
+
+// TestCopiedFolder: a repository that is a folder with another BUILD file is what is in
+// the two, wherever they are.
+func TestCopiedFolder(t *testing.T) {
+	base := map[string]string{
+		"MODULE.bazel": "module(name = \"m\")\nnew_local_repository = use_repo_rule(\"@bazel_tools//tools/build_defs/repo:local.bzl\", \"new_local_repository\")\n" +
+			"new_local_repository(name = \"plain\", path = \"plain\", build_file = \"//:plain.BUILD\")\n",
+		"plain/x.txt": "x", "plain/sub/y.txt": "y", "plain.BUILD": "filegroup(name = \"x\", srcs = [\"x.txt\"])\n", "x.sh": "x",
+		"BUILD": "exports_files([\"plain.BUILD\"])\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\"@plain//:x\"])\n",
+	}
+	for name, c := range map[string]struct {
+		edit edit
+		want int
+	}{
+		"another folder":            {both(del("plain/x.txt", "plain/sub/y.txt"), set("flat/x.txt", "x"), set("flat/sub/y.txt", "y"), sub("MODULE.bazel", `path = "plain"`, `path = "flat"`)), 0},
+		"another BUILD file":        {both(del("plain.BUILD"), set("flat.BUILD", base["plain.BUILD"]), sub("MODULE.bazel", "//:plain.BUILD", "//:flat.BUILD")), 0},
+		"a file":                    {set("plain/x.txt", "z"), 1},
+		"a file more":               {set("plain/z.txt", "z"), 1},
+		"a file less":               {del("plain/sub/y.txt"), 1},
+		"a file with another name":  {both(del("plain/sub/y.txt"), set("plain/sub/z.txt", "y")), 1},
+		"the BUILD file":            {set("plain.BUILD", "filegroup(name = \"x\", srcs = [\"sub/y.txt\"])\n"), 1},
+		"a BUILD file that is gone": {del("plain.BUILD"), 1},
+		"a folder that is gone":     {del("plain/x.txt", "plain/sub/y.txt"), 1},
+		"another argument":          {sub("MODULE.bazel", `path = "plain"`, `path = "plain", workspace_file_content = "x"`), 1},
+	} {
+		head := maps.Clone(base)
+		c.edit(head)
+		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
+			t.Errorf("%s: %d tests, want %d", name, got, c.want)
+		}
+	}
+}
+
 // TestSpelling: another spelling of the same affects nothing, where it is the same for
 // certain.
 func TestSpelling(t *testing.T) {

@@ -430,6 +430,9 @@ func (b *builder) pkg(key string, p *load.Package) {
 		seen := map[string]bool{}
 		for _, a := range t.Attributes {
 			n.Parts[a.Name] = a.Digest
+			if a.Set {
+				n.Parts[a.Name] = b.set(a.Refs)
+			}
 			for _, r := range a.Refs {
 				for _, to := range b.ref(r) {
 					if !seen[to] && to != name {
@@ -464,6 +467,24 @@ func (b *builder) pkg(key string, p *load.Package) {
 			b.graph.Tests[name] = &Test{Label: name, Kind: t.Kind, Tags: t.Tags, Manual: t.Manual(), Uncached: t.Uncached(), Incompatible: b.incompatible(t.Constraints)}
 		}
 	}
+}
+
+// set is a digest of the targets and files that labels stand for.
+func (b *builder) set(refs []load.Ref) string {
+	var labels []string
+	for _, r := range refs {
+		label := r.Label
+		for range 20 {
+			t := b.side.targets[label]
+			if t == nil || t.Kind != "alias" || t.Class != "" || t.Symbol != "" || len(t.Attributes) != 1 || len(t.Attributes[0].Refs) != 1 || t.Attributes[0].Digest != load.LabelDigest(t.Attributes[0].Refs[0].Label) {
+				break
+			}
+			label = t.Attributes[0].Refs[0].Label
+		}
+		labels = append(labels, label)
+	}
+	slices.Sort(labels)
+	return digest(slices.Compact(labels)...)
 }
 
 // incompatible says that `bazel test //...` skips a target with these constraints: one

@@ -107,6 +107,12 @@ func (b *builder) module(f *module.File, name string) {
 			canonical = r.Name
 		}
 		n := b.node("repository rule "+canonical, "repository rule")
+		if name == "" && b.copied(n, r) {
+			n.File = file
+			node := b.graph.Nodes[b.repository(canonical)]
+			node.Edges = append(node.Edges, Edge{To: "repository rule " + canonical, Why: "made by"})
+			continue
+		}
 		n.File, n.Digest = file, r.File+"%"+r.Rule+"("+r.Text+")"
 		add(n, r.Strings, nil)
 		b.code(n, r.File, r.Rule, where, repo.Mapping)
@@ -122,6 +128,33 @@ func (b *builder) module(f *module.File, name string) {
 		c := b.graph.Nodes[Configuration]
 		c.Edges = append(c.Edges, Edge{To: "statements of " + file, Why: "statement that is not known"})
 	}
+}
+
+// copied makes of a repository that is a folder of the workspace with another BUILD file
+// what is in the two: where they are enters no key. It fails for any other repository.
+func (b *builder) copied(n *Node, r module.Repository) bool {
+	folder := path.Clean(r.Path)
+	if r.File != localRules || r.Rule != "new_local_repository" || r.Path == "" || r.BuildFile == "" || !b.side.hasFolder(folder) {
+		return false
+	}
+	label, err := load.ParseIn(r.BuildFile, load.Label{}, b.side.Workspace.Repos[""].Mapping)
+	if err != nil {
+		return false
+	}
+	kind, build := b.side.what(label.String(), label)
+	if kind != file {
+		return false
+	}
+	n.Parts = map[string]string{build: b.content(build)}
+	parts := []string{r.File, r.Rule, r.Rest, b.content(build)}
+	files := b.side.Workspace.Snapshot.Files
+	for i := b.side.lower(folder + "/"); i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+		content := b.content(files[i].Path)
+		n.Parts[files[i].Path] = content
+		parts = append(parts, strings.TrimPrefix(files[i].Path, folder), content)
+	}
+	n.Digest = digest(parts...)
+	return true
 }
 
 func (b *builder) extension(e *module.Extension, module, file string, add func(*Node, []string, map[string]bool)) {

@@ -164,6 +164,7 @@ func (c *codec) entry(e *entry) {
 			c.text(&a.Name)
 			c.text(&a.Digest)
 			list(c, &a.Refs, c.ref)
+			c.flag(&a.Set)
 			list(c, &a.Outputs, c.text)
 		})
 	})

@@ -276,6 +276,7 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
 	}
+	p.set(t, kwargs)
 	if p.featureless(t) {
 		t.Attributes = slices.DeleteFunc(t.Attributes, func(a Attribute) bool { return a.Name == "features" })
 	}
@@ -320,6 +321,34 @@ func (p *loading) featureless(t *Target) bool {
 		return c != nil && !c.Features
 	}
 	return plain[t.Kind] || t.Kind == "genrule" && !slices.ContainsFunc(t.Attributes, func(a Attribute) bool { return a.Name == "toolchains" })
+}
+
+// set marks the data of a shell test whose order and spelling don't matter: its runfiles
+// are a set of files. Whatever names one of the labels, as $(location) does, needs it in
+// this spelling; a list in a select is not looked into.
+func (p *loading) set(t *Target, kwargs []starlark.Tuple) {
+	if t.Kind != "sh_test" || t.Symbol != "" || t.Class != "" {
+		return
+	}
+	at := -1
+	for i, a := range t.Attributes {
+		if a.Name == "data" {
+			at = i
+		}
+	}
+	if at < 0 {
+		return
+	}
+	for _, kv := range kwargs {
+		if kv[0] == starlark.String("data") {
+			if list, ok := kv[1].(*starlark.List); !ok || hasUnknown(list) {
+				return
+			}
+		} else if strings.Contains(p.loader.text(kv[1]), "$") {
+			return
+		}
+	}
+	t.Attributes[at].Set = true
 }
 
 // variable is what may be a make variable in an attribute's value, named what is one for

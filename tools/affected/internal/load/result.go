@@ -16,6 +16,9 @@ type Attribute struct {
 	// that enter no action.
 	Digest string
 	Refs   []Ref
+	// Set says that it is no more than the set of its labels, in any order, each once or
+	// more often, and that an alias is as good as what it stands for.
+	Set bool
 	// Outputs are names of files that the target makes.
 	Outputs []string
 }

@@ -68,8 +68,11 @@ type Extension struct {
 type Repository struct {
 	File, Rule, Name string
 	Path             string // attribute path
+	BuildFile        string // attribute build_file
 	Text             string
-	Strings          []string
+	// Rest is Text without name, path and build_file.
+	Rest    string
+	Strings []string
 }
 
 // File is an evaluated MODULE.bazel with what it includes.
@@ -267,7 +270,10 @@ func (r *reader) function(id string) starlark.Value {
 			file, rule := a.positional[0], a.positional[1]
 			return starlark.NewBuiltin(rule, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 				a := read(args, kwargs)
-				r.out.Repositories = append(r.out.Repositories, Repository{File: file, Rule: rule, Name: a.get("name"), Path: a.get("path"), Text: a.text, Strings: a.strings})
+				rest := read(args, slices.DeleteFunc(slices.Clone(kwargs), func(kv starlark.Tuple) bool {
+					return kv[0] == starlark.String("name") || kv[0] == starlark.String("path") || kv[0] == starlark.String("build_file")
+				}))
+				r.out.Repositories = append(r.out.Repositories, Repository{File: file, Rule: rule, Name: a.get("name"), Path: a.get("path"), BuildFile: a.get("build_file"), Text: a.text, Rest: rest.text, Strings: a.strings})
 				return starlark.None, nil
 			}), nil
 		case "register_toolchains":
