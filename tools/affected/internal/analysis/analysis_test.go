@@ -810,6 +810,44 @@ func TestCopiedFolder(t *testing.T) {
 	}
 }
 
+// TestIdleAttributes: an attribute that no code reads counts where it is given, and where
+// it must be.
+func TestIdleAttributes(t *testing.T) {
+	files := func(attributes, code, target string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "1.txt": "1",
+			"BUILD": "load(\":r.bzl\", \"r\")\nr(name = \"r\"" + target + ")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":r\"])\n",
+			"r.bzl": "def _impl(ctx):\n    " + code + "\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(ctx.label.name)]))]\nr = rule(implementation = _impl, attrs = {" + attributes + "})\n",
+		}
+	}
+	for _, c := range []struct {
+		name                                           string
+		attributes, code, target, attributes2, target2 string
+		want                                           int
+	}{
+		{"one more", "", "pass", "", `"more": attr.string()`, "", 0},
+		{"one more, which code reads", "", "x = ctx.attr.more if False else 1", "", `"more": attr.string()`, "", 1},
+		{"one more, which code may read", "", "x = getattr(ctx.attr, \"mo\" + \"re\", None)", "", `"more": attr.string()`, "", 1},
+		{"one more, which other code may read", "", "x = print(ctx)", "", `"more": attr.string()`, "", 1},
+		{"one more, which code may read as a whole", "", "x = print(ctx.attr)", "", `"more": attr.string()`, "", 1},
+		{"one more, which must be given", "", "pass", "", `"more": attr.string(mandatory = True)`, "", 1},
+		{"one more, with a default", "", "pass", "", `"more": attr.string(default = "x")`, "", 1},
+		{"one more, with labels", "", "pass", "", `"more": attr.label_list()`, "", 1},
+		{"one more, which is given", "", "pass", "", `"more": attr.string()`, `, more = "x"`, 1},
+		{"of another type", `"more": attr.string()`, "pass", `, more = "x"`, `"more": attr.int()`, `, more = "x"`, 1},
+		{"of another type, not given", `"more": attr.string()`, "pass", "", `"more": attr.int()`, "", 0},
+		{"one less, which is given", `"more": attr.string()`, "pass", `, more = "x"`, "", `, more = "x"`, 1},
+		{"one that must be given now, and is", `"more": attr.string()`, "pass", `, more = "x"`, `"more": attr.string(mandatory = True)`, `, more = "x"`, 1},
+	} {
+		base, head := files(c.attributes, c.code, c.target), files(c.attributes2, c.code, c.target2)
+		for _, pair := range [][2]map[string]string{{base, head}, {head, base}} {
+			if got := len(compare(t, pair[0], pair[1], Options{}).Tests); got != c.want {
+				t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
+			}
+		}
+	}
+}
+
 // TestSpelling: another spelling of the same affects nothing, where it is the same for
 // certain.
 func TestSpelling(t *testing.T) {

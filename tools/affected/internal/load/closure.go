@@ -2,6 +2,7 @@ package load
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -218,8 +219,14 @@ func (l *Loader) class(c *class) *Class {
 	c.result = out // For recursion: an aspect that requires itself.
 	var schema []string
 	e := &encoder{loader: l, in: c.file}
+	w := l.walk()
+	w.value(c.implementation)
+	w.value(c.initializer)
 	for _, name := range slices.Sorted(maps.Keys(c.attributes)) {
 		a := c.attributes[name]
+		if c.what == "rule" && !c.unsure && c.initializer == nil && a.idle() && !w.mentions(name) {
+			continue
+		}
 		text := name + ":" + a.kind + ":" + strings.Join(a.flags, ",")
 		if a.fallback != nil {
 			inner := &encoder{loader: l, in: a.in}
@@ -237,9 +244,6 @@ func (l *Loader) class(c *class) *Class {
 		schema = append(schema, text)
 	}
 	schema = append(schema, c.flags...)
-	w := l.walk()
-	w.value(c.implementation)
-	w.value(c.initializer)
 	for _, x := range slices.Concat(c.extra, c.unsureParts) {
 		schema = append(schema, l.text(x))
 		w.value(x)
@@ -267,6 +271,33 @@ func (l *Loader) class(c *class) *Class {
 	out.Digest = digest(out.Key, out.Schema, code.digest)
 	l.classes[out.Digest] = out
 	return out
+}
+
+// idle says that an attribute means nothing where it is not given, unless code reads it:
+// it has no default, need not be given, and holds no labels.
+func (a *attribute) idle() bool {
+	switch a.kind {
+	case "string", "int", "bool", "string_list", "string_dict", "int_list":
+	default:
+		return false
+	}
+	return a.fallback == nil && !a.mandatory && !a.limited && len(a.flags) == 0 && len(a.parts) == 0
+}
+
+// anyAttribute is code that may read an attribute without its name.
+var anyAttribute = regexp.MustCompile(`\b(?:getattr|hasattr|dir|struct)\b|\. attr (?:[^.]|$)|\bctx (?:[^.]|$)`)
+
+// mentions says that what was walked may read an attribute.
+func (w *walked) mentions(attribute string) bool {
+	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(attribute) + `\b`)
+	for _, texts := range w.files {
+		for _, t := range texts {
+			if word.MatchString(t) || anyAttribute.MatchString(strings.Replace(t, "( ctx ,", "(", 1)) {
+				return true
+			}
+		}
+	}
+	return len(w.repos) > 0 // Whose code isn't seen.
 }
 
 func compact(refs []Ref) []Ref {

@@ -17,6 +17,7 @@ func modules() []Change {
 		change("the directory of a module, to another content", replace("MODULE.bazel", `path = "fourth"`, `path = "modules/fourth"`),
 			write("modules/fourth/MODULE.bazel", "module(name = \"fourth\")\n"), write("modules/fourth/BUILD.bazel", "filegroup(\n    name = \"lib\",\n    srcs = [\"lib.txt\"],\n    visibility = [\"//visibility:public\"],\n)\n"), write("modules/fourth/lib.txt", "another fourth\n")),
 		change("the directory of a repository", rename("plain", "flat"), replace("MODULE.bazel", `path = "plain"`, `path = "flat"`)),
+		change("the directory of a repository, with another content", rename("plain", "flat"), replace("MODULE.bazel", `path = "plain"`, `path = "flat"`), appendTo("flat/plain.txt", "edited\n")),
 		change("the build file of a repository", rename("plain.BUILD", "flat.BUILD"), replace("MODULE.bazel", `"//:plain.BUILD"`, `"//:flat.BUILD"`), replace("BUILD.bazel", `"plain.BUILD"`, `"flat.BUILD"`)),
 		change("a module more, which nobody uses", replace("MODULE.bazel", "bazel_dep(name = \"fourth\")\n", "bazel_dep(name = \"fourth\")\nbazel_dep(name = \"fifth\")\nlocal_path_override(module_name = \"fifth\", path = \"fifth\")\n"), write("fifth/MODULE.bazel", "module(name = \"fifth\")\n"), appendTo(".bazelignore", "fifth\n")),
 		change("the version of this module", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "mill", version = "1.0")`)),
