@@ -214,7 +214,7 @@ func TestChanges(t *testing.T) {
 		{"file of a package that no target has", set("a/unused.txt", "x"), ""},
 		{"source of a test", set("a/attr.sh", "#!/bin/sh\nexit 0\n"), "//a:attr_test"},
 		{"source of many tests", set("a/t.sh", "#!/bin/sh\nexit 0\n"), tsh},
-		{"globbed file", set("a/data/1.txt", "x"), "//a:aspect_test //a:glob_test"},
+		{"globbed file", set("a/data/1.txt", "x"), "//a:glob_test"}, // The aspect sees names alone.
 		{"globbed file, added", set("a/data/new.txt", "x"), "//a:aspect_test //a:glob_test"},
 		{"globbed file, deleted", del("a/data/1.txt"), "//a:aspect_test //a:glob_test"},
 		{"excluded file, added", set("a/data/not/3.txt", "x"), ""},
@@ -845,6 +845,65 @@ func TestIdleAttributes(t *testing.T) {
 				t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
 			}
 		}
+	}
+}
+
+// TestBlind: a rule that only writes text from the analysis sees no content, and all else
+// of what it depends on.
+func TestBlind(t *testing.T) {
+	files := func(returns string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "1.txt": "1", "default.txt": "d", ".bazelrc": "",
+			"flag.bzl": "flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True))\n",
+			"part.bzl": "def _impl(ctx):\n    return [DefaultInfo(files = depset(ctx.files.srcs))]\npart = rule(implementation = _impl, attrs = {\"srcs\": attr.label_list(allow_files = True), \"_d\": attr.label(default = \"//:default.txt\")})\n",
+			"names.bzl": "Names = provider(fields = [\"names\"])\n" +
+				"def _names_impl(target, ctx):\n    return [Names(names = [str(target.label)] + [str(d.label) for d in getattr(ctx.rule.attr, \"srcs\", [])])]\n_names = aspect(implementation = _names_impl, attr_aspects = [\"srcs\"])\n" +
+				"def _impl(ctx):\n    out = ctx.actions.declare_file(ctx.label.name)\n    ctx.actions.write(out, \"\".join([n for d in ctx.attr.deps for n in d[Names].names]))\n    " + returns + "\n" +
+				"names = rule(implementation = _impl, attrs = {\"deps\": attr.label_list(aspects = [_names])})\n",
+			"BUILD": "load(\":names.bzl\", \"names\")\nload(\":part.bzl\", \"part\")\nload(\":flag.bzl\", \"flag\")\nflag(name = \"flag\", build_setting_default = \"a\")\nconfig_setting(name = \"b\", flag_values = {\":flag\": \"b\"})\n" +
+				"part(name = \"part\", srcs = [\"1.txt\"] + select({\":b\": [\"default.txt\"], \"//conditions:default\": []}))\nnames(name = \"names\", deps = [\":part\"])\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":names\"])\n",
+		}
+	}
+	const blind = "return [DefaultInfo(files = depset([out]))]"
+	content := set("1.txt", "x")
+	for _, c := range []struct {
+		name, returns string
+		edit          edit
+		want          int
+	}{
+		{"content", blind, content, 0},
+		{"the content of a default", blind, set("default.txt", "x"), 0},
+		{"a file that is gone", blind, del("1.txt"), 1},
+		{"another file", blind, both(set("2.txt", "1"), sub("BUILD", "\"1.txt\"", "\"2.txt\"")), 1},
+		{"a rule's implementation", blind, sub("part.bzl", "return [", "return [] + ["), 1},
+		{"a flag", blind, set(".bazelrc", "build --//:flag=b\n"), 1},
+		{"the test's own script", blind, set("x.sh", "y"), 1},
+		{"files that it hands on", "return [DefaultInfo(files = depset([out] + ctx.files.deps))]", content, 1},
+		{"files that it hands on under the name of its own", "out = ctx.files.deps[0]\n    " + blind, content, 1},
+		{"files that it hands on one by one", "for out in ctx.files.deps:\n        pass\n    " + blind, content, 1},
+		{"runfiles", "return [DefaultInfo(files = depset([out]), runfiles = ctx.runfiles(ctx.files.deps))]", content, 1},
+		{"another one's info", "return [ctx.attr.deps[0][DefaultInfo]]", content, 1},
+		{"a symbolic link", "more = ctx.actions.declare_file(\"more\")\n    ctx.actions.symlink(output = more, target_file = ctx.files.deps[0])\n    return [DefaultInfo(files = depset([more]))]", content, 1},
+		{"a command", "ctx.actions.run_shell(outputs = [out], inputs = ctx.files.deps, command = \"x\")\n    " + blind, content, 1},
+		{"a command by another name", "act = ctx.actions\n    act.run_shell(outputs = [out], inputs = ctx.files.deps, command = \"x\")\n    " + blind, content, 1},
+		{"a command that getattr gives", "getattr(ctx, \"act\" + \"ions\").run_shell(outputs = [out], inputs = ctx.files.deps, command = \"x\")\n    " + blind, content, 1},
+	} {
+		base := files(c.returns)
+		head := maps.Clone(base)
+		c.edit(head)
+		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
+			t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
+		}
+	}
+	// An aspect that looks through it sees its dependencies' files.
+	base := files(blind)
+	base["through.bzl"] = "def _aspect_impl(target, ctx):\n    return [OutputGroupInfo(x = depset(transitive = [d.files for d in getattr(ctx.rule.attr, \"deps\", [])]))]\n_through = aspect(implementation = _aspect_impl, attr_aspects = [\"deps\"])\n" +
+		"def _impl(ctx):\n    return [DefaultInfo(files = ctx.attr.dep[OutputGroupInfo].x)]\nthrough = rule(implementation = _impl, attrs = {\"dep\": attr.label(aspects = [_through])})\n"
+	base["BUILD"] += "load(\":through.bzl\", \"through\")\nthrough(name = \"through\", dep = \":names\")\nsh_test(name = \"u\", srcs = [\"x.sh\"], data = [\":through\"])\n"
+	head := maps.Clone(base)
+	content(head)
+	if answer := compare(t, base, head, Options{}); find(answer, "//:u") == nil || find(answer, "//:t") != nil {
+		t.Errorf("an aspect that looks through it: %v, want //:u", answer.Tests)
 	}
 }
 

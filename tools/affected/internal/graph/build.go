@@ -45,6 +45,7 @@ type Side struct {
 	targets map[string]*load.Target // by label
 	outputs map[string]string       // output's label to the target's
 	failed  map[string]bool         // packages
+	classes map[string]*load.Class  // by digest
 }
 
 // Key is the key of a package in Side.Packages.
@@ -57,7 +58,11 @@ func Key(repo, pkg string) string {
 
 func (s *Side) prepare() {
 	s.targets, s.outputs, s.failed = map[string]*load.Target{}, map[string]string{}, map[string]bool{}
+	s.classes = map[string]*load.Class{}
 	for key, p := range s.Packages {
+		for i := range p.Classes {
+			s.classes[p.Classes[i].Digest] = &p.Classes[i]
+		}
 		s.failed[key] = p.Failed != ""
 		for i := range p.Targets {
 			t := &p.Targets[i]
@@ -154,6 +159,11 @@ type builder struct {
 	modulesOfGo map[string]bool
 	// made is of what repositories that this workspace makes are made.
 	made map[string]*made
+	// shapes are edges that become edges to shapes.
+	shapes []struct {
+		node *Node
+		edge int
+	}
 }
 
 // Facts are what the graphs are built for.
@@ -188,7 +198,61 @@ func build(ctx context.Context, side, other *Side, facts Facts) *Graph {
 	b.toolchains()
 	b.options()
 	b.modules()
+	for _, s := range b.shapes {
+		s.node.Edges[s.edge].To = b.shape(s.node.Edges[s.edge].To)
+	}
 	return b.graph
+}
+
+// Prefixes of the names of nodes that stand for what Bazel's analysis knows of others: of
+// targets all but the content of files, of a file that it is there.
+const (
+	shapeOf    = "shape of "
+	presenceOf = "presence of "
+)
+
+// Whole is the name of the node that one stands for, else its own.
+func Whole(name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(name, shapeOf), presenceOf)
+}
+
+// shape is the node of what analysis knows of another node.
+func (b *builder) shape(name string) string {
+	whole := b.graph.Nodes[name]
+	if whole == nil {
+		return name
+	}
+	switch whole.Kind {
+	case "target", "rule":
+		if _, ok := b.graph.Nodes[shapeOf+name]; ok {
+			return shapeOf + name
+		}
+		n := b.node(shapeOf+name, whole.Kind)
+		n.Rule, n.Digest, n.Parts, n.File = whole.Rule, whole.Digest, whole.Parts, whole.File
+		for _, e := range whole.Edges {
+			n.Edges = append(n.Edges, Edge{To: b.shape(e.To), Why: e.Why})
+		}
+		return shapeOf + name
+	case "file":
+		n := b.node(presenceOf+name, "file")
+		n.Digest, n.File = "there", whole.File
+		return presenceOf + name
+	case "folder":
+		n := b.node(shapeOf+name, "folder")
+		n.Digest, n.File = whole.Digest, whole.File
+		return shapeOf + name
+	}
+	return name
+}
+
+// blind says that no action of a target reads a file of another one.
+func (s *Side) blind(label string) bool {
+	t := s.targets[label]
+	if t == nil || t.Class == "" {
+		return false
+	}
+	c := s.classes[t.Class]
+	return c != nil && c.Blind && !c.Status
 }
 
 func (b *builder) node(name, kind string) *Node {
@@ -438,6 +502,13 @@ func (b *builder) pkg(key string, p *load.Package) {
 					if !seen[to] && to != name {
 						seen[to] = true
 						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name})
+						// Nothing is above a test, no aspect either, that would see through it.
+						if a.Name == "data" && t.Kind == "sh_test" && t.Class == "" && t.Symbol == "" && b.side.blind(to) {
+							b.shapes = append(b.shapes, struct {
+								node *Node
+								edge int
+							}{n, len(n.Edges) - 1})
+						}
 					}
 				}
 			}

@@ -140,6 +140,7 @@ func (c *codec) entry(e *entry) {
 		c.flag(&x.Status)
 		c.flag(&x.Variables)
 		c.flag(&x.Features)
+		c.flag(&x.Blind)
 		list(c, &x.Parts, func(p *load.Part) {
 			c.text(&p.File)
 			c.text(&p.Digest)

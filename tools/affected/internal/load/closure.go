@@ -265,6 +265,7 @@ func (l *Loader) class(c *class) *Class {
 		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})
 	}
 	out.Parts, out.Code = code.parts, code.digest
+	out.Blind = l.blind(c, w)
 	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)

@@ -103,6 +103,9 @@ type Class struct {
 	// Status says that its implementation reads the workspace status, Variables that
 	// it reads make variables, Features that it may ask for features.
 	Status, Variables, Features bool
+	// Blind says that no action of its targets reads a file of another target: all that they
+	// write is text from the analysis, which knows names and no content.
+	Blind bool
 }
 
 // Package is what a BUILD file defines.
