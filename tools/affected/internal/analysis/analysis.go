@@ -516,6 +516,11 @@ func (c *comparison) goModules(special map[string]bool) {
 			c.force("@rules_go", file, fmt.Sprintf("was %q, is %q", base.Rest, head.Rest))
 		}
 		changed := gomod.Diff(base, head)
+		for p := range changed {
+			if c.sameModule(path.Dir(file), base.Modules[p].Dir, head.Modules[p].Dir) {
+				delete(changed, p)
+			}
+		}
 		c.localModules(path.Dir(file), changed, base, head)
 		if len(changed) == 0 && !a && !b {
 			continue
@@ -558,11 +563,30 @@ func (c *comparison) goModules(special map[string]bool) {
 	}
 }
 
+// sameModule says that a module is a folder with the same files on both sides, wherever
+// the two are.
+func (c *comparison) sameModule(root, base, head string) bool {
+	if base == "" || head == "" {
+		return false
+	}
+	files := func(side int, folder string) []string {
+		var all []string
+		for _, e := range c.sides[side].Workspace.Snapshot.Files {
+			if name, ok := strings.CutPrefix(e.Path, path.Join(root, folder)+"/"); ok {
+				all = append(all, name+" "+e.ID+" "+string(e.Mode))
+			}
+		}
+		return all
+	}
+	b := files(0, base)
+	return len(b) > 0 && slices.Equal(b, files(1, head))
+}
+
 // localModules adds modules that are folders of the workspace in which a file changed.
 func (c *comparison) localModules(root string, changed map[string]string, sides ...*gomod.File) {
 	for _, f := range sides {
 		for p, m := range f.Modules {
-			if m.Dir == "" || changed[p] != "" {
+			if m.Dir == "" || changed[p] != "" || c.sameModule(root, sides[0].Modules[p].Dir, sides[1].Modules[p].Dir) {
 				continue
 			}
 			folder := path.Join(root, m.Dir) + "/"

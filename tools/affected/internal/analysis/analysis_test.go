@@ -536,6 +536,21 @@ func TestGoModuleInFolder(t *testing.T) {
 		set("third_party/b/inner/b.go", "package inner\n"),
 		sub("go/BUILD", "go_test(name = \"plain_test\", srcs = [\"plain_test.go\"]", "go_test(name = \"plain_test\", srcs = [\"plain_test.go\"], deps = [\"@org_example_a//other\"]"),
 	)
+	for content, want := range map[string]int{base["third_party/b/inner/b.go"]: 0, base["third_party/b/inner/b.go"] + "// x\n": 1} {
+		moved := maps.Clone(base)
+		delete(moved, "third_party/b/inner/b.go")
+		moved["elsewhere/b/inner/b.go"] = content
+		moved["go.mod"] = strings.Replace(moved["go.mod"], "./third_party/b", "./elsewhere/b", 1)
+		got := 0
+		for _, test := range compare(t, base, moved, Options{}).Tests {
+			if test.State != "always" {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("in another folder: %d tests, want %d", got, want)
+		}
+	}
 	for file, want := range map[string]string{
 		"third_party/b/inner/b.go": "//go:go_test",
 		"third_party/a/pkg/a.go":   "//go:go_test //go:plain_test", // Both are of the module that changed.
