@@ -19,9 +19,10 @@
 // the targets whose definition comes out differently, and those of rules whose
 // implementation reaches what was edited. Comments, documentation and formatting are
 // no changes. From what changed, the graph leads to tests (internal/graph). What is
-// configuration is compared by its own units: .bazelrc by options (internal/bazelrc),
-// go.mod by modules (internal/gomod), MODULE.bazel by modules, extensions and
-// toolchains (internal/module).
+// configuration is compared by its own units: .bazelrc by options and variables
+// (internal/bazelrc), go.mod by modules (internal/gomod), MODULE.bazel by modules,
+// toolchains and the repositories that extensions make (internal/module), the workspace
+// status by its stable values.
 //
 // # What it promises
 //
