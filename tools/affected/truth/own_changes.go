@@ -85,7 +85,7 @@ func ownChanges() []catalog.Change {
 }
 
 // undo are how many of the last commits a change takes back.
-var undo = []int{1, 3, 6, 10, 15}
+var undo = []int{1, 3, 6}
 
 // lastCommits are changes that take back the last commits: what people did, the other way
 // round. A shallow clone may lack some, and a repository may not have as many.
