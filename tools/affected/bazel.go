@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"stormgate.internal/tools/affected/internal/analysis"
+	"stormgate.internal/tools/affected/internal/graph"
 )
 
 // bazel finds the program that a person of this workspace would run.
@@ -160,10 +161,11 @@ func compareQuery(answer *analysis.Answer, rules []queried) (differences []strin
 			}
 			for _, e := range n.Edges {
 				// Through rules to their defaults, not through other targets.
-				if !r[e.To] {
-					r[e.To] = true
-					if !strings.HasPrefix(e.To, "//") && !strings.HasPrefix(e.To, "@") && e.To != "configuration" {
-						queue = append(queue, e.To)
+				to := graph.Whole(e.To)
+				if !r[to] {
+					r[to] = true
+					if !strings.HasPrefix(to, "//") && !strings.HasPrefix(to, "@") && to != "configuration" {
+						queue = append(queue, to)
 					}
 				}
 			}

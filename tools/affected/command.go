@@ -256,7 +256,9 @@ func (t *tool) snapshots(ctx context.Context, repository *git.Repository) (base,
 	if err != nil {
 		return nil, nil, err
 	}
-	// The other side is read meanwhile, by its own processes of git.
+	// The other side is read meanwhile, by its own processes of git. It must not begin before
+	// they are apart: two readers of one process take each other's objects.
+	apart := repository.Apart()
 	done := make(chan sides, 1)
 	go func() {
 		var s *snapshot.Snapshot
@@ -268,7 +270,7 @@ func (t *tool) snapshots(ctx context.Context, repository *git.Repository) (base,
 		}
 		done <- sides{s, err}
 	}()
-	base, err = t.baseSnapshot(ctx, repository, headCommit)
+	base, err = t.baseSnapshot(ctx, apart, headCommit)
 	other := <-done
 	if err = errors.Join(err, other.err); err != nil {
 		if base != nil {
@@ -296,9 +298,7 @@ func (t *tool) baseSnapshot(ctx context.Context, repository *git.Repository, hea
 		}
 	}
 	t.base = revision{Name: t.flags.base, Commit: commit, Given: given}
-	// A repository of its own: git's process that reads objects serves one at a time.
-	own := *repository
-	return snapshot.Commit(ctx, &own, t.flags.base, commit)
+	return snapshot.Commit(ctx, repository, t.flags.base, commit)
 }
 
 // program identifies this program to the index: what another one computed may differ.

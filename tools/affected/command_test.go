@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,9 +33,9 @@ func newRepository(t *testing.T) *repository {
 		"MODULE.bazel": "module(name = \"m\")\n",
 		"a/BUILD":      "sh_test(name = \"a_test\", srcs = [\"a.sh\"])\nsh_test(name = \"by_hand_test\", srcs = [\"a.sh\"], tags = [\"manual\"])\n",
 		"a/a.sh":       "#!/bin/sh\n",
-		"b/BUILD":      "sh_test(name = \"b_test\", srcs = [\"b.sh\"], data = glob([\"*.txt\"]))\n",
+		"b/BUILD":      "sh_test(name = \"b_test\", srcs = [\"b.sh\"], data = glob([\"*.txt\", \"left/*.txt\"], allow_empty = True))\n",
 		"b/b.sh":       "#!/bin/sh\n",
-		".gitignore":   "ignored.txt\n",
+		".gitignore":   "ignored.txt\nleft/\n*.tmp\n",
 	})
 	r.commit("base")
 	return r
@@ -112,6 +113,12 @@ func TestWorktree(t *testing.T) {
 		{"touched", func() { r.write(map[string]string{"a/a.sh": "#!/bin/sh\n"}) }, ""},
 		{"untracked", func() { r.write(map[string]string{"b/new.txt": "x"}) }, "//b:b_test"},
 		{"ignored", func() { r.write(map[string]string{"b/ignored.txt": "x"}) }, "//b:b_test"},
+		{"an ignored folder", func() { r.write(map[string]string{"b/left/new.txt": "x"}) }, "//b:b_test"},
+		{"an ignored folder, read by nothing", func() { r.write(map[string]string{"a/left/new.txt": "x"}) }, ""},
+		{"an ignored folder with a package", func() {
+			r.write(map[string]string{"a/left/BUILD": "sh_test(name = \"left_test\", srcs = [\"//a:a.sh\"])\n"})
+		}, "//a/left:left_test"},
+		{"ignored files of a new folder", func() { r.write(map[string]string{"b/fresh/new.tmp": "x"}) }, ""},
 		{"ignored, and read by nothing", func() { r.write(map[string]string{"a/ignored.txt": "x"}) }, ""},
 		{"deleted", func() { r.remove("b/b.sh") }, "//b:b_test"},
 		{"removed", func() { r.git("rm", "--quiet", "b/b.sh") }, "//b:b_test"},
@@ -132,6 +139,44 @@ func TestWorktree(t *testing.T) {
 		}
 		r.git("reset", "--quiet", "--hard")
 		r.git("clean", "-ffdx", "--quiet")
+	}
+}
+
+// TestBothSidesHaveLinks: the sides are read at the same time, and links' texts with that.
+// With one process of git for both, each took the other's answers now and then, or waited
+// for ever.
+func TestBothSidesHaveLinks(t *testing.T) {
+	r := newRepository(t)
+	for i := range 40 {
+		r.write(map[string]string{fmt.Sprintf("b/left%d", i): fmt.Sprint(i)})
+		r.link(fmt.Sprintf("left%d", i), fmt.Sprintf("b/%d.txt", i))
+	}
+	r.commit("links")
+	r.write(map[string]string{"a/a.sh": "x"})
+	r.commit("an edit")
+	for range 6 {
+		if got := r.labels("--base=HEAD~1", "--head=HEAD"); got != "//a:a_test" {
+			t.Fatalf("%q, want the test whose file was edited", got)
+		}
+	}
+}
+
+// TestLargeIgnoredFolder: it is not looked into, and the answer says so; what else git
+// ignores is seen all the same.
+func TestLargeIgnoredFolder(t *testing.T) {
+	r := newRepository(t)
+	files := map[string]string{"a/left/x/new.txt": "x"}
+	for i := range 1100 {
+		files[fmt.Sprintf("b/left/%d.txt", i)] = "x"
+	}
+	r.write(files)
+	out, _, err := r.run("--base=HEAD")
+	if err != nil || !strings.Contains(out, "git ignores b/left/: it counts as unchanged") || strings.Contains(out, "git ignores a/left/") || strings.Contains(out, "//b:b_test") {
+		t.Errorf("%v: %s", err, out)
+	}
+	r.write(map[string]string{"b/ignored.txt": "x"})
+	if got := r.labels("--base=HEAD"); got != "//b:b_test" {
+		t.Errorf("with a file beside it: %q", got)
 	}
 }
 

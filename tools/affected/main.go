@@ -19,9 +19,10 @@
 // the targets whose definition comes out differently, and those of rules whose
 // implementation reaches what was edited. Comments, documentation and formatting are
 // no changes. From what changed, the graph leads to tests (internal/graph). What is
-// configuration is compared by its own units: .bazelrc by options (internal/bazelrc),
-// go.mod by modules (internal/gomod), MODULE.bazel by modules, extensions and
-// toolchains (internal/module).
+// configuration is compared by its own units: .bazelrc by options and variables
+// (internal/bazelrc), go.mod by modules (internal/gomod), MODULE.bazel by modules,
+// toolchains and the repositories that extensions make (internal/module), the workspace
+// status by its stable values.
 //
 // # What it promises
 //
@@ -30,7 +31,7 @@
 // could, up to everything, and the output says so. //tools/affected/truth holds that
 // against the keys of Bazel's own actions; docs/affected.md has what it found.
 //
-// It doesn't see what is not in git: ignored folders, the machine, the lines of a
+// It doesn't see what is not in git: large ignored folders, the machine, the lines of a
 // .bazelrc outside the repository, and what other repositories do with what they are
 // given beyond naming labels.
 package main

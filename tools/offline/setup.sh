@@ -149,6 +149,16 @@ _offline_check_go() {
   fi
 }
 
+# Prints where git keeps the repository of a work tree that `git worktree add` made, for
+# programs that `bazel run` starts and that ask git.
+_offline_repository() {
+  local line
+  if [[ -f "$workspace/.git" ]] && read -r line <"$workspace/.git" && [[ "$line" == "gitdir: "*/worktrees/* ]]; then
+    line="${line#gitdir: }"
+    echo "${line%/worktrees/*}"
+  fi
+}
+
 # Runs Bazel in the root folder with the arguments given; does not return.
 offline_exec() {
   local want root modules key
@@ -181,7 +191,7 @@ offline_exec() {
   goroot="$(go env GOROOT)"
   # In the place of Debian's rc file, which Bazel would miss otherwise.
   binds+=(--ro-bind "$goroot" "$goroot" --ro-bind "$modules/bazelrc" /etc/bazel/bazelrc)
-  for path in "$(go env GOMODCACHE)" "$(pwd -P)" ${XDG_RUNTIME_DIR:-}; do
+  for path in "$(go env GOMODCACHE)" "$(pwd -P)" "$(_offline_repository)" ${XDG_RUNTIME_DIR:-}; do
     [[ -d "$path" ]] && binds+=(--bind "$path" "$path")
   done
   for path in /etc/resolv.conf /etc/hosts /etc/ssl/certs /etc/passwd /etc/group; do

@@ -3,7 +3,7 @@
 //	tools/bazel run //tools/affected/truth           # a small workspace
 //	tools/bazel run //tools/affected/truth -- --own  # this repository
 //
-// The first makes a small workspace with a little of everything, and some two hundred
+// The first makes a small workspace with a little of everything, and some four hundred
 // changes of it over all kinds (package catalog). For each, Bazel tests the base, then
 // the change, with one output base: the tests whose keys Bazel's action cache does not
 // have then are the truth, with those that are new and those that no longer run. The

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"stormgate.internal/tools/affected/truth/internal/actionkeys"
@@ -21,8 +22,13 @@ type own struct {
 	files actionkeys.Files
 	trees [][]gittree.Tree // of each change
 
-	baseKeys map[string]actionkeys.Key // as last asked for
+	baseKeys [2]map[string]actionkeys.Key // as last asked for: all, and without mappings
 }
+
+// serverStart is a number that is another one whenever the repository is fetched: once for
+// a Bazel server, and after each edit that has its extension evaluated again, such as one
+// of the module's version. What reads it, ClusterUp, writes the same bytes whatever it is.
+var serverStart = regexp.MustCompile(`^external/[^/]*[~+]stormgate_server/start$`)
 
 // newOwn makes the copy in dir/stormgate. The history before HEAD is left out.
 func newOwn(ctx context.Context, opts options, changes []catalog.Change) (*own, error) {
@@ -35,7 +41,7 @@ func newOwn(ctx context.Context, opts options, changes []catalog.Change) (*own, 
 	o.Startup = []string{patience}
 	o.Program = filepath.Join(o.Root, "tools", "bazel")
 	o.Flags = []string{"--experimental_convenience_symlinks=ignore", "--disk_cache=" + opts.diskCache}
-	o.files = actionkeys.Files{Root: o.Root, OutputBase: o.OutputBase}
+	o.files = actionkeys.Files{Root: o.Root, OutputBase: o.OutputBase, Same: serverStart.MatchString}
 	if err := os.RemoveAll(o.Root); err != nil {
 		return nil, err
 	}
@@ -54,33 +60,39 @@ func newOwn(ctx context.Context, opts options, changes []catalog.Change) (*own, 
 	return o, o.checkOut(ctx, baseBranch)
 }
 
-// keys returns the keys of all tests of `//...` on a branch. Nothing is executed.
-func (o *own) keys(ctx context.Context, branch string) (map[string]actionkeys.Key, error) {
+// keys returns the keys of all tests of `//...` on a branch, and without mappings (see
+// actionkeys.Graph). Nothing is executed.
+func (o *own) keys(ctx context.Context, branch string) (both [2]map[string]actionkeys.Key, err error) {
 	if err := o.checkOut(ctx, branch); err != nil {
-		return nil, err
+		return both, err
 	}
 	rc, err := os.ReadFile(filepath.Join(o.Root, ".bazelrc"))
 	if err != nil {
-		return nil, err
+		return both, err
 	}
 	graph := filepath.Join(o.Scratch, "graph.pb")
 	args := append([]string{"--output=proto", "--output_file=" + graph, "--noinclude_commandline", "--include_artifacts"}, testFlags(string(rc))...)
 	if _, output, err := o.Command(ctx, "aquery", append(args, "deps(//...)")...); err != nil {
-		return nil, fmt.Errorf("bazel aquery: %w\n%s", err, output)
+		return both, fmt.Errorf("bazel aquery: %w\n%s", err, output)
 	}
 	message, err := os.ReadFile(graph)
 	if err != nil {
-		return nil, err
+		return both, err
 	}
 	read, err := actionkeys.Read(message)
 	if err != nil {
-		return nil, err
+		return both, err
 	}
-	keys, err := read.Keys(o.files.Content)
-	if err == nil && len(keys) == 0 {
-		err = errors.New("the action graph has no test")
+	for i := range both {
+		read.WithoutMappings = i == 1
+		if both[i], err = read.Keys(o.files.Content); err == nil && len(both[i]) == 0 {
+			err = errors.New("the action graph has no test")
+		}
+		if err != nil {
+			return both, err
+		}
 	}
-	return keys, err
+	return both, nil
 }
 
 // testFlags returns the flags that a .bazelrc gives to `bazel test` alone: aquery reads
@@ -117,9 +129,11 @@ const tries = 3
 //
 // Base is asked for again after the change. Where a repository of the machine's programs
 // is made anew, keys in the graph were others each time, though its files were the same:
-// such a change has no truth here, and is an error.
+// such a change has no truth here, and is an error. A test of which only the mapping of
+// repositories has another key is taken for cut off: in the small workspace, where all is
+// executed, that was so for all tests after each edit of use_repo.
 func (o *own) find(ctx context.Context, i int, _ catalog.Change) (f finding, err error) {
-	if o.baseKeys == nil {
+	if o.baseKeys[0] == nil {
 		if o.baseKeys, err = o.keys(ctx, baseBranch); err != nil {
 			return f, err
 		}
@@ -133,8 +147,14 @@ func (o *own) find(ctx context.Context, i int, _ catalog.Change) (f finding, err
 		if o.baseKeys, err = o.keys(ctx, baseBranch); err != nil {
 			return f, err
 		}
-		if drift := changedKeys(before, o.baseKeys); len(drift) == 0 {
-			return finding{Tests: sorted(keys), Truth: changedKeys(before, keys)}, nil
+		if drift := changedKeys(before[0], o.baseKeys[0]); len(drift) == 0 {
+			f = finding{Tests: sorted(keys[0]), Truth: changedKeys(before[1], keys[1])}
+			for _, label := range sorted(changedKeys(before[0], keys[0])) {
+				if f.Truth[label] == "" {
+					f.CutOff = append(f.CutOff, label)
+				}
+			}
+			return f, nil
 		}
 	}
 	return f, fmt.Errorf("without a change the keys are others each time, %d times in a row", tries)

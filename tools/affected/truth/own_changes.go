@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 
@@ -81,6 +82,38 @@ func ownChanges() []catalog.Change {
 	add("own: history", "a scenario, storm's Lua and a document", comment("e2e/06_storm_window_ttl_test.go"), appendTo("gateway/storm/scripts/batch.lua", "-- A comment more.\n"), appendTo("README.md", "\nNothing more.\n"))
 	add("own: history", "an edit of the gateway, taken back", comment("gateway/server/server.go"), replace("gateway/server/server.go", "\n// A comment more.\n", ""))
 	return changes
+}
+
+// undo are how many of the last commits a change takes back.
+var undo = []int{1, 3, 6}
+
+// lastCommits are changes that take back the last commits: what people did, the other way
+// round. A shallow clone may lack some, and a repository may not have as many.
+func lastCommits(ctx context.Context, repository string) ([]catalog.Change, error) {
+	head, err := gittree.Load(ctx, repository, "HEAD")
+	if err != nil {
+		return nil, err
+	}
+	var changes []catalog.Change
+	for _, n := range undo {
+		before, err := gittree.Load(ctx, repository, fmt.Sprintf("HEAD~%d", n))
+		if err != nil {
+			break
+		}
+		changes = append(changes, catalog.Change{Kind: "own: commits", Name: fmt.Sprintf("the last %d taken back", n), Commits: []func(*gittree.Editor){func(e *gittree.Editor) {
+			for path := range head {
+				if _, ok := before[path]; !ok {
+					e.Remove(path)
+				}
+			}
+			for _, path := range sorted(before) {
+				if before[path] != head[path] {
+					e.Put(path, before[path])
+				}
+			}
+		}}})
+	}
+	return changes, nil
 }
 
 // setModule replaces the one match of a pattern in a file.

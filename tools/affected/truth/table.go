@@ -81,6 +81,9 @@ func report(out io.Writer, outcomes []outcome) error {
 			fmt.Fprintf(out, "FAILED %s: %s: missed %s\n", o.kind, o.name, strings.Join(o.missed, ", "))
 		}
 	}
+	if all.selected > 0 {
+		fmt.Fprintf(out, "beyond truth are %.1f %% of the selections, without those cut off %.1f %%\n", percent(all.beyond, all.selected), percent(all.beyond-all.ofCutOff, all.selected))
+	}
 	if all.beyond*100 > all.selected*mostBeyond {
 		failed++
 		fmt.Fprintf(out, "FAILED %d of %d selections are beyond truth, more than %d %%\n", all.beyond, all.selected, mostBeyond)
@@ -94,6 +97,8 @@ func report(out io.Writer, outcomes []outcome) error {
 	}
 	return nil
 }
+
+func percent(part, whole int) float64 { return 100 * float64(part) / float64(whole) }
 
 // beyondLines lists what was selected beyond truth. Tests whose reason is the same but
 // for their own name are one line: a change that widens has hundreds.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -39,6 +40,11 @@ func newTrial(ctx context.Context, out io.Writer, o options, own bool) (*trial, 
 	t := &trial{options: o}
 	if own {
 		t.changes = ownChanges()
+		undone, err := lastCommits(ctx, o.repository)
+		if err != nil {
+			return nil, err
+		}
+		t.changes = append(t.changes, undone...)
 		made, err := newOwn(ctx, o, t.changes)
 		if err != nil {
 			return nil, err
@@ -122,10 +128,17 @@ func (t *trial) one(ctx context.Context, i int, c catalog.Change) (o outcome) {
 		return o
 	}
 	truth, cutOff := f.Truth, map[string]bool{}
-	if c.EverythingElsewhere != "" {
-		truth = map[string]string{}
-		for _, label := range f.Tests {
-			truth[label] = c.EverythingElsewhere
+	if c.Elsewhere != "" {
+		tests := c.ElsewhereTests
+		if tests == nil {
+			tests = f.Tests
+		}
+		truth = maps.Clone(truth)
+		if truth == nil {
+			truth = map[string]string{}
+		}
+		for _, label := range tests {
+			truth[label] = c.Elsewhere
 		}
 	}
 	for _, label := range f.CutOff {

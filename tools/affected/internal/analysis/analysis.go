@@ -81,7 +81,7 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 	w := load.NewWorkspace(ctx, s, set.Repos)
 	loader := load.NewLoader(ctx, w)
 	side := &graph.Side{
-		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure,
+		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure, Code: loader.Code, Extension: loader.Extension,
 		RC: bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs),
 	}
 	x := options.Index
@@ -158,7 +158,9 @@ func Compare(ctx context.Context, base, head *snapshot.Snapshot, options Options
 		}
 	}
 	special := c.goFiles()
-	a.base, a.head = graph.Build(ctx, a.sides[0], a.sides[1], special)
+	a.base, a.head = graph.Build(ctx, a.sides[0], a.sides[1], graph.Facts{
+		Special: special, Defines: bazelrc.ChangedDefines(a.sides[0].RC, a.sides[1].RC), Generated: c.generated(special),
+	})
 	c.configuration()
 	c.options()
 	c.goModules(special)
@@ -381,6 +383,10 @@ func (c *comparison) options() {
 		case bazelrc.Nothing:
 			c.Notes = append(c.Notes, d.Why)
 		case bazelrc.Status:
+			if d.Name == "workspace_status_command" && c.plainStatus() {
+				c.Notes = append(c.Notes, d.Why+", compared by its stable values")
+				continue
+			}
 			c.force(graph.Status, file, d.Why)
 		case bazelrc.Variables:
 			c.force(graph.Variables, file, d.Why)
@@ -406,6 +412,16 @@ func (c *comparison) options() {
 	}
 }
 
+// plainStatus says that what both sides' status programs print is compared itself.
+func (c *comparison) plainStatus() bool {
+	for _, side := range c.sides {
+		if _, ok := side.StableStatus(c.ctx); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // goFiles are the go.mod files that Gazelle and rules_go read, which are compared by
 // module.
 func (c *comparison) goFiles() map[string]bool {
@@ -427,6 +443,48 @@ func (c *comparison) goFiles() map[string]bool {
 		}
 	}
 	return files
+}
+
+// generated says of which repositories of go_deps the BUILD files are Gazelle's: their
+// modules have none of their own.
+func (c *comparison) generated(special map[string]bool) func(repo string) bool {
+	known := map[string]bool{}
+	return func(repo string) bool {
+		if answer, ok := known[repo]; ok {
+			return answer
+		}
+		answer := false
+		for _, file := range slices.Sorted(maps.Keys(special)) {
+			for side := range c.sides {
+				f, err := gomod.Parse([]byte(c.read(side, file)), []byte(c.read(side, path.Join(path.Dir(file), "go.sum"))))
+				if err != nil {
+					known[repo] = false
+					return false
+				}
+				names, found := gomod.NewReach(f, nil, c.opts.ModuleCache).Files(repo, func(dir string) []string {
+					var names []string
+					for _, e := range c.sides[side].Workspace.Snapshot.Files {
+						if strings.HasPrefix(e.Path, path.Join(path.Dir(file), dir)+"/") {
+							names = append(names, e.Path)
+						}
+					}
+					return names
+				})
+				if !found {
+					continue // Required on the other side only, or not to be seen.
+				}
+				answer = true
+				for _, name := range names {
+					if base := path.Base(name); base == "BUILD" || base == "BUILD.bazel" || strings.HasSuffix(base, ".bzl") {
+						known[repo] = false
+						return false
+					}
+				}
+			}
+		}
+		known[repo] = answer
+		return answer
+	}
 }
 
 // goModules places changes of go.mod and go.sum by module.
@@ -458,6 +516,11 @@ func (c *comparison) goModules(special map[string]bool) {
 			c.force("@rules_go", file, fmt.Sprintf("was %q, is %q", base.Rest, head.Rest))
 		}
 		changed := gomod.Diff(base, head)
+		for p := range changed {
+			if c.sameModule(path.Dir(file), base.Modules[p].Dir, head.Modules[p].Dir) {
+				delete(changed, p)
+			}
+		}
 		c.localModules(path.Dir(file), changed, base, head)
 		if len(changed) == 0 && !a && !b {
 			continue
@@ -500,11 +563,30 @@ func (c *comparison) goModules(special map[string]bool) {
 	}
 }
 
+// sameModule says that a module is a folder with the same files on both sides, wherever
+// the two are.
+func (c *comparison) sameModule(root, base, head string) bool {
+	if base == "" || head == "" {
+		return false
+	}
+	files := func(side int, folder string) []string {
+		var all []string
+		for _, e := range c.sides[side].Workspace.Snapshot.Files {
+			if name, ok := strings.CutPrefix(e.Path, path.Join(root, folder)+"/"); ok {
+				all = append(all, name+" "+e.ID+" "+string(e.Mode))
+			}
+		}
+		return all
+	}
+	b := files(0, base)
+	return len(b) > 0 && slices.Equal(b, files(1, head))
+}
+
 // localModules adds modules that are folders of the workspace in which a file changed.
 func (c *comparison) localModules(root string, changed map[string]string, sides ...*gomod.File) {
 	for _, f := range sides {
 		for p, m := range f.Modules {
-			if m.Dir == "" || changed[p] != "" {
+			if m.Dir == "" || changed[p] != "" || c.sameModule(root, sides[0].Modules[p].Dir, sides[1].Modules[p].Dir) {
 				continue
 			}
 			folder := path.Join(root, m.Dir) + "/"

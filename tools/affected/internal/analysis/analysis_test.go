@@ -8,7 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"stormgate.internal/tools/affected/internal/bazelrc"
+	"stormgate.internal/tools/affected/internal/git"
+	"stormgate.internal/tools/affected/internal/graph"
 	"stormgate.internal/tools/affected/internal/index"
+	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/snapshot"
 )
 
@@ -195,7 +199,7 @@ const tsh = "//a:aspect_test //a:folder_test //a:gen_test //a:glob_test //a:link
 
 // readStatus are the tests that read the workspace status, or what other repositories
 // define, which may.
-const readStatus = "//a:repo_test //a:select_test //a:stamp_test //other:odd_test"
+const readStatus = "//a:select_test //a:stamp_test //other:odd_test"
 
 // TestChanges says for each kind of change which tests it affects: exactly these, no
 // fewer and no more.
@@ -210,7 +214,7 @@ func TestChanges(t *testing.T) {
 		{"file of a package that no target has", set("a/unused.txt", "x"), ""},
 		{"source of a test", set("a/attr.sh", "#!/bin/sh\nexit 0\n"), "//a:attr_test"},
 		{"source of many tests", set("a/t.sh", "#!/bin/sh\nexit 0\n"), tsh},
-		{"globbed file", set("a/data/1.txt", "x"), "//a:aspect_test //a:glob_test"},
+		{"globbed file", set("a/data/1.txt", "x"), "//a:glob_test"}, // The aspect sees names alone.
 		{"globbed file, added", set("a/data/new.txt", "x"), "//a:aspect_test //a:glob_test"},
 		{"globbed file, deleted", del("a/data/1.txt"), "//a:aspect_test //a:glob_test"},
 		{"excluded file, added", set("a/data/not/3.txt", "x"), ""},
@@ -251,6 +255,10 @@ func TestChanges(t *testing.T) {
 		{"macro with the same result", sub("rules/defs.bzl", "for i in range(n):", "for i in [0, 1][:n]:"), ""},
 		{"macro with another result", sub("rules/defs.bzl", "native.sh_test(name = \"%s_%d_test\" % (name, i), **kwargs)", "native.sh_test(name = \"%s_%d_test\" % (name, i), args = [\"x\"] if i else [], **kwargs)"), "//a:many_0_test //a:many_1_test"},
 		{"macro with another test", sub("rules/defs.bzl", "n = 2", "n = 3"), "//a:many_2_test"},
+		{"a loaded file has another name", both(del("rules/helper.bzl"), set("rules/helpers.bzl", workspace["rules/helper.bzl"]), sub("rules/defs.bzl", ":helper.bzl", ":helpers.bzl")), ""},
+		{"a loaded file is in another package", both(del("rules/helper.bzl"), set("tc/helper.bzl", workspace["rules/helper.bzl"]), sub("rules/defs.bzl", ":helper.bzl", "//tc:helper.bzl")), "//a:aspect_test //a:made_test //a:tool_test"},
+		{"a function moves to another file", both(set("rules/helper.bzl", "def unrelated(x):\n    return x\n"), set("rules/more.bzl", "def help(ctx):\n    return ctx.label\n"), sub("rules/defs.bzl", "load(\":helper.bzl\", \"help\", \"unrelated\")", "load(\":helper.bzl\", \"unrelated\")\nload(\":more.bzl\", \"help\")")), ""},
+		{"a name stands for another function", sub("rules/defs.bzl", "\"help\", \"unrelated\"", "\"unrelated\", help = \"unrelated\""), "//a:aspect_test //a:made_test //a:tool_test"},
 		{"default of an attribute", sub("rules/defs.bzl", `default = "//rules:tool"`, `default = "//rules:unused"`), "//a:made_test"},
 		{"tool that is a default", set("rules/tool.sh", "#!/bin/sh\nexit 1\n"), "//a:made_test"},
 		{"tool that nothing uses", set("rules/unused.sh", "#!/bin/sh\nexit 1\n"), ""},
@@ -262,7 +270,9 @@ func TestChanges(t *testing.T) {
 
 		{"file of a module in the workspace", set("third_party/near/near.txt", "x"), "//a:near_data_test"},
 		{"macro of a module in the workspace", sub("third_party/near/defs.bzl", "native.sh_test(name = name", "native.sh_test(name = name, args = [\"x\"]"), "//a:near_macro_test"},
-		{"code of an extension", sub("ext/ext.bzl", "for t in m.tags.make:", "for t in m.tags.make + []:"), "//a:repo_test"},
+		{"code of an extension, for the same repositories", sub("ext/ext.bzl", "for t in m.tags.make:", "for t in m.tags.make + []:"), ""},
+		{"code of an extension", sub("ext/ext.bzl", "source = t.source)", "source = \"//ext:BUILD\")"), "//a:repo_test"},
+		{"code of an extension, which fails", sub("ext/ext.bzl", "for t in m.tags.make:", "for t in m.tags.mace:"), "//a:repo_test"},
 		{"code of a repository rule", sub("ext/ext.bzl", `ctx.file("BUILD"`, `ctx.file("BUILD.bazel"`), "//a:repo_test"},
 		{"file that a tag names", set("ext/source.txt", "x"), "//a:repo_test"},
 		{"tag of an extension", sub("MODULE.bazel", `source = "//ext:source.txt"`, `source = "//a:x.txt"`), "//a:repo_test"},
@@ -273,6 +283,8 @@ func TestChanges(t *testing.T) {
 		{"Go source", set("go/go.go", "package g // x\n"), "//go:go_test"},
 		{"nogo's configuration", set("nogo/config.json", "{ }"), "//go:go_test //go:plain_test"},
 		{"Go version", sub("go.mod", "go 1.26", "go 1.27"), "//go:go_test //go:plain_test"},
+		{"Go toolchain", sub("go.mod", "go 1.26\n", "go 1.26\n\ntoolchain go1.26.1\n"), "//go:go_test //go:plain_test"},
+		{"Go toolchain that is the Go version", sub("go.mod", "go 1.26\n", "go 1.26\n\ntoolchain go1.26\n"), ""},
 		{"version of a Go module", sub("go.mod", "example.org/a v1.0.0", "example.org/a v1.1.0"), "//go:go_test"},
 		{"hash of a Go module", sub("go.sum", "h1:aaa=", "h1:ccc="), "//go:go_test"},
 		{"hash of a go.mod", sub("go.sum", "example.org/a v1.0.0 h1", "example.org/a v0.9.0/go.mod h1:x=\nexample.org/a v1.0.0 h1"), ""},
@@ -321,7 +333,10 @@ func TestChanges(t *testing.T) {
 		{"timeout that is that of the size", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "short"`), ""},
 		{"timeout", sub("a/BUILD", `size = "small"`, `size = "small", timeout = "long"`), "//a:attr_test"},
 		{"another system's test", sub("a/BUILD", `size = "small"`, `size = "small", target_compatible_with = ["@platforms//os:windows"]`), ""},
-		{"make variable", set(".bazelrc", workspace[".bazelrc"]+"build --define=x=y\n"), "//go:go_test //go:plain_test //other:odd_test //a:repo_test //a:select_test"},
+		{"make variable", set(".bazelrc", workspace[".bazelrc"]+"build --define=colour=y\n"), "//go:go_test //other:odd_test //a:select_test"},
+		{"make variable that rules_go reads", set(".bazelrc", workspace[".bazelrc"]+"build --define=gotags=y\n"), "//go:go_test //go:plain_test //other:odd_test //a:select_test"},
+		{"make variable that a repository's code names", set(".bazelrc", workspace[".bazelrc"]+"build --define=source=y\n"), "//go:go_test //other:odd_test //a:repo_test //a:select_test"},
+		{"make variable that is overwritten", set(".bazelrc", workspace[".bazelrc"]+"build --define=x=y --define=x=z\n"), "//go:go_test //other:odd_test //a:repo_test //a:select_test"},
 
 		{"conflict markers in a BUILD file", sub("go/BUILD", "go_test(", "<<<<<<< ours\ngo_test("), "//go:go_test //go:plain_test"},
 		{"error in a macro", sub("rules/defs.bzl", "for i in range(n):", "for i in range(nope):"), except("//go:go_test", "//go:plain_test", "//other:odd_test")},
@@ -521,6 +536,21 @@ func TestGoModuleInFolder(t *testing.T) {
 		set("third_party/b/inner/b.go", "package inner\n"),
 		sub("go/BUILD", "go_test(name = \"plain_test\", srcs = [\"plain_test.go\"]", "go_test(name = \"plain_test\", srcs = [\"plain_test.go\"], deps = [\"@org_example_a//other\"]"),
 	)
+	for content, want := range map[string]int{base["third_party/b/inner/b.go"]: 0, base["third_party/b/inner/b.go"] + "// x\n": 1} {
+		moved := maps.Clone(base)
+		delete(moved, "third_party/b/inner/b.go")
+		moved["elsewhere/b/inner/b.go"] = content
+		moved["go.mod"] = strings.Replace(moved["go.mod"], "./third_party/b", "./elsewhere/b", 1)
+		got := 0
+		for _, test := range compare(t, base, moved, Options{}).Tests {
+			if test.State != "always" {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("in another folder: %d tests, want %d", got, want)
+		}
+	}
 	for file, want := range map[string]string{
 		"third_party/b/inner/b.go": "//go:go_test",
 		"third_party/a/pkg/a.go":   "//go:go_test //go:plain_test", // Both are of the module that changed.
@@ -584,6 +614,538 @@ func TestIndexAgrees(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got.Tests, want.Tests) {
 			t.Errorf("call %d: %v, want %v", i, got.Tests, want.Tests)
+		}
+	}
+}
+
+// TestToolchainLine: where go.mod has a toolchain line, the SDK is that one, whatever the
+// go line says.
+func TestToolchainLine(t *testing.T) {
+	base := edited(sub("go.mod", "go 1.26\n", "go 1.25\n\ntoolchain go1.26.1\n"))
+	for line, want := range map[string]int{"go 1.26\n\ntoolchain go1.26.1\n": 0, "go 1.25\n\ntoolchain go1.26.2\n": 2, "go 1.25\n": 2, "go 1.26.1\n": 0} {
+		got := 0
+		for _, test := range compare(t, base, edited(sub("go.mod", "go 1.26\n", line)), Options{}).Tests {
+			if test.State != "always" {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %d tests, want %d", line, got, want)
+		}
+	}
+}
+
+// TestExtension: an extension that does nothing but call rules is run, so that each of its
+// repositories is affected by what it is made of. One that does more affects all of them.
+func TestExtension(t *testing.T) {
+	files := map[string]string{
+		"MODULE.bazel": "module(name = \"m\")\next = use_extension(\"//:ext.bzl\", \"ext\")\next.make(name = \"one\", text = \"1\")\next.make(name = \"two\", file = \"//:two.txt\")\nuse_repo(ext, \"one\", \"two\")\n",
+		"ext.bzl": `load(":rule.bzl", "make")
+def _impl(ctx):
+    for m in ctx.modules:
+        for t in m.tags.make:
+            make(name = t.name, text = t.text, file = t.file)
+ext = module_extension(implementation = _impl, tag_classes = {"make": tag_class(attrs = {"name": attr.string(mandatory = True), "text": attr.string(), "file": attr.label()})})
+`,
+		"rule.bzl": `def _impl(ctx):
+    ctx.file("BUILD", "filegroup(name = 'x', srcs = ['%s'])" % (ctx.read(ctx.attr.file) if ctx.attr.file else ctx.attr.text))
+make = repository_rule(implementation = _impl, attrs = {"text": attr.string(), "file": attr.label()})
+`,
+		"two.txt": "2", "three.txt": "3", "x.sh": "x",
+		"BUILD": "exports_files([\"two.txt\", \"three.txt\"])\nsh_test(name = \"one\", srcs = [\"x.sh\"], data = [\"@one//:x\"])\nsh_test(name = \"two\", srcs = [\"x.sh\"], data = [\"@two//:x\"])\n",
+	}
+	for _, c := range []struct {
+		name string
+		base edit
+		edit edit
+		want string
+	}{
+		{name: "a tag", edit: sub("MODULE.bazel", `text = "1"`, `text = "3"`), want: "//:one"},
+		{name: "a file of a tag", edit: set("two.txt", "3"), want: "//:two"},
+		{name: "another file of a tag", edit: sub("MODULE.bazel", "//:two.txt", "//:three.txt"), want: "//:two"},
+		{name: "a tag more", edit: sub("MODULE.bazel", "use_repo", "ext.make(name = \"more\")\nuse_repo"), want: ""},
+		{name: "a tag that lacks what it must have", edit: sub("MODULE.bazel", "use_repo", "ext.make(text = \"more\")\nuse_repo"), want: "//:one //:two"},
+		{name: "a tag with a wrong value", edit: sub("MODULE.bazel", `text = "1"`, `text = ["1"]`), want: "//:one //:two"},
+		{name: "a tag of no class", edit: sub("MODULE.bazel", "use_repo", "ext.fake(name = \"more\")\nuse_repo"), want: "//:one //:two"},
+		{name: "two of a name", edit: sub("MODULE.bazel", "use_repo", "ext.make(name = \"one\")\nuse_repo"), want: "//:one //:two"},
+		{name: "a name that it does not make", edit: sub("MODULE.bazel", `"one", "two")`, `"one", "two", "four")`), want: "//:one //:two"},
+		{name: "names that change places", edit: sub("MODULE.bazel", `"one", "two")`, `one = "two", two = "one")`), want: "//:one //:two"},
+		{name: "the rule", edit: sub("rule.bzl", "name = 'x'", "name = 'x', testonly = 1"), want: "//:one //:two"},
+		{name: "a rule's attribute that must be given", edit: sub("rule.bzl", `"text": attr.string()`, `"text": attr.string(), "more": attr.string(mandatory = True)`), want: "//:one //:two"},
+		{name: "another text for one of them", edit: sub("ext.bzl", "text = t.text", "text = t.text.upper() or \"none\""), want: "//:two"},
+		{name: "the machine", edit: sub("ext.bzl", "text = t.text", "text = t.text if ctx.os.name else t.text"), want: "//:one //:two"},
+		{
+			name: "a repository that names another", base: sub("rule.bzl", "srcs = ['%s']", "srcs = ['@one//:x', '%s']"),
+			edit: sub("MODULE.bazel", `text = "1"`, `text = "3"`), want: "//:one //:two",
+		},
+		{
+			name: "what is fetched", base: sub("rule.bzl", "    ctx.file(", "    ctx.download(\"https://example.org\", \"x\")\n    ctx.file("),
+			edit: sub("MODULE.bazel", `text = "1"`, `text = "3"`), want: "//:one //:two",
+		},
+	} {
+		base := maps.Clone(files)
+		if c.base != nil {
+			c.base(base)
+		}
+		head := maps.Clone(base)
+		c.edit(head)
+		var got []string
+		for _, test := range compare(t, base, head, Options{}).Tests {
+			got = append(got, test.Label)
+		}
+		if text := strings.Join(got, " "); text != c.want {
+			t.Errorf("%s: %q, want %q", c.name, text, c.want)
+		}
+	}
+	// The name goes to another extension, which stays as it is.
+	two := "other = use_extension(\"//:ext.bzl\", \"other\")\nother.make(name = \"one\", text = \"4\")\nother.make(name = \"four\")\n"
+	base := maps.Clone(files)
+	base["ext.bzl"] = strings.ReplaceAll(base["ext.bzl"], "ext = module_extension(", "other = module_extension(implementation = _impl, tag_classes = {\"make\": tag_class(attrs = {\"name\": attr.string(), \"text\": attr.string(), \"file\": attr.label()})})\next = module_extension(")
+	base["MODULE.bazel"] += two + "use_repo(other, \"four\")\n"
+	head := maps.Clone(base)
+	head["MODULE.bazel"] = strings.Replace(files["MODULE.bazel"], "\"one\", \"two\")", "\"two\")", 1) + two + "use_repo(other, \"one\", \"four\")\n"
+	if answer := compare(t, base, head, Options{}); find(answer, "//:one") == nil || find(answer, "//:two") != nil {
+		t.Errorf("a name that goes to another extension: %v, want //:one", answer.Tests)
+	}
+}
+
+// TestFirstToolchain: those after one that fits always don't matter, unless something
+// else decides on the order.
+func TestFirstToolchain(t *testing.T) {
+	files := func(first, register string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nregister_toolchains(" + register + ")\n", "x.sh": "x", "1.txt": "1", "2.txt": "2", ".bazelrc": "",
+			"tc.bzl": "def _impl(ctx):\n    return [platform_common.ToolchainInfo()]\ntc = rule(implementation = _impl, attrs = {\"file\": attr.label(allow_single_file = True)})\n" +
+				"def _user_impl(ctx):\n    return []\nuser = rule(implementation = _user_impl, toolchains = [\"//:type\"])\n",
+			"BUILD": "load(\":tc.bzl\", \"tc\", \"user\")\ntoolchain_type(name = \"type\")\ntc(name = \"tc1\", file = \"1.txt\")\ntc(name = \"tc2\", file = \"2.txt\")\n" +
+				"toolchain(name = \"first\", toolchain = \":tc1\", toolchain_type = \":type\"" + first + ")\ntoolchain(name = \"second\", toolchain = \":tc2\", toolchain_type = \":type\")\n" +
+				"user(name = \"user\")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":user\"])\n",
+		}
+	}
+	const both = "\"//:first\", \"//:second\""
+	for _, c := range []struct {
+		name, first, register string
+		edit                  edit
+		want                  int
+	}{
+		{"the first", "", both, set("1.txt", "x"), 1},
+		{"the second", "", both, set("2.txt", "x"), 0},
+		{"the second, after one with a constraint", ", exec_compatible_with = [\"@platforms//os:linux\"]", both, set("2.txt", "x"), 1},
+		{"the second, after one with a setting", ", target_settings = [\":s\"]", both, set("2.txt", "x"), 1},
+		{"the second of a pattern", "", "\"//:all\"", set("2.txt", "x"), 1},
+		{"the second after a pattern", "", "\"//:all\", \"//:second\"", set("2.txt", "x"), 1},
+		{"the second is no more registered", "", both, sub("MODULE.bazel", ", \"//:second\"", ""), 0},
+		{"the first is no more registered", "", both, sub("MODULE.bazel", "\"//:first\", ", ""), 1},
+		{"another order", "", both, sub("MODULE.bazel", both, "\"//:second\", \"//:first\""), 1},
+		{"the first gets a constraint", "", both, sub("BUILD", "toolchain_type = \":type\")", "toolchain_type = \":type\", target_compatible_with = [\"@platforms//os:macos\"])"), 1},
+		{"one more, which is not there", "", both, sub("MODULE.bazel", both, both+", \"//:third\""), 1},
+		{"one more, by an option", "", both, set(".bazelrc", "build --extra_toolchains=//:second\n"), 1},
+		{"one less", "", both + ", \"-//:first\"", set("2.txt", "x"), 1},
+	} {
+		base := files(c.first, c.register)
+		head := maps.Clone(base)
+		c.edit(head)
+		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
+			t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TestData: a shell test's data is a set of what its labels stand for, unless something
+// else needs them as they are.
+func TestData(t *testing.T) {
+	files := func(test string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "1.txt": "1", "2.txt": "2",
+			"BUILD": "alias(name = \"first\", actual = \":second\")\nalias(name = \"second\", actual = \":one\")\nalias(name = \"chosen\", actual = select({\"@platforms//os:linux\": \":one\", \"//conditions:default\": \":two\"}))\n" +
+				"filegroup(name = \"one\", srcs = [\"1.txt\"])\nfilegroup(name = \"two\", srcs = [\"2.txt\"])\n" + test + "\n",
+		}
+	}
+	test := func(data string) string { return "sh_test(name = \"t\", srcs = [\"x.sh\"], data = " + data + ")" }
+	for _, c := range []struct {
+		base, head string
+		same       bool
+	}{
+		{test(`[":first"]`), test(`[":second"]`), true},
+		{test(`[":first"]`), test(`[":one"]`), true},
+		{test(`[":first"]`), test(`[":first", ":one"]`), true},
+		{test(`[":one", ":two"]`), test(`[":two", ":second"]`), true},
+		{test(`[":one"]`), test(`[":two"]`), false},
+		{test(`[":one"]`), test(`[":one", ":two"]`), false},
+		{test(`[":one"]`), test(`[":chosen"]`), false},
+		{test(`[":one"]`), test(`[":one"] + select({"//conditions:default": [":one"]})`), false},
+		{test(`[":first"], args = ["$(location :first)"]`), test(`[":second"], args = ["$(location :first)"]`), false},
+		{test(`[":first"], env = {"A": "$(rootpath :first)"}`), test(`[":one"], env = {"A": "$(rootpath :first)"}`), false},
+	} {
+		for _, pair := range [][2]string{{c.base, c.head}, {c.head, c.base}} {
+			if same := len(compare(t, files(pair[0]), files(pair[1]), Options{}).Tests) == 0; same != c.same {
+				t.Errorf("from %s to %s the test is affected: %t, want %t", pair[0], pair[1], !same, !c.same)
+			}
+		}
+	}
+	// What it stands for still counts, also where an alias changes.
+	for file, content := range map[string]string{"1.txt": "x", "BUILD": strings.Replace(files(test(`[":first"]`))["BUILD"], "actual = \":one\"", "actual = \":two\"", 1)} {
+		head := files(test(`[":first"]`))
+		head[file] = content
+		if len(compare(t, files(test(`[":first"]`)), head, Options{}).Tests) != 1 {
+			t.Errorf("%s: the test is not affected", file)
+		}
+	}
+}
+
+// TestCopiedFolder: a repository that is a folder with another BUILD file is what is in
+// the two, wherever they are.
+func TestCopiedFolder(t *testing.T) {
+	base := map[string]string{
+		"MODULE.bazel": "module(name = \"m\")\nnew_local_repository = use_repo_rule(\"@bazel_tools//tools/build_defs/repo:local.bzl\", \"new_local_repository\")\n" +
+			"new_local_repository(name = \"plain\", path = \"plain\", build_file = \"//:plain.BUILD\")\n",
+		"plain/x.txt": "x", "plain/sub/y.txt": "y", "plain.BUILD": "filegroup(name = \"x\", srcs = [\"x.txt\"])\n", "x.sh": "x",
+		"BUILD": "exports_files([\"plain.BUILD\"])\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\"@plain//:x\"])\n",
+	}
+	for name, c := range map[string]struct {
+		edit edit
+		want int
+	}{
+		"another folder":            {both(del("plain/x.txt", "plain/sub/y.txt"), set("flat/x.txt", "x"), set("flat/sub/y.txt", "y"), sub("MODULE.bazel", `path = "plain"`, `path = "flat"`)), 0},
+		"another BUILD file":        {both(del("plain.BUILD"), set("flat.BUILD", base["plain.BUILD"]), sub("MODULE.bazel", "//:plain.BUILD", "//:flat.BUILD")), 0},
+		"a file":                    {set("plain/x.txt", "z"), 1},
+		"a file more":               {set("plain/z.txt", "z"), 1},
+		"a file less":               {del("plain/sub/y.txt"), 1},
+		"a file with another name":  {both(del("plain/sub/y.txt"), set("plain/sub/z.txt", "y")), 1},
+		"the BUILD file":            {set("plain.BUILD", "filegroup(name = \"x\", srcs = [\"sub/y.txt\"])\n"), 1},
+		"a BUILD file that is gone": {del("plain.BUILD"), 1},
+		"a folder that is gone":     {del("plain/x.txt", "plain/sub/y.txt"), 1},
+		"another argument":          {sub("MODULE.bazel", `path = "plain"`, `path = "plain", workspace_file_content = "x"`), 1},
+	} {
+		head := maps.Clone(base)
+		c.edit(head)
+		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
+			t.Errorf("%s: %d tests, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestIdleAttributes: an attribute that no code reads counts where it is given, and where
+// it must be.
+func TestIdleAttributes(t *testing.T) {
+	files := func(attributes, code, target string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "1.txt": "1",
+			"BUILD": "load(\":r.bzl\", \"r\")\nr(name = \"r\"" + target + ")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":r\"])\n",
+			"r.bzl": "def _impl(ctx):\n    " + code + "\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(ctx.label.name)]))]\nr = rule(implementation = _impl, attrs = {" + attributes + "})\n",
+		}
+	}
+	for _, c := range []struct {
+		name                                           string
+		attributes, code, target, attributes2, target2 string
+		want                                           int
+	}{
+		{"one more", "", "pass", "", `"more": attr.string()`, "", 0},
+		{"one more, which code reads", "", "x = ctx.attr.more if False else 1", "", `"more": attr.string()`, "", 1},
+		{"one more, which code may read", "", "x = getattr(ctx.attr, \"mo\" + \"re\", None)", "", `"more": attr.string()`, "", 1},
+		{"one more, which other code may read", "", "x = print(ctx)", "", `"more": attr.string()`, "", 1},
+		{"one more, which code may read as a whole", "", "x = print(ctx.attr)", "", `"more": attr.string()`, "", 1},
+		{"one more, which must be given", "", "pass", "", `"more": attr.string(mandatory = True)`, "", 1},
+		{"one more, with a default", "", "pass", "", `"more": attr.string(default = "x")`, "", 1},
+		{"one more, with labels", "", "pass", "", `"more": attr.label_list()`, "", 1},
+		{"one more, which is given", "", "pass", "", `"more": attr.string()`, `, more = "x"`, 1},
+		{"of another type", `"more": attr.string()`, "pass", `, more = "x"`, `"more": attr.int()`, `, more = "x"`, 1},
+		{"of another type, not given", `"more": attr.string()`, "pass", "", `"more": attr.int()`, "", 0},
+		{"one less, which is given", `"more": attr.string()`, "pass", `, more = "x"`, "", `, more = "x"`, 1},
+		{"one that must be given now, and is", `"more": attr.string()`, "pass", `, more = "x"`, `"more": attr.string(mandatory = True)`, `, more = "x"`, 1},
+	} {
+		base, head := files(c.attributes, c.code, c.target), files(c.attributes2, c.code, c.target2)
+		for _, pair := range [][2]map[string]string{{base, head}, {head, base}} {
+			if got := len(compare(t, pair[0], pair[1], Options{}).Tests); got != c.want {
+				t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
+			}
+		}
+	}
+}
+
+// TestBlind: a rule that only writes text from the analysis sees no content, and all else
+// of what it depends on.
+func TestBlind(t *testing.T) {
+	files := func(returns string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "1.txt": "1", "default.txt": "d", ".bazelrc": "",
+			"flag.bzl": "flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True))\n",
+			"part.bzl": "def _impl(ctx):\n    return [DefaultInfo(files = depset(ctx.files.srcs))]\npart = rule(implementation = _impl, attrs = {\"srcs\": attr.label_list(allow_files = True), \"_d\": attr.label(default = \"//:default.txt\")})\n",
+			"names.bzl": "Names = provider(fields = [\"names\"])\n" +
+				"def _names_impl(target, ctx):\n    return [Names(names = [str(target.label)] + [str(d.label) for d in getattr(ctx.rule.attr, \"srcs\", [])])]\n_names = aspect(implementation = _names_impl, attr_aspects = [\"srcs\"])\n" +
+				"def _impl(ctx):\n    out = ctx.actions.declare_file(ctx.label.name)\n    ctx.actions.write(out, \"\".join([n for d in ctx.attr.deps for n in d[Names].names]))\n    " + returns + "\n" +
+				"names = rule(implementation = _impl, attrs = {\"deps\": attr.label_list(aspects = [_names])})\n",
+			"BUILD": "load(\":names.bzl\", \"names\")\nload(\":part.bzl\", \"part\")\nload(\":flag.bzl\", \"flag\")\nflag(name = \"flag\", build_setting_default = \"a\")\nconfig_setting(name = \"b\", flag_values = {\":flag\": \"b\"})\n" +
+				"part(name = \"part\", srcs = [\"1.txt\"] + select({\":b\": [\"default.txt\"], \"//conditions:default\": []}))\nnames(name = \"names\", deps = [\":part\"])\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":names\"])\n",
+		}
+	}
+	const blind = "return [DefaultInfo(files = depset([out]))]"
+	content := set("1.txt", "x")
+	for _, c := range []struct {
+		name, returns string
+		edit          edit
+		want          int
+	}{
+		{"content", blind, content, 0},
+		{"the content of a default", blind, set("default.txt", "x"), 0},
+		{"a file that is gone", blind, del("1.txt"), 1},
+		{"another file", blind, both(set("2.txt", "1"), sub("BUILD", "\"1.txt\"", "\"2.txt\"")), 1},
+		{"a rule's implementation", blind, sub("part.bzl", "return [", "return [] + ["), 1},
+		{"a flag", blind, set(".bazelrc", "build --//:flag=b\n"), 1},
+		{"the test's own script", blind, set("x.sh", "y"), 1},
+		{"files that it hands on", "return [DefaultInfo(files = depset([out] + ctx.files.deps))]", content, 1},
+		{"files that it hands on under the name of its own", "out = ctx.files.deps[0]\n    " + blind, content, 1},
+		{"files that it hands on one by one", "for out in ctx.files.deps:\n        pass\n    " + blind, content, 1},
+		{"runfiles", "return [DefaultInfo(files = depset([out]), runfiles = ctx.runfiles(ctx.files.deps))]", content, 1},
+		{"another one's info", "return [ctx.attr.deps[0][DefaultInfo]]", content, 1},
+		{"a symbolic link", "more = ctx.actions.declare_file(\"more\")\n    ctx.actions.symlink(output = more, target_file = ctx.files.deps[0])\n    return [DefaultInfo(files = depset([more]))]", content, 1},
+		{"a command", "ctx.actions.run_shell(outputs = [out], inputs = ctx.files.deps, command = \"x\")\n    " + blind, content, 1},
+		{"a command by another name", "act = ctx.actions\n    act.run_shell(outputs = [out], inputs = ctx.files.deps, command = \"x\")\n    " + blind, content, 1},
+		{"a command that getattr gives", "getattr(ctx, \"act\" + \"ions\").run_shell(outputs = [out], inputs = ctx.files.deps, command = \"x\")\n    " + blind, content, 1},
+	} {
+		base := files(c.returns)
+		head := maps.Clone(base)
+		c.edit(head)
+		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
+			t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
+		}
+	}
+	// An aspect that looks through it sees its dependencies' files.
+	base := files(blind)
+	base["through.bzl"] = "def _aspect_impl(target, ctx):\n    return [OutputGroupInfo(x = depset(transitive = [d.files for d in getattr(ctx.rule.attr, \"deps\", [])]))]\n_through = aspect(implementation = _aspect_impl, attr_aspects = [\"deps\"])\n" +
+		"def _impl(ctx):\n    return [DefaultInfo(files = ctx.attr.dep[OutputGroupInfo].x)]\nthrough = rule(implementation = _impl, attrs = {\"dep\": attr.label(aspects = [_through])})\n"
+	base["BUILD"] += "load(\":through.bzl\", \"through\")\nthrough(name = \"through\", dep = \":names\")\nsh_test(name = \"u\", srcs = [\"x.sh\"], data = [\":through\"])\n"
+	head := maps.Clone(base)
+	content(head)
+	if answer := compare(t, base, head, Options{}); find(answer, "//:u") == nil || find(answer, "//:t") != nil {
+		t.Errorf("an aspect that looks through it: %v, want //:u", answer.Tests)
+	}
+}
+
+// TestSpelling: another spelling of the same affects nothing, where it is the same for
+// certain.
+func TestSpelling(t *testing.T) {
+	files := func(code string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x",
+			"BUILD": "load(\":r.bzl\", \"r\")\nr(name = \"r\")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":r\"])\n",
+			"r.bzl": code + "\nr = rule(implementation = impl, attrs = {\"d\": attr.string_dict(), \"l\": attr.string_list()})\n",
+		}
+	}
+	impl := func(expression string) string {
+		return "def impl(ctx):\n    x = " + expression + "\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(str(x))]))]\n"
+	}
+	const mine = "def sorted(x):\n    return x\n"
+	for _, c := range []struct {
+		base, head string
+		same       bool
+	}{
+		{impl("sorted(ctx.attr.d.keys())"), impl("sorted([k for k in ctx.attr.d])"), true},
+		{impl("sorted(ctx.attr.d.keys())"), impl("sorted(ctx.attr.d)"), true},
+		{impl("sorted(ctx.attr.l)"), impl("sorted([k for k in ctx.attr.l])"), true},
+		{impl("sorted(ctx.attr.l)"), impl("sorted(ctx.attr.l.keys())"), false}, // An error.
+		{impl("sorted(ctx.attr.d.keys())"), impl("sorted(ctx.attr.d.values())"), false},
+		{impl("sorted(ctx.attr.d)"), impl("sorted([k + \"x\" for k in ctx.attr.d])"), false},
+		{impl("sorted(ctx.attr.d)"), impl("sorted([k for k in ctx.attr.d if k])"), false},
+		{impl("sorted(ctx.attr.d)"), impl("sorted(ctx.attr.d, reverse = True)"), false},
+		{impl("sorted(ctx.attr.d)"), impl("list(ctx.attr.d)"), false},
+		{impl("sorted([ctx.attr.d])"), impl("sorted(ctx.attr.d)"), false},
+		{mine + impl("sorted(ctx.attr.l)"), mine + impl("sorted([k for k in ctx.attr.l])"), false},
+		{impl("ctx.label.name + \".x\""), impl("\"%s.x\" % ctx.label.name"), true},
+		{impl("\"a\" + ctx.label.package + \".x\""), impl("\"a%s.x\" % ctx.label.package"), true},
+		{impl("ctx.label.name + \".x\""), impl("\"%r.x\" % ctx.label.name"), false},
+		{impl("ctx.label.name + \".x\""), impl("\"%s.y\" % ctx.label.name"), false},
+		{impl("ctx.label.name + \".x\""), impl("\"%s.x\" % ctx.label.package"), false},
+		{impl("ctx.attr.l + \".x\""), impl("\"%s.x\" % ctx.attr.l"), false},
+	} {
+		for _, pair := range [][2]string{{c.base, c.head}, {c.head, c.base}} {
+			if same := len(compare(t, files(pair[0]), files(pair[1]), Options{}).Tests) == 0; same != c.same {
+				t.Errorf("from\n%s to\n%s the test is affected: %t, want %t", pair[0], pair[1], !same, !c.same)
+			}
+		}
+	}
+}
+
+// TestSwappedLoads: two names change places, and all that is reached stays the same.
+func TestSwappedLoads(t *testing.T) {
+	files := func(load string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x",
+			"BUILD": "load(\":r.bzl\", \"r\")\nr(name = \"r\")\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":r\"])\n",
+			"a.bzl": "X = 1\n", "b.bzl": "X = 2\n",
+			"r.bzl": load + "def _impl(ctx):\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(str(X - Y))]))]\nr = rule(implementation = _impl)\n",
+		}
+	}
+	const one = "load(\":a.bzl\", \"X\")\nload(\":b.bzl\", Y = \"X\")\n"
+	for load, want := range map[string]int{
+		"load(\":b.bzl\", \"X\")\nload(\":a.bzl\", Y = \"X\")\n": 1,
+		"load(\":b.bzl\", Y = \"X\")\nload(\":a.bzl\", \"X\")\n": 0,
+	} {
+		if got := len(compare(t, files(one), files(load), Options{}).Tests); got != want {
+			t.Errorf("%q: %d tests, want %d", load, got, want)
+		}
+	}
+}
+
+// TestModes: a mode means something for what can be run.
+func TestModes(t *testing.T) {
+	for content, want := range map[string]int{"plain text\n": 0, "": 0, "#!/bin/sh\n": 1, "\x7fELF\x00\x01": 1} {
+		files := map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", "x.sh": "x", "data": content,
+			"BUILD": "sh_test(name = \"t\", srcs = [\"x.sh\"], data = [\"data\"])\n",
+		}
+		for i, modes := range [][2]git.Mode{{git.Regular, git.Executable}, {git.Executable, git.Regular}, {git.Executable, git.Executable}} {
+			base, head := snapshot.Of(files), snapshot.Of(files)
+			for side, s := range []*snapshot.Snapshot{base, head} {
+				for k := range s.Files {
+					if s.Files[k].Path == "data" {
+						s.Files[k].Mode = modes[side]
+					}
+				}
+			}
+			answer, err := Compare(t.Context(), base, head, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 2 {
+				want = 0
+			}
+			if len(answer.Tests) != want {
+				t.Errorf("%q from %s to %s: %d tests, want %d", content, modes[0], modes[1], len(answer.Tests), want)
+			}
+		}
+	}
+}
+
+// TestStableStatus: a program that prints line by line is compared by its stable values;
+// of any other program each edit counts.
+func TestStableStatus(t *testing.T) {
+	const first = "#!/bin/sh\n"
+	for _, c := range []struct {
+		name, base, head string
+		want             bool
+	}{
+		{"a stable value", "echo \"STABLE_A 1\"\n", "echo \"STABLE_A 2\"\n", true},
+		{"a stable value without quotes", "echo STABLE_A 1\n", "echo STABLE_A 2\n", true},
+		{"a volatile value", "echo STABLE_A 1\necho \"COUNT 1\"\n", "echo STABLE_A 1\necho \"COUNT 2\"\n", false},
+		{"a volatile value more", "echo STABLE_A 1\n", "echo COUNT $X\necho STABLE_A 1\n", true},
+		{"a volatile value more, without a variable", "echo STABLE_A 1\n", "echo COUNT 1\necho STABLE_A 1\n", false},
+		{"a volatile value that a program gives", "echo \"AT $(date +%s)\"\n", "echo \"AT $(date -u +%s)\"\n", false},
+		{"a volatile value that any program gives", "echo \"AT $(date +%s)\"\n", "echo \"AT $(touch stable)\"\n", true},
+		{"a value that Bazel has among the stable ones", "echo BUILD_USER a\n", "echo BUILD_USER b\n", true},
+		{"comments and blank lines", "echo STABLE_A 1\n", "# More.\n\n  echo STABLE_A 1\n", false},
+		{"what a variable is", "A=1\necho STABLE_A $A\n", "A=2\necho STABLE_A $A\n", true},
+		{"a volatile value in a function", "f() {\necho COUNT 1\n}\necho \"STABLE_A $(f)\"\n", "f() {\necho COUNT 2\n}\necho \"STABLE_A $(f)\"\n", true},
+		{"a volatile value in a here-document", "read x <<E\necho COUNT 1\nE\necho STABLE_A $x\n", "read x <<E\necho COUNT 2\nE\necho STABLE_A $x\n", true},
+		{"a volatile value as a condition's body", "test -f x &&\necho COUNT 1\necho STABLE_A 1\n", "test -f x &&\necho STABLE_A 1\n", true},
+		{"a volatile value of whose success a line speaks", "false\necho COUNT 1\necho STABLE_A $?\n", "false\necho STABLE_A $?\n", true},
+		{"two values in a line", "echo COUNT 1; echo STABLE_A 1\n", "echo COUNT 1; echo STABLE_A 2\n", true},
+		{"two lines in a value", "echo \"COUNT 1\nSTABLE_A 1\"\n", "echo \"COUNT 1\nSTABLE_A 2\"\n", true},
+		{"another shell", "echo STABLE_A 1\n", "!", true},
+		{"what it reads", "cat VERSION\n", "cat VERSION\n", false},
+	} {
+		base := map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\n", ".bazelrc": "build --workspace_status_command=tools/status.sh\n", "tools/status.sh": first + c.base, "x.sh": "x",
+			"BUILD": "genrule(name = \"g\", outs = [\"g.txt\"], cmd = \"date > $@\", stamp = 1)\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":g\"])\n",
+		}
+		head := maps.Clone(base)
+		head["tools/status.sh"] = first + c.head
+		if c.head == "!" {
+			head["tools/status.sh"] = "#!/bin/dash\n" + c.base
+		}
+		if got := len(compare(t, base, head, Options{}).Tests) == 1; got != c.want {
+			t.Errorf("%s: affected %t, want %t", c.name, got, c.want)
+		}
+		// The same program under another name.
+		moved := maps.Clone(base)
+		moved["tools/state.sh"], moved[".bazelrc"] = first+c.base, "build --workspace_status_command=tools/state.sh\n"
+		delete(moved, "tools/status.sh")
+		_, plain := (&graph.Side{Workspace: load.NewWorkspace(t.Context(), snapshot.Of(base), map[string]*load.Repo{}), RC: bazelrc.Parse(".bazelrc", []byte(base[".bazelrc"]))}).StableStatus(t.Context())
+		if got := len(compare(t, base, moved, Options{}).Tests) == 0; got != plain {
+			t.Errorf("%s: renamed and compared by its values: %t, want %t", c.name, got, plain)
+		}
+	}
+}
+
+// TestMadeHere: of a repository that this workspace's own code makes, all text can be
+// seen: it reads the workspace status or a variable only if that says so. Whoever gets at
+// more than text may read both.
+func TestMadeHere(t *testing.T) {
+	files := func(code, build, rc string) map[string]string {
+		return map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nmake = use_repo_rule(\"//:make.bzl\", \"make\")\nmake(name = \"made\", template = \"//:template.txt\")\n" +
+				"new_local_repository = use_repo_rule(\"@bazel_tools//tools/build_defs/repo:local.bzl\", \"new_local_repository\")\n" +
+				"new_local_repository(name = \"plain\", path = \"plain\", build_file = \"//:plain.BUILD\")\n",
+			"make.bzl":     "def _impl(ctx):\n    " + code + "\nmake = repository_rule(implementation = _impl, attrs = {\"template\": attr.label()})\n",
+			"template.txt": build, "plain.BUILD": build, "plain/x.txt": "x\n", "x.sh": "x",
+			"BUILD":     "exports_files([\"template.txt\", \"plain.BUILD\"])\nsh_test(name = \"made_test\", srcs = [\"x.sh\"], data = [\"@made//:x\"])\nsh_test(name = \"plain_test\", srcs = [\"x.sh\"], data = [\"@plain//:x\"])\n",
+			"status.sh": "echo STABLE_A $(date)\n", ".bazelrc": "build --workspace_status_command=status.sh\n" + rc,
+		}
+	}
+	const write = `ctx.file("BUILD", ctx.read(ctx.attr.template))`
+	const group = `filegroup(name = "x", srcs = ["x.txt"])`
+	for _, c := range []struct{ name, code, build, status, define string }{
+		{"text alone", write, group, "", ""},
+		{"a stamped rule", write, `genrule(name = "x", outs = ["y"], cmd = "date > $@", stamp = 1)`, "made plain", ""},
+		{"a stamp in the code", `ctx.file("BUILD", ctx.read(ctx.attr.template) + "x(stamp = 1)")`, group, "made", ""},
+		{"a variable", write, `genrule(name = "x", outs = ["y"], cmd = "echo $(colour) > $@")`, "", "made plain"},
+		{"another variable", write, `genrule(name = "x", outs = ["y"], cmd = "echo $(size) > $@")`, "", ""},
+		{"rules of elsewhere", write, `load("@far//:x.bzl", "x")`, "made plain", "made plain"},
+		{"rules of its own", write, `load(":x.bzl", "x")`, "made plain", "made plain"},
+		{"rules of Bazel's that know more", write, `cc_library(name = "x")`, "made plain", "made plain"},
+		{"what is downloaded", `ctx.download("https://example.org/x", "BUILD")`, group, "made", "made"},
+		{"what a program prints", `ctx.file("BUILD", ctx.execute(["x"]).stdout)`, group, "made", "made"},
+		{"what the machine has", `ctx.file("BUILD", ctx.read("/etc/x"))`, group, "made", "made"},
+		{"by another name", `ctx.file("BUILD", getattr(ctx, "exe" + "cute")(["x"]).stdout)`, group, "made", "made"},
+	} {
+		base := files(c.code, c.build, "")
+		for what, do := range map[string]struct {
+			edit edit
+			want string
+		}{
+			"status": {set("status.sh", "echo STABLE_B $(date)\n"), c.status},
+			"define": {set(".bazelrc", base[".bazelrc"]+"build --define=colour=red\n"), c.define},
+		} {
+			head := maps.Clone(base)
+			do.edit(head)
+			var got []string
+			for _, test := range compare(t, base, head, Options{}).Tests {
+				got = append(got, strings.TrimSuffix(strings.TrimPrefix(test.Label, "//:"), "_test"))
+			}
+			if text := strings.Join(got, " "); text != do.want {
+				t.Errorf("%s: %s affects %q, want %q", c.name, what, text, do.want)
+			}
+		}
+	}
+}
+
+// TestVariables: a variable affects whoever names it, and who may read any.
+func TestVariables(t *testing.T) {
+	for target, want := range map[string]bool{
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(colour) > $@")`:                true,
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(size) $$x $(SRCS) > $@")`:      true, // "$x" may be x of another rule.
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(size) $(SRCS) > $@")`:          false,
+		`genrule(name = "g", outs = ["g.txt"], cmd = "cat $(location x.sh) > $@")`:          false,
+		`genrule(name = "g", outs = ["g.txt"], cmd = "echo $(size colour) > $@")`:           true,
+		`config_setting(name = "g", values = {"define": "colour=red"})`:                     true,
+		`config_setting(name = "g", values = {"define": "size=red", "cpu": "k8"})`:          false,
+		`config_setting(name = "g", values = {"define": "colour=blue"})`:                    true,
+		`config_setting(name = "g", values = {"define": "colour=green"})`:                   false,
+		`config_setting(name = "g", define_values = {"size": "1", "colour": "red"})`:        true,
+		`config_setting(name = "g", define_values = {"size": "1"})`:                         false,
+		`load("@far//:far.bzl", "FAR")` + "\n" + `config_setting(name = "g", values = FAR)`: true,
+		`reader(name = "g")`: true,
+	} {
+		base := map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"far\", version = \"1\")\n",
+			"BUILD":        "load(\":reader.bzl\", \"reader\")\n" + target + "\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\":g\"])\n",
+			"reader.bzl":   "def _impl(ctx):\n    return [DefaultInfo(files = depset([ctx.actions.declare_file(ctx.var[\"c\" + \"olour\"])]))]\nreader = rule(implementation = _impl)\n",
+			".bazelrc":     "build --define=colour=blue\n", "x.sh": "x",
+		}
+		head := maps.Clone(base)
+		head[".bazelrc"] = "build --define=colour=red\n"
+		if got := len(compare(t, base, head, Options{}).Tests) == 1; got != want {
+			t.Errorf("%s: affected %t, want %t", target, got, want)
 		}
 	}
 }

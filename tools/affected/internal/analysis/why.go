@@ -14,6 +14,7 @@ import (
 
 // why says what changed about a node.
 func (c *comparison) why(name string, base, head *graph.Node) graph.Cause {
+	name = graph.Whole(name)
 	switch head.Kind {
 	case "file":
 		return c.fileCause(head.File)

@@ -4,6 +4,7 @@ package bazelrc
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -210,12 +211,46 @@ type Difference struct {
 	Why string
 }
 
+// Defines are the make variables that --define sets. The last value of each counts.
+func Defines(options []Option) map[string]string {
+	variables := map[string]string{}
+	for _, o := range options {
+		if o.Name == "define" {
+			name, value, _ := strings.Cut(o.Value, "=")
+			variables[name] = value
+		}
+	}
+	return variables
+}
+
+// ChangedDefines are the names of the variables that two sides define differently, in
+// order.
+func ChangedDefines(base, head []Option) []string {
+	b, h := Defines(base), Defines(head)
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if value, ok := b[name]; !ok || value != h[name] {
+			names = append(names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		if _, ok := h[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Diff compares the effective options of two sides. The order of different options
-// does not count, that of one option's values does.
+// does not count, that of one option's values does, but for those of --define.
 func Diff(base, head []Option) []Difference {
 	names := map[string][2][]Option{}
+	defines := len(ChangedDefines(base, head)) > 0
 	for side, list := range [2][]Option{base, head} {
 		for _, o := range list {
+			if o.Name == "define" && !defines {
+				continue
+			}
 			both := names[o.Name]
 			both[side] = append(both[side], o)
 			names[o.Name] = both

@@ -31,7 +31,8 @@ import (
 type File struct {
 	// Modules are module paths with what stands for each.
 	Modules map[string]Module
-	// Toolchain is what the choice of the Go SDK reads: the go and toolchain lines.
+	// Toolchain is what the choice of the Go SDK reads: the toolchain line, without one the
+	// go line.
 	Toolchain string
 	// Rest are other lines that may matter to all.
 	Rest string
@@ -58,8 +59,8 @@ func Parse(mod, sum []byte) (*File, error) {
 	if parsed.Go != nil {
 		f.Toolchain = "go " + parsed.Go.Version
 	}
-	if parsed.Toolchain != nil {
-		f.Toolchain += " toolchain " + parsed.Toolchain.Name
+	if parsed.Toolchain != nil && parsed.Toolchain.Name != "default" {
+		f.Toolchain = "go " + strings.TrimPrefix(parsed.Toolchain.Name, "go")
 	}
 	var rest []string
 	if parsed.Module != nil {
@@ -203,6 +204,31 @@ func NewReach(file *File, changed map[string]string, cache string) *Reach {
 func (r *Reach) Module(repo string) (string, bool) {
 	p, ok := r.byRepo[repo]
 	return p, ok
+}
+
+// Files are the files of a repository's module: of a folder as folder gives them, else
+// those of the module cache. It fails if neither has them.
+func (r *Reach) Files(repo string, folder func(dir string) []string) ([]string, bool) {
+	p, ok := r.byRepo[repo]
+	if !ok {
+		return nil, false
+	}
+	if dir := r.file.Modules[p].Dir; dir != "" {
+		names := folder(dir)
+		return names, len(names) > 0
+	}
+	dir := r.dir(p)
+	if dir == "" {
+		return nil, false
+	}
+	var names []string
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, filepath.ToSlash(name))
+		}
+		return err
+	})
+	return names, err == nil
 }
 
 // Chain is the import paths from a package of a repository to a module that changed,

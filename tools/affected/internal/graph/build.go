@@ -1,7 +1,7 @@
 package graph
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -14,6 +14,7 @@ import (
 	"stormgate.internal/tools/affected/internal/git"
 	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/module"
+	"stormgate.internal/tools/affected/internal/snapshot"
 )
 
 // Names of nodes that are no labels.
@@ -35,12 +36,16 @@ type Side struct {
 	Modules   *module.Set
 	Packages  map[string]*load.Package // by repository and path: `@repo//path`
 	RC        []bazelrc.Option         // effective
-	// Closure gives what a name of a .bzl file depends on.
-	Closure func(file load.Label, name string) ([]load.Part, []load.Ref, error)
+	// Closure gives what a name of a .bzl file depends on, Code its text too.
+	Closure func(file load.Label, name string) (*load.Closure, error)
+	Code    func(file load.Label, name string) ([]string, []load.Ref, error)
+	// Extension runs an extension of the main module.
+	Extension func(file load.Label, name, module string, tags []load.TagCall) ([]load.RepositoryCall, error)
 
 	targets map[string]*load.Target // by label
 	outputs map[string]string       // output's label to the target's
 	failed  map[string]bool         // packages
+	classes map[string]*load.Class  // by digest
 }
 
 // Key is the key of a package in Side.Packages.
@@ -53,7 +58,11 @@ func Key(repo, pkg string) string {
 
 func (s *Side) prepare() {
 	s.targets, s.outputs, s.failed = map[string]*load.Target{}, map[string]string{}, map[string]bool{}
+	s.classes = map[string]*load.Class{}
 	for key, p := range s.Packages {
+		for i := range p.Classes {
+			s.classes[p.Classes[i].Digest] = &p.Classes[i]
+		}
 		s.failed[key] = p.Failed != ""
 		for i := range p.Targets {
 			t := &p.Targets[i]
@@ -145,20 +154,39 @@ type builder struct {
 	side, other *Side
 	graph       *Graph
 	parsed      map[string]load.Label
-	special     map[string]bool // files whose content is compared in another way
+	facts       Facts
 	// modulesOfGo are the repositories of go_deps, once they were asked for.
 	modulesOfGo map[string]bool
+	// made is of what repositories that this workspace makes are made.
+	made map[string]*made
+	// shapes are edges that become edges to shapes.
+	shapes []struct {
+		node *Node
+		edge int
+	}
+}
+
+// Facts are what the graphs are built for.
+type Facts struct {
+	// Special are files whose content is compared in another way.
+	Special map[string]bool
+	// Defines are the make variables whose values differ: whoever reads others only is not
+	// connected with Variables.
+	Defines []string
+	// Generated says that a repository is a Go module that has no BUILD files of its own, so
+	// that Gazelle makes them. Nil says so of none.
+	Generated func(repo string) bool
 }
 
 // Build makes the graphs of both sides.
-func Build(ctx context.Context, base, head *Side, special map[string]bool) (*Graph, *Graph) {
+func Build(ctx context.Context, base, head *Side, facts Facts) (*Graph, *Graph) {
 	base.prepare()
 	head.prepare()
-	return build(ctx, base, head, special), build(ctx, head, base, special)
+	return build(ctx, base, head, facts), build(ctx, head, base, facts)
 }
 
-func build(ctx context.Context, side, other *Side, special map[string]bool) *Graph {
-	b := &builder{ctx: ctx, side: side, other: other, parsed: map[string]load.Label{}, special: special,
+func build(ctx context.Context, side, other *Side, facts Facts) *Graph {
+	b := &builder{ctx: ctx, side: side, other: other, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
 		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
@@ -170,7 +198,61 @@ func build(ctx context.Context, side, other *Side, special map[string]bool) *Gra
 	b.toolchains()
 	b.options()
 	b.modules()
+	for _, s := range b.shapes {
+		s.node.Edges[s.edge].To = b.shape(s.node.Edges[s.edge].To)
+	}
 	return b.graph
+}
+
+// Prefixes of the names of nodes that stand for what Bazel's analysis knows of others: of
+// targets all but the content of files, of a file that it is there.
+const (
+	shapeOf    = "shape of "
+	presenceOf = "presence of "
+)
+
+// Whole is the name of the node that one stands for, else its own.
+func Whole(name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(name, shapeOf), presenceOf)
+}
+
+// shape is the node of what analysis knows of another node.
+func (b *builder) shape(name string) string {
+	whole := b.graph.Nodes[name]
+	if whole == nil {
+		return name
+	}
+	switch whole.Kind {
+	case "target", "rule":
+		if _, ok := b.graph.Nodes[shapeOf+name]; ok {
+			return shapeOf + name
+		}
+		n := b.node(shapeOf+name, whole.Kind)
+		n.Rule, n.Digest, n.Parts, n.File = whole.Rule, whole.Digest, whole.Parts, whole.File
+		for _, e := range whole.Edges {
+			n.Edges = append(n.Edges, Edge{To: b.shape(e.To), Why: e.Why})
+		}
+		return shapeOf + name
+	case "file":
+		n := b.node(presenceOf+name, "file")
+		n.Digest, n.File = "there", whole.File
+		return presenceOf + name
+	case "folder":
+		n := b.node(shapeOf+name, "folder")
+		n.Digest, n.File = whole.Digest, whole.File
+		return shapeOf + name
+	}
+	return name
+}
+
+// blind says that no action of a target reads a file of another one.
+func (s *Side) blind(label string) bool {
+	t := s.targets[label]
+	if t == nil || t.Class == "" {
+		return false
+	}
+	c := s.classes[t.Class]
+	return c != nil && c.Blind && !c.Status
 }
 
 func (b *builder) node(name, kind string) *Node {
@@ -279,10 +361,22 @@ func (b *builder) content(where string) string {
 	if !ok {
 		return "missing"
 	}
-	if e.Mode == git.Regular {
+	if e.Mode == git.Regular || e.Mode == git.Executable && b.inert(where, e) {
 		return "file " + e.ID
 	}
 	return "file " + e.ID + " " + string(e.Mode)
+}
+
+// inert says that it means nothing that a file is executable, and was not, or the other
+// way round: it is text without a line #!, so that no program can be run by it. Bazel has
+// no mode in any key; a script without it fails where nothing is cached.
+func (b *builder) inert(where string, e snapshot.Entry) bool {
+	o, ok := b.other.Workspace.Snapshot.Lookup(where)
+	if !ok || o.ID != e.ID || o.Mode != git.Regular {
+		return false // It is compared with nothing, or its mode with the same.
+	}
+	content, err := b.side.Workspace.Snapshot.Read(b.ctx, where)
+	return err == nil && !bytes.HasPrefix(content, []byte("#!")) && !bytes.ContainsRune(content, 0)
 }
 
 func (b *builder) folder(label, where string) string {
@@ -325,46 +419,6 @@ func (b *builder) external(text string, label load.Label) string {
 		n.Edges = append([]Edge{{To: b.repository(label.Repo), Why: "repository"}}, b.unseen(label.Repo)...)
 	}
 	return text
-}
-
-// unseen are what a target or a rule of a repository that isn't looked into may read.
-func (b *builder) unseen(repo string) []Edge {
-	if knowsNeither[repo] {
-		return nil
-	}
-	edges := []Edge{{To: Variables, Why: "may read make variables"}}
-	if !b.stampless(repo) {
-		edges = append(edges, Edge{To: Status, Why: "may read the workspace status"})
-	}
-	return edges
-}
-
-// knowsNeither are repositories whose targets and rules read neither make variables nor
-// the workspace status.
-var knowsNeither = map[string]bool{"bazel_tools": true, "platforms": true}
-
-// stampless says that a repository reads no workspace status unless an attribute asks
-// for it, and --stamp in general: it is known to, or a Go module for which Gazelle has
-// made its BUILD files.
-func (b *builder) stampless(repo string) bool {
-	if b.stampOption() {
-		return false
-	}
-	switch repo {
-	case "rules_go", "io_bazel_rules_go", "gazelle", "bazel_gazelle", "bazel_skylib", "rules_shell":
-		return true
-	}
-	if b.modulesOfGo == nil {
-		b.modulesOfGo = map[string]bool{}
-		for _, e := range b.side.Modules.Root.Extensions {
-			if GoDeps(e) {
-				for _, apparent := range e.Repos {
-					b.modulesOfGo[cmp.Or(b.side.Workspace.Repos[""].Mapping[apparent], apparent)] = true
-				}
-			}
-		}
-	}
-	return b.modulesOfGo[repo]
 }
 
 func (b *builder) repository(name string) string {
@@ -440,11 +494,21 @@ func (b *builder) pkg(key string, p *load.Package) {
 		seen := map[string]bool{}
 		for _, a := range t.Attributes {
 			n.Parts[a.Name] = a.Digest
+			if a.Set {
+				n.Parts[a.Name] = b.set(a.Refs)
+			}
 			for _, r := range a.Refs {
 				for _, to := range b.ref(r) {
 					if !seen[to] && to != name {
 						seen[to] = true
 						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name})
+						// Nothing is above a test, no aspect either, that would see through it.
+						if a.Name == "data" && t.Kind == "sh_test" && t.Class == "" && t.Symbol == "" && b.side.blind(to) {
+							b.shapes = append(b.shapes, struct {
+								node *Node
+								edge int
+							}{n, len(n.Edges) - 1})
+						}
 					}
 				}
 			}
@@ -461,7 +525,7 @@ func (b *builder) pkg(key string, p *load.Package) {
 		if t.Stamps == load.Always || t.Stamps == load.IfAsked && b.stampOption() || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Status, Why: "stamped"})
 		}
-		if t.Variables || p.Failed != "" {
+		if b.defines(t.Variables) || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Variables, Why: "make variables"})
 		}
 		var parts []string
@@ -474,6 +538,24 @@ func (b *builder) pkg(key string, p *load.Package) {
 			b.graph.Tests[name] = &Test{Label: name, Kind: t.Kind, Tags: t.Tags, Manual: t.Manual(), Uncached: t.Uncached(), Incompatible: b.incompatible(t.Constraints)}
 		}
 	}
+}
+
+// set is a digest of the targets and files that labels stand for.
+func (b *builder) set(refs []load.Ref) string {
+	var labels []string
+	for _, r := range refs {
+		label := r.Label
+		for range 20 {
+			t := b.side.targets[label]
+			if t == nil || t.Kind != "alias" || t.Class != "" || t.Symbol != "" || len(t.Attributes) != 1 || len(t.Attributes[0].Refs) != 1 || t.Attributes[0].Digest != load.LabelDigest(t.Attributes[0].Refs[0].Label) {
+				break
+			}
+			label = t.Attributes[0].Refs[0].Label
+		}
+		labels = append(labels, label)
+	}
+	slices.Sort(labels)
+	return digest(slices.Compact(labels)...)
 }
 
 // incompatible says that `bazel test //...` skips a target with these constraints: one
@@ -524,12 +606,10 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 	}
 	n := b.node(name, "rule")
 	n.Parts = map[string]string{"attributes": c.Schema}
-	parts := []string{c.Schema}
 	for _, p := range c.Parts {
 		n.Parts[p.File] = p.Digest
-		parts = append(parts, p.File, p.Digest)
 	}
-	n.Digest = digest(parts...)
+	n.Digest = digest(c.Schema, c.Code)
 	for _, r := range c.Refs {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "default"})
@@ -574,7 +654,10 @@ func (b *builder) toolchains() {
 		}
 	}
 	mapping := b.side.Workspace.Repos[""].Mapping
+	inOrder := !slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "extra_toolchains" }) &&
+		!slices.ContainsFunc(patterns, func(p string) bool { return strings.HasPrefix(p, "-") })
 	byType := map[string][]string{}
+	decided := map[string]bool{} // types of which a toolchain was found that fits always
 	for _, pattern := range patterns {
 		for _, t := range b.match(pattern, mapping) {
 			types := []string(nil)
@@ -591,7 +674,11 @@ func (b *builder) toolchains() {
 				types = []string{""} // Whose type can't be seen.
 			}
 			for _, ty := range types {
+				if target := b.side.targets[t]; decided[ty] && target != nil && target.Kind == "toolchain" {
+					continue // Bazel takes the first that fits.
+				}
 				byType[ty] = append(byType[ty], t)
+				decided[ty] = decided[ty] || inOrder && ty != "" && t == label(pattern, mapping) && fits(b.side.targets[t])
 			}
 		}
 	}
@@ -618,6 +705,22 @@ func (b *builder) toolchains() {
 		r := b.graph.Nodes[b.repository(repo)]
 		r.Edges = append(r.Edges, Edge{To: name, Why: "toolchain"})
 	}
+}
+
+// label is the label that a pattern is, if it is one.
+func label(pattern string, mapping map[string]string) string {
+	l, err := load.ParseMapped(pattern, mapping)
+	if err != nil {
+		return ""
+	}
+	return l.String()
+}
+
+// fits says that a toolchain fits whatever the platforms and the configuration are.
+func fits(t *load.Target) bool {
+	return t != nil && t.Kind == "toolchain" && t.Class == "" && t.Symbol == "" && !slices.ContainsFunc(t.Attributes, func(a load.Attribute) bool {
+		return a.Name != "toolchain" && a.Name != "toolchain_type" && a.Name != "tags" && a.Name != "features"
+	})
 }
 
 // match expands a pattern of toolchains or platforms.
@@ -705,19 +808,4 @@ func (b *builder) overridden(o bazelrc.Option) {
 	}
 	n := b.graph.Nodes[b.repository(repo)]
 	n.Edges = append(n.Edges, Edge{To: b.folder("folder "+folder, folder), Why: "overridden"})
-}
-
-// status connects the workspace status with the program that prints it, and with the
-// files that the program names.
-func (b *builder) status() {
-	command := ""
-	for _, o := range b.side.RC {
-		if o.Name == "workspace_status_command" {
-			command = o.Value
-		}
-	}
-	n := b.graph.Nodes[Status]
-	for _, f := range b.side.Mentioned(b.ctx, path.Clean(strings.TrimPrefix(command, "%workspace%/"))) {
-		n.Edges = append(n.Edges, Edge{To: b.file("file "+f, f), Why: "printed by"})
-	}
 }

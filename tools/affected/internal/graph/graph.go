@@ -66,7 +66,11 @@ func Affected(base, head *Graph, forced map[string]Cause, why func(name string, 
 	var queue []string
 	for _, name := range sorted(head.Nodes) {
 		h := head.Nodes[name]
-		if cause, ok := forced[name]; ok {
+		cause, ok := forced[name]
+		if !ok && h.Kind != "file" {
+			cause, ok = forced[Whole(name)] // Of a file only the content is.
+		}
+		if ok {
 			affected[name] = cause
 			queue = append(queue, name)
 			continue

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"regexp"
@@ -106,6 +107,12 @@ func (b *builder) module(f *module.File, name string) {
 			canonical = r.Name
 		}
 		n := b.node("repository rule "+canonical, "repository rule")
+		if name == "" && b.copied(n, r) {
+			n.File = file
+			node := b.graph.Nodes[b.repository(canonical)]
+			node.Edges = append(node.Edges, Edge{To: "repository rule " + canonical, Why: "made by"})
+			continue
+		}
 		n.File, n.Digest = file, r.File+"%"+r.Rule+"("+r.Text+")"
 		add(n, r.Strings, nil)
 		b.code(n, r.File, r.Rule, where, repo.Mapping)
@@ -123,6 +130,33 @@ func (b *builder) module(f *module.File, name string) {
 	}
 }
 
+// copied makes of a repository that is a folder of the workspace with another BUILD file
+// what is in the two: where they are enters no key. It fails for any other repository.
+func (b *builder) copied(n *Node, r module.Repository) bool {
+	folder := path.Clean(r.Path)
+	if r.File != localRules || r.Rule != "new_local_repository" || r.Path == "" || r.BuildFile == "" || !b.side.hasFolder(folder) {
+		return false
+	}
+	label, err := load.ParseIn(r.BuildFile, load.Label{}, b.side.Workspace.Repos[""].Mapping)
+	if err != nil {
+		return false
+	}
+	kind, build := b.side.what(label.String(), label)
+	if kind != file {
+		return false
+	}
+	n.Parts = map[string]string{build: b.content(build)}
+	parts := []string{r.File, r.Rule, r.Rest, b.content(build)}
+	files := b.side.Workspace.Snapshot.Files
+	for i := b.side.lower(folder + "/"); i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+		content := b.content(files[i].Path)
+		n.Parts[files[i].Path] = content
+		parts = append(parts, strings.TrimPrefix(files[i].Path, folder), content)
+	}
+	n.Digest = digest(parts...)
+	return true
+}
+
 func (b *builder) extension(e *module.Extension, module, file string, add func(*Node, []string, map[string]bool)) {
 	repo := b.side.Workspace.Repos[module]
 	where := load.Label{Repo: module}
@@ -138,7 +172,7 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 	}
 	var special map[string]bool
 	if GoDeps(e) || GoSDK(e) {
-		special = b.special
+		special = b.facts.Special
 	}
 	for i, t := range e.Tags {
 		n.Digest = digest(n.Digest, module, t.Text)
@@ -156,14 +190,78 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 		r := b.graph.Nodes[b.repository(label.Repo)]
 		r.Edges = append(r.Edges, Edge{To: name, Why: "extension"})
 	}
+	calls := b.calls(e, label, module, name)
 	for _, apparent := range e.Repos {
 		canonical, ok := repo.Mapping[apparent]
 		if !ok {
 			canonical = apparent
 		}
 		r := b.graph.Nodes[b.repository(canonical)]
-		r.Edges = append(r.Edges, Edge{To: name, Why: "made by"})
+		maker := name
+		if call, ok := calls[cmp.Or(e.Names[apparent], apparent)]; ok {
+			maker = call
+		}
+		// Of another one it would be another repository of the same name.
+		r.Digest = digest(r.Digest, maker, cmp.Or(e.Names[apparent], apparent))
+		r.Edges = append(r.Edges, Edge{To: maker, Why: "made by"})
 	}
+}
+
+// calls are nodes for the repositories that an extension makes, by their names, if it can
+// be run here and all text that they are made of can be seen: then none is made of another
+// one's tags, and none names another one.
+func (b *builder) calls(e *module.Extension, label load.Label, in, extension string) map[string]string {
+	if in != "" || label.Repo != "" || b.side.Extension == nil || slices.ContainsFunc(e.Text, func(t string) bool { return !strings.HasPrefix(t, "repo ") }) {
+		return nil
+	}
+	for _, name := range sorted(b.side.Modules.Local) {
+		local := b.side.Modules.Local[name]
+		for _, other := range local.Extensions {
+			if l, err := load.ParseIn(other.File, load.Label{Repo: name}, b.side.Workspace.Repos[name].Mapping); err != nil || l == label {
+				return nil
+			}
+		}
+	}
+	var tags []load.TagCall
+	var texts, arguments []string
+	for _, t := range e.Tags {
+		tags = append(tags, load.TagCall{Class: t.Class, Args: t.Args})
+		texts, arguments = append(texts, t.Text), append(arguments, t.Strings...)
+	}
+	if _, ok := b.written(e.File, e.Name, texts, arguments); !ok {
+		return nil
+	}
+	made, err := b.side.Extension(label, e.Name, b.side.Modules.Root.Name, tags)
+	if err != nil {
+		return nil
+	}
+	byName := map[string]load.RepositoryCall{}
+	for _, call := range made {
+		byName[call.Name] = call
+	}
+	for _, apparent := range e.Repos {
+		if _, ok := byName[cmp.Or(e.Names[apparent], apparent)]; !ok {
+			return nil // Bazel's error.
+		}
+	}
+	nodes := map[string]string{}
+	for _, own := range sorted(byName) {
+		call := byName[own]
+		name := "repository " + own + " of " + extension
+		n := b.node(name, "repository rule")
+		n.File, n.Digest = "MODULE.bazel", digest(call.Text, call.Code.Digest)
+		n.Parts = map[string]string{call.Text: "arguments"}
+		for _, p := range call.Code.Parts {
+			n.Parts[p.File] = p.Digest
+		}
+		for _, r := range slices.Concat(call.Refs, call.Code.Refs) {
+			for _, to := range b.ref(r) {
+				n.Edges = append(n.Edges, Edge{To: to, Why: "read"})
+			}
+		}
+		nodes[own] = name
+	}
+	return nodes
 }
 
 // code connects an extension or a repository rule of the workspace with its code, and
@@ -176,7 +274,7 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 	if _, here := b.side.Workspace.Repos[label.Repo]; !here {
 		return
 	}
-	parts, refs, err := b.side.Closure(label, name)
+	closure, err := b.side.Closure(label, name)
 	if n.Parts == nil {
 		n.Parts = map[string]string{}
 	}
@@ -185,11 +283,14 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 			n.Digest = digest(n.Digest, b.content(p))
 		}
 	}
-	for _, p := range parts {
-		n.Parts[p.File] = p.Digest
-		n.Digest = digest(n.Digest, p.File, p.Digest)
+	if closure == nil {
+		return
 	}
-	for _, r := range refs {
+	n.Digest = digest(n.Digest, closure.Digest)
+	for _, p := range closure.Parts {
+		n.Parts[p.File] = p.Digest
+	}
+	for _, r := range closure.Refs {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "named in its code"})
 		}

@@ -116,6 +116,7 @@ func (l *Loader) opaque(name string, args starlark.Tuple, kwargs []starlark.Tupl
 		b.WriteString(string(kv[0].(starlark.String)) + "=" + l.text(kv[1]) + ",")
 		parts = append(parts, kv[1])
 	}
+	l.unsettled("%s", name)
 	text := b.String() + ")"
 	if len(text) > 400 {
 		text = text[:300] + "…" + digest(text)
@@ -627,6 +628,9 @@ func (l *Loader) bzlNames() starlark.StringDict {
 	names["rule"] = fn("rule", l.makeClass("rule"))
 	names["aspect"] = fn("aspect", l.makeClass("aspect"))
 	names["macro"] = fn("macro", l.makeClass("macro"))
+	names["module_extension"] = fn("module_extension", l.makeExtension)
+	names["tag_class"] = fn("tag_class", l.makeTagClass)
+	names["repository_rule"] = fn("repository_rule", l.makeRepositoryRule)
 	names["provider"] = fn("provider", l.makeProvider)
 	names["visibility"] = fn("visibility", func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
 		return starlark.None, nil
@@ -680,6 +684,8 @@ func (l *Loader) attrFunction(kind string) starlark.Value {
 				}
 			case "providers", "mandatory", "allow_empty", "values":
 				// Conditions on what is given: they make errors, no actions.
+				a.mandatory = a.mandatory || name == "mandatory" && bool(kv[1].Truth())
+				a.limited = a.limited || name != "mandatory"
 			default:
 				a.flags = append(a.flags, name+"="+l.text(kv[1]))
 				switch kv[1].(type) {

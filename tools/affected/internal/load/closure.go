@@ -2,6 +2,7 @@ package load
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,14 +27,15 @@ type closure struct {
 type walked struct {
 	loader *Loader
 	seen   map[string]bool
-	// files are the texts, by file.
-	files   map[string][]string
-	repos   map[string]bool
-	strings map[string]Ref
+	// files are the texts, by file, packages the files' packages.
+	files    map[string][]string
+	packages map[string]string
+	repos    map[string]bool
+	strings  map[string]Ref
 }
 
 func (l *Loader) walk() *walked {
-	return &walked{loader: l, seen: map[string]bool{}, files: map[string][]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
+	return &walked{loader: l, seen: map[string]bool{}, files: map[string][]string{}, packages: map[string]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
 }
 
 func (w *walked) done() *closure {
@@ -47,10 +49,17 @@ func (w *walked) done() *closure {
 			c.features = c.features || strings.Contains(t, "features") || strings.Contains(t, "cc_common")
 			c.status = c.status || strings.Contains(t, ". info_file ") || strings.Contains(t, ". version_file ")
 		}
-		d := digest(texts...)
-		c.parts = append(c.parts, Part{File: file, Digest: d})
-		all = append(all, file, d)
+		c.parts = append(c.parts, Part{File: file, Digest: digest(texts...)})
+		// Labels in it are relative to the package; which of its files has it, does not matter.
+		in, ok := w.packages[file]
+		if !ok {
+			in = file
+		}
+		for _, t := range texts {
+			all = append(all, digest(in, t))
+		}
 	}
+	slices.Sort(all)
 	c.repos = slices.Sorted(maps.Keys(w.repos))
 	c.features = c.features || len(c.repos) > 0 // Whose code isn't seen.
 	all = append(all, c.repos...)
@@ -75,10 +84,13 @@ func (w *walked) name(m *module, name string) {
 		}
 		if _, ok := w.loader.workspace.Repos[label.Repo]; !ok {
 			w.repos[label.Repo] = true
+			w.text(m, "load "+name+" "+label.String()+"%"+from.name)
 			return
 		}
 		if other, ok := w.loader.modules[label.String()]; ok && other.outline != nil {
 			w.name(other, from.name)
+			// Which definition the name stands for: both may be reached anyway.
+			w.text(m, "load "+name+" "+w.loader.definition(other, from.name))
 		}
 		return
 	}
@@ -90,6 +102,24 @@ func (w *walked) name(m *module, name string) {
 	}
 }
 
+func (w *walked) text(m *module, text string) {
+	w.files[m.file] = append(w.files[m.file], text)
+	w.packages[m.file] = Label{Repo: m.label.Repo, Package: m.label.Package}.String()
+}
+
+// definition is the digest of all that a name of a file depends on.
+func (l *Loader) definition(m *module, name string) string {
+	key := m.file + "%" + name
+	d, ok := l.definitions[key]
+	if !ok {
+		w := l.walk()
+		w.name(m, name)
+		d = w.done().digest
+		l.definitions[key] = d
+	}
+	return d
+}
+
 func (w *walked) statement(m *module, i int) {
 	key := m.file + "#" + m.outline.statements[i].text
 	if w.seen[key] {
@@ -97,7 +127,7 @@ func (w *walked) statement(m *module, i int) {
 	}
 	w.seen[key] = true
 	s := m.outline.statements[i]
-	w.files[m.file] = append(w.files[m.file], s.text)
+	w.text(m, s.text)
 	for _, text := range s.labels {
 		if label, err := parseLabel(text, m.label, w.loader.mapping(m.label.Repo)); err == nil && strings.ContainsAny(text, ":/") {
 			w.strings[label.String()] = Ref{Label: label.String()}
@@ -189,8 +219,14 @@ func (l *Loader) class(c *class) *Class {
 	c.result = out // For recursion: an aspect that requires itself.
 	var schema []string
 	e := &encoder{loader: l, in: c.file}
+	w := l.walk()
+	w.value(c.implementation)
+	w.value(c.initializer)
 	for _, name := range slices.Sorted(maps.Keys(c.attributes)) {
 		a := c.attributes[name]
+		if c.what == "rule" && !c.unsure && c.initializer == nil && a.idle() && !w.mentions(name) {
+			continue
+		}
 		text := name + ":" + a.kind + ":" + strings.Join(a.flags, ",")
 		if a.fallback != nil {
 			inner := &encoder{loader: l, in: a.in}
@@ -208,13 +244,15 @@ func (l *Loader) class(c *class) *Class {
 		schema = append(schema, text)
 	}
 	schema = append(schema, c.flags...)
-	w := l.walk()
-	w.value(c.implementation)
-	w.value(c.initializer)
 	for _, x := range slices.Concat(c.extra, c.unsureParts) {
 		schema = append(schema, l.text(x))
 		w.value(x)
 		e.anything(x)
+	}
+	for _, texts := range w.files {
+		for i := range texts {
+			texts[i] = sameSpelling(texts[i], c.attributes)
+		}
 	}
 	for _, t := range c.toolchains {
 		te := &encoder{loader: l, in: c.file}
@@ -226,13 +264,41 @@ func (l *Loader) class(c *class) *Class {
 	for _, r := range code.repos {
 		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})
 	}
-	out.Parts = code.parts
+	out.Parts, out.Code = code.parts, code.digest
+	out.Blind = l.blind(c, w)
 	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)
 	out.Digest = digest(out.Key, out.Schema, code.digest)
 	l.classes[out.Digest] = out
 	return out
+}
+
+// idle says that an attribute means nothing where it is not given, unless code reads it:
+// it has no default, need not be given, and holds no labels.
+func (a *attribute) idle() bool {
+	switch a.kind {
+	case "string", "int", "bool", "string_list", "string_dict", "int_list":
+	default:
+		return false
+	}
+	return a.fallback == nil && !a.mandatory && !a.limited && len(a.flags) == 0 && len(a.parts) == 0
+}
+
+// anyAttribute is code that may read an attribute without its name.
+var anyAttribute = regexp.MustCompile(`\b(?:getattr|hasattr|dir|struct)\b|\. attr (?:[^.]|$)|\bctx (?:[^.]|$)`)
+
+// mentions says that what was walked may read an attribute.
+func (w *walked) mentions(attribute string) bool {
+	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(attribute) + `\b`)
+	for _, texts := range w.files {
+		for _, t := range texts {
+			if word.MatchString(t) || anyAttribute.MatchString(strings.Replace(t, "( ctx ,", "(", 1)) {
+				return true
+			}
+		}
+	}
+	return len(w.repos) > 0 // Whose code isn't seen.
 }
 
 func compact(refs []Ref) []Ref {

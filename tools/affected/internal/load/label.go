@@ -75,5 +75,8 @@ func ParseIn(text string, in Label, mapping map[string]string) (Label, error) {
 	return parseLabel(text, in, mapping)
 }
 
+// LabelDigest is the Digest of an attribute whose value is a label.
+func LabelDigest(label string) string { return digest(label) }
+
 // ValueDigest is the Digest of an attribute whose value is written as text.
 func ValueDigest(text string) string { return digest(text) }

@@ -38,23 +38,34 @@ type Loader struct {
 	byFile    map[string]*module
 	closures  map[*starlark.Function]*closure
 	classes   map[string]*Class
+	// definitions are digests of what names of files depend on.
+	definitions map[string]string
 	// doubts is the first doubt of what is being evaluated, conditions are the unknown
 	// ones of its comprehensions.
 	doubts     string
 	conditions []string
+	// strict says that anything unknown is a doubt.
+	strict bool
 }
 
 // NewLoader returns a loader of a workspace.
 func NewLoader(ctx context.Context, w *Workspace) *Loader {
 	return &Loader{
 		workspace: w, ctx: ctx, modules: map[string]*module{}, byFile: map[string]*module{},
-		closures: map[*starlark.Function]*closure{}, classes: map[string]*Class{},
+		closures: map[*starlark.Function]*closure{}, classes: map[string]*Class{}, definitions: map[string]string{},
 	}
 }
 
 func (l *Loader) doubt(format string, args ...any) {
 	if l.doubts == "" {
 		l.doubts = fmt.Sprintf(format, args...)
+	}
+}
+
+// unsettled is a doubt where nothing may be unknown.
+func (l *Loader) unsettled(format string, args ...any) {
+	if l.strict {
+		l.doubt(format, args...)
 	}
 }
 
@@ -320,6 +331,9 @@ func (l *Loader) module(label Label) *module {
 		if c, ok := m.globals[name].(*class); ok && c.name == "" {
 			c.name = name
 		}
+		if r, ok := m.globals[name].(*repositoryRule); ok && r.name == "" && r.file == label {
+			r.name = name
+		}
 	}
 	m.globals.Freeze()
 	return m
@@ -332,13 +346,22 @@ func (l *Loader) Module(label Label) (starlark.StringDict, error) {
 	return m.globals, m.err
 }
 
-// Closure is what the value of a name of a .bzl file depends on: the parts of the
-// workspace's files, and all strings in them, which may be labels. It fails if the
-// file can't be evaluated.
-func (l *Loader) Closure(label Label, name string) ([]Part, []Ref, error) {
+// Closure is what the value of a name of a .bzl file depends on.
+type Closure struct {
+	// Digest is of the code. It is the same if that only moves to other files of its package.
+	Digest string
+	// Parts are the files that have it.
+	Parts []Part
+	// Refs are all strings in it, which may be labels.
+	Refs []Ref
+}
+
+// Closure follows a name of a .bzl file. It fails if the file can't be evaluated, and
+// then gives what could be seen, if anything.
+func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 	m := l.module(label)
 	if m.outline == nil {
-		return nil, nil, m.err
+		return nil, m.err
 	}
 	w := l.walk()
 	w.name(m, name)
@@ -347,7 +370,27 @@ func (l *Loader) Closure(label Label, name string) ([]Part, []Ref, error) {
 	for _, r := range c.repos {
 		refs = append(refs, Ref{Label: "@" + r, Sure: true})
 	}
-	return c.parts, refs, m.err
+	return &Closure{Digest: c.digest, Parts: c.parts, Refs: refs}, m.err
+}
+
+// Code is the text of what a name of a .bzl file depends on, without comments, and what
+// Closure gives as references. It fails if the file can't be evaluated.
+func (l *Loader) Code(label Label, name string) ([]string, []Ref, error) {
+	m := l.module(label)
+	if m.err != nil {
+		return nil, nil, m.err
+	}
+	w := l.walk()
+	w.name(m, name)
+	var texts []string
+	for _, file := range sortedKeys(w.files) {
+		texts = append(texts, w.files[file]...)
+	}
+	closure, err := l.Closure(label, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return texts, closure.Refs, nil
 }
 
 // scan takes the calls at the top of a BUILD file that could not be evaluated.

@@ -106,7 +106,7 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 	}
 	kind := cmp.Or(c.name, "rule")
 	t := Target{Name: p.name(kwargs), Kind: kind, Class: result.Digest, Test: c.test}
-	p.add(t, kwargs, func(name string) string {
+	p.declare(t, kwargs, func(name string) string {
 		if a, ok := c.attributes[name]; ok {
 			return a.kind
 		}
@@ -117,6 +117,12 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 			return "label_list"
 		}
 		return "string"
+	}, func(name string) string {
+		// An attribute that the rule's digest leaves out (idle) counts where it is given.
+		if a, ok := c.attributes[name]; ok {
+			return fmt.Sprint(" ", a.kind, a.flags, a.mandatory, a.limited)
+		}
+		return " of every rule, or an error"
 	})
 	// The outputs that are named by a default are not followed: labels to them
 	// resolve to the target whose name they begin with.
@@ -158,7 +164,7 @@ func initialized(thread *starlark.Thread, c *class, kwargs []starlark.Tuple) ([]
 func (p *loading) native(kind string, kwargs []starlark.Tuple) {
 	t := Target{Name: p.name(kwargs), Kind: kind, Test: strings.HasSuffix(kind, "_test")}
 	if !plain[kind] && kind != "genrule" {
-		t.Variables, t.Stamps = true, IfAsked
+		t.Variables, t.Stamps = []string{AnyVariable}, IfAsked
 	}
 	p.add(t, kwargs, func(name string) string {
 		switch {
@@ -207,12 +213,18 @@ func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark
 // add takes a target with its attributes. typeOf gives an attribute's type, or "" if it
 // may hold labels.
 func (p *loading) add(t Target, kwargs []starlark.Tuple, typeOf func(name string) string) {
-	p.fill(&t, kwargs, typeOf)
+	p.declare(t, kwargs, typeOf, nil)
+}
+
+// declare is add for a rule whose attributes are known: declared gives what the rule says
+// of one.
+func (p *loading) declare(t Target, kwargs []starlark.Tuple, typeOf, declared func(name string) string) {
+	p.fill(&t, kwargs, typeOf, declared)
 	p.remember(t.Kind, t.Name, kwargs)
 	p.out.Targets = append(p.out.Targets, t)
 }
 
-func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name string) string) {
+func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func(name string) string) {
 	for _, kv := range kwargs {
 		if kv[0].(starlark.String) == "tags" {
 			var found collector
@@ -261,7 +273,15 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 		default:
 			e.attribute(kind, kv[1])
 		}
-		a.Digest = digest(e.b.String())
+		text := e.b.String()
+		if t.Kind == "sh_test" && t.Symbol == "" && t.Class == "" && name == "args" {
+			// In a test's arguments both are the path among the runfiles.
+			text = strings.NewReplacer("$(location ", "$(rootpath ", "$(locations ", "$(rootpaths ").Replace(text)
+		}
+		if declared != nil {
+			text += declared(name)
+		}
+		a.Digest = digest(text)
 		a.Refs = compact(e.refs)
 		a.Outputs = e.outputs
 		if name == "target_compatible_with" && !strings.Contains(e.b.String(), "select{") {
@@ -269,14 +289,19 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf func(name stri
 				t.Constraints = append(t.Constraints, r.Label)
 			}
 		}
-		t.Variables = t.Variables || variable.MatchString(location.ReplaceAllString(e.b.String(), "")) ||
-			t.Kind == "config_setting" && (name == "define_values" || name == "values" && strings.Contains(e.b.String(), "define"))
+		t.Variables = append(t.Variables, variables(e.b.String())...)
+		if t.Kind == "config_setting" {
+			t.Variables = append(t.Variables, defined(name, kv[1])...)
+		}
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
 	}
+	p.set(t, kwargs)
 	if p.featureless(t) {
 		t.Attributes = slices.DeleteFunc(t.Attributes, func(a Attribute) bool { return a.Name == "features" })
 	}
+	slices.Sort(t.Variables)
+	t.Variables = slices.Compact(t.Variables)
 	slices.SortFunc(t.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 }
 
@@ -318,8 +343,82 @@ func (p *loading) featureless(t *Target) bool {
 	return plain[t.Kind] || t.Kind == "genrule" && !slices.ContainsFunc(t.Attributes, func(a Attribute) bool { return a.Name == "toolchains" })
 }
 
-// variable is a make variable in an attribute's value.
-var variable = regexp.MustCompile(`\$[A-Za-z_(]`)
+// set marks the data of a shell test whose order and spelling don't matter: its runfiles
+// are a set of files. Whatever names one of the labels, as $(location) does, needs it in
+// this spelling; a list in a select is not looked into.
+func (p *loading) set(t *Target, kwargs []starlark.Tuple) {
+	if t.Kind != "sh_test" || t.Symbol != "" || t.Class != "" {
+		return
+	}
+	at := -1
+	for i, a := range t.Attributes {
+		if a.Name == "data" {
+			at = i
+		}
+	}
+	if at < 0 {
+		return
+	}
+	for _, kv := range kwargs {
+		if kv[0] == starlark.String("data") {
+			if list, ok := kv[1].(*starlark.List); !ok || hasUnknown(list) {
+				return
+			}
+		} else if strings.Contains(p.loader.text(kv[1]), "$") {
+			return
+		}
+	}
+	t.Attributes[at].Set = true
+}
+
+// variable is what may be a make variable in an attribute's value, named what is one for
+// certain, but for a shell's after two dollars.
+var (
+	variable = regexp.MustCompile(`\$[A-Za-z_(]`)
+	named    = regexp.MustCompile(`\$(?:([A-Za-z_])|\(([A-Za-z_][A-Za-z0-9_]*)\))`)
+)
+
+// variables are the make variables that a value may name.
+func variables(text string) []string {
+	text = location.ReplaceAllString(text, "")
+	var names []string
+	for _, m := range named.FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1]+m[2])
+		if m[1] != "" {
+			// $NAME is the variable N before "AME" in a command, and NAME to other rules.
+			names = append(names, AnyVariable)
+		}
+	}
+	if variable.MatchString(named.ReplaceAllString(text, "")) {
+		names = append(names, AnyVariable)
+	}
+	return names
+}
+
+// defined are the variables that an attribute of a config_setting asks for.
+func defined(attribute string, v starlark.Value) []string {
+	if attribute != "values" && attribute != "define_values" {
+		return nil
+	}
+	d, ok := v.(*starlark.Dict)
+	if !ok || hasUnknown(d) {
+		return []string{AnyVariable}
+	}
+	var names []string
+	for _, kv := range d.Items() {
+		key, _ := starlark.AsString(kv[0])
+		if value, ok := starlark.AsString(kv[1]); attribute == "define_values" && ok {
+			names = append(names, key+"="+value)
+		} else if attribute == "define_values" {
+			names = append(names, AnyVariable)
+		} else if value, ok := starlark.AsString(kv[1]); key == "define" && ok {
+			names = append(names, value) // NAME=VALUE
+		} else if key == "define" {
+			names = append(names, AnyVariable)
+		}
+	}
+	return names
+}
 
 // plain are rules of Bazel that know neither features nor variables nor stamps but by
 // what their attributes say.

@@ -16,6 +16,9 @@ type Attribute struct {
 	// that enter no action.
 	Digest string
 	Refs   []Ref
+	// Set says that it is no more than the set of its labels, in any order, each once or
+	// more often, and that an alias is as good as what it stands for.
+	Set bool
 	// Outputs are names of files that the target makes.
 	Outputs []string
 }
@@ -38,11 +41,15 @@ type Target struct {
 	Test bool
 	// Constraints are the labels of target_compatible_with, if it is a plain list.
 	Constraints []string
-	// Variables says that it expands make variables, which --define sets.
-	Variables bool
+	// Variables are the make variables that it may read, which --define sets: NAME=VALUE if
+	// only that matters, AnyVariable if these can't be known.
+	Variables []string
 	// Stamps says when it reads the workspace status.
 	Stamps Stamps
 }
+
+// AnyVariable stands for every make variable.
+const AnyVariable = "*"
 
 // Stamps says when a target reads the workspace status.
 type Stamps int
@@ -83,7 +90,9 @@ type Class struct {
 	Digest string
 	// Schema is the digest of attributes, defaults and flags.
 	Schema string
-	// Parts are the functions and constants that its implementation reaches.
+	// Code is the digest of the functions and constants that its implementation reaches,
+	// Parts are the files that have these.
+	Code  string
 	Parts []Part
 	// Refs are defaults of attributes.
 	Refs []Ref
@@ -94,6 +103,9 @@ type Class struct {
 	// Status says that its implementation reads the workspace status, Variables that
 	// it reads make variables, Features that it may ask for features.
 	Status, Variables, Features bool
+	// Blind says that no action of its targets reads a file of another target: all that they
+	// write is text from the analysis, which knows names and no content.
+	Blind bool
 }
 
 // Package is what a BUILD file defines.

@@ -43,6 +43,7 @@ type loadedRef struct{ module, name string }
 
 func newOutline(f *syntax.File) *outline {
 	o := &outline{binds: map[string][]int{}, effects: map[string][]int{}, loads: map[string]loadedRef{}}
+	sorts := sortsAsUsual(f)
 	for _, s := range f.Stmts {
 		if l, ok := s.(*syntax.LoadStmt); ok {
 			for i := range l.From {
@@ -53,7 +54,7 @@ func newOutline(f *syntax.File) *outline {
 		if documentation(s) {
 			continue
 		}
-		var p printer
+		p := printer{sorts: sorts}
 		p.stmt(s)
 		start, end := s.Span()
 		n := len(o.statements)
@@ -142,6 +143,105 @@ type printer struct {
 	b       strings.Builder
 	names   []string
 	strings []string
+	// sorts says that sorted is the language's own.
+	sorts bool
+}
+
+// sortsAsUsual says that a file does nothing with the name sorted but call it.
+func sortsAsUsual(f *syntax.File) bool {
+	used, called := 0, 0
+	syntax.Walk(f, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Ident:
+			if n.Name == "sorted" {
+				used++
+			}
+		case *syntax.CallExpr:
+			if id, ok := n.Fn.(*syntax.Ident); ok && id.Name == "sorted" {
+				called++
+			}
+		case *syntax.LoadStmt:
+			for _, to := range n.To {
+				if to.Name == "sorted" {
+					used++ // Not every version's walk visits it.
+				}
+			}
+		}
+		return true
+	})
+	return used == called
+}
+
+// elements are what sorted gets the elements of: of [x for x in E] those of E. The
+// second result says that these are the keys of E, which is a dictionary or an error.
+func elements(e syntax.Expr) (syntax.Expr, bool) {
+	switch e := e.(type) {
+	case *syntax.ParenExpr:
+		return elements(e.X)
+	case *syntax.Comprehension:
+		if body, ok := e.Body.(*syntax.Ident); ok && !e.Curly && len(e.Clauses) == 1 {
+			if c, ok := e.Clauses[0].(*syntax.ForClause); ok {
+				if v, ok := c.Vars.(*syntax.Ident); ok && v.Name == body.Name {
+					return elements(c.X)
+				}
+			}
+		}
+	case *syntax.CallExpr:
+		if fn, ok := e.Fn.(*syntax.DotExpr); ok && fn.Name.Name == "keys" && len(e.Args) == 0 {
+			return fn.X, true
+		}
+	}
+	return e, false
+}
+
+// Words before what is sorted. For a dictionary they mean the same, which only a rule's
+// attributes can say: see sameSpelling.
+const elementsOf, keysOf = "elements of", "keys of"
+
+// sameSpelling makes one of the two for attributes that are dictionaries.
+func sameSpelling(text string, attributes map[string]*attribute) string {
+	for name, a := range attributes {
+		if strings.HasSuffix(a.kind, "_dict") {
+			text = strings.ReplaceAll(text, keysOf+" ctx . attr . "+name+" )", elementsOf+" ctx . attr . "+name+" )")
+		}
+	}
+	return text
+}
+
+// concatenation is `"a%sb" % X` as `"a" + X + "b"`, for an X that is a text in every rule.
+func concatenation(e *syntax.BinaryExpr) (syntax.Expr, bool) {
+	format, ok := e.X.(*syntax.Literal)
+	if !ok || e.Op != syntax.PERCENT || format.Token != syntax.STRING {
+		return nil, false
+	}
+	x := e.Y
+	if p, ok := x.(*syntax.ParenExpr); ok {
+		x = p.X
+	}
+	field, ok := x.(*syntax.DotExpr)
+	if !ok || field.Name.Name != "name" && field.Name.Name != "package" {
+		return nil, false
+	}
+	label, ok := field.X.(*syntax.DotExpr)
+	if !ok || label.Name.Name != "label" {
+		return nil, false
+	}
+	if ctx, ok := label.X.(*syntax.Ident); !ok || ctx.Name != "ctx" {
+		return nil, false
+	}
+	text, _ := format.Value.(string)
+	before, after, ok := strings.Cut(text, "%s")
+	if !ok || strings.Contains(before+after, "%") {
+		return nil, false
+	}
+	literal := func(s string) syntax.Expr { return &syntax.Literal{Token: syntax.STRING, Value: s} }
+	if before != "" {
+		x = &syntax.BinaryExpr{X: literal(before), Op: syntax.PLUS, Y: x}
+	}
+	if after != "" {
+		x = &syntax.BinaryExpr{X: x, Op: syntax.PLUS, Y: literal(after)}
+	}
+	return x, true
 }
 
 func (p *printer) w(parts ...string) {
@@ -246,6 +346,17 @@ func (p *printer) expr(e syntax.Expr) {
 	case *syntax.CallExpr:
 		p.expr(e.Fn)
 		args := e.Args
+		if fn, ok := e.Fn.(*syntax.Ident); ok && fn.Name == "sorted" && p.sorts && len(args) == 1 {
+			if x, keys := elements(args[0]); keys {
+				p.w("call(", keysOf)
+				p.expr(x)
+			} else {
+				p.w("call(", elementsOf)
+				p.expr(x)
+			}
+			p.w(")")
+			break
+		}
 		if takesDoc(e.Fn) {
 			args = slices.DeleteFunc(slices.Clone(args), func(a syntax.Expr) bool {
 				b, ok := a.(*syntax.BinaryExpr)
@@ -307,6 +418,10 @@ func (p *printer) expr(e syntax.Expr) {
 		p.w("unary", e.Op.String())
 		p.expr(e.X)
 	case *syntax.BinaryExpr:
+		if same, ok := concatenation(e); ok {
+			p.expr(same)
+			break
+		}
 		p.w("(")
 		p.expr(e.X)
 		p.w(e.Op.String())

@@ -51,12 +51,14 @@ func (u *unknown) Truth() starlark.Bool {
 }
 
 func (u *unknown) Hash() (uint32, error) {
+	u.loader.unsettled("%s", u.text)
 	h := fnv.New32a()
 	h.Write([]byte(u.text))
 	return h.Sum32(), nil
 }
 
 func (u *unknown) derive(text string, parts ...starlark.Value) *unknown {
+	u.loader.unsettled("%s", text)
 	if len(text) > 400 {
 		text = text[:300] + "…" + digest(text)
 	}
@@ -90,7 +92,10 @@ func (u *unknown) Unary(op syntax.Token) (starlark.Value, error) {
 func (u *unknown) Iterate() starlark.Iterator {
 	return &once{value: u.derive(u.text + "[*]")}
 }
-func (u *unknown) Len() int { return 1 }
+func (u *unknown) Len() int {
+	u.loader.unsettled("%s", u.text)
+	return 1
+}
 func (u *unknown) Items() []starlark.Tuple {
 	return []starlark.Tuple{{starlark.String(markerOpen + u.text + markerEnd), u.derive(u.text + "[*]")}}
 }
@@ -234,7 +239,10 @@ type attribute struct {
 	in       Label          // the package that labels are relative to
 	aspects  []*class
 	flags    []string // everything else, as text
-	parts    []starlark.Value
+	// mandatory says that it has to be given, limited that not each value of its type is
+	// taken.
+	mandatory, limited bool
+	parts              []starlark.Value
 }
 
 func (a *attribute) String() string        { return "<attr." + a.kind + ">" }

@@ -46,6 +46,8 @@ type Tag struct {
 	Values map[string]string
 	// Strings are all texts in it, in lists and dictionaries too.
 	Strings []string
+	// Args are its arguments.
+	Args []starlark.Tuple
 }
 
 // Extension is a module extension that a module uses.
@@ -55,6 +57,8 @@ type Extension struct {
 	Tags       []Tag
 	// Repos are apparent names of the repositories that are used.
 	Repos []string
+	// Names are the extension's own names for repositories that are used by another one.
+	Names map[string]string
 	// Text is what else was said of it: overridden and injected repositories, the
 	// names of used ones.
 	Text []string
@@ -64,8 +68,11 @@ type Extension struct {
 type Repository struct {
 	File, Rule, Name string
 	Path             string // attribute path
+	BuildFile        string // attribute build_file
 	Text             string
-	Strings          []string
+	// Rest is Text without name, path and build_file.
+	Rest    string
+	Strings []string
 }
 
 // File is an evaluated MODULE.bazel with what it includes.
@@ -247,6 +254,12 @@ func (r *reader) function(id string) starlark.Value {
 			p.extension.Repos = append(p.extension.Repos, a.positional[1:]...)
 			for name, v := range a.named {
 				p.extension.Repos = append(p.extension.Repos, name)
+				if own, ok := starlark.AsString(v); ok {
+					if p.extension.Names == nil {
+						p.extension.Names = map[string]string{}
+					}
+					p.extension.Names[name] = own
+				}
 				p.extension.Text = append(p.extension.Text, "repo "+name+"="+v.String())
 			}
 			slices.Sort(p.extension.Text)
@@ -257,7 +270,10 @@ func (r *reader) function(id string) starlark.Value {
 			file, rule := a.positional[0], a.positional[1]
 			return starlark.NewBuiltin(rule, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 				a := read(args, kwargs)
-				r.out.Repositories = append(r.out.Repositories, Repository{File: file, Rule: rule, Name: a.get("name"), Path: a.get("path"), Text: a.text, Strings: a.strings})
+				rest := read(args, slices.DeleteFunc(slices.Clone(kwargs), func(kv starlark.Tuple) bool {
+					return kv[0] == starlark.String("name") || kv[0] == starlark.String("path") || kv[0] == starlark.String("build_file")
+				}))
+				r.out.Repositories = append(r.out.Repositories, Repository{File: file, Rule: rule, Name: a.get("name"), Path: a.get("path"), BuildFile: a.get("build_file"), Text: a.text, Rest: rest.text, Strings: a.strings})
 				return starlark.None, nil
 			}), nil
 		case "register_toolchains":
@@ -295,7 +311,7 @@ func (p *proxy) AttrNames() []string   { return nil }
 func (p *proxy) Attr(name string) (starlark.Value, error) {
 	return starlark.NewBuiltin(name, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		a := read(args, kwargs)
-		t := Tag{Class: name, Text: name + "(" + a.text + ")", Values: map[string]string{}, Strings: a.strings}
+		t := Tag{Class: name, Text: name + "(" + a.text + ")", Values: map[string]string{}, Strings: a.strings, Args: kwargs}
 		for k, v := range a.named {
 			if s, ok := starlark.AsString(v); ok {
 				t.Values[k] = s

@@ -66,6 +66,7 @@ type Snapshot struct {
 	byPath  map[string]int
 	closers []func() error
 	listed  map[string]git.Mode // what was listed before links were resolved
+	ignored int                 // files and folders that were found in ignored folders
 }
 
 // Lookup finds a file.
@@ -115,8 +116,8 @@ func Commit(ctx context.Context, repository *git.Repository, name, commit string
 	return s.finish(ctx)
 }
 
-// Worktree is the snapshot of the work tree: files that git tracks and new ones that
-// it ignores too, but no ignored folders.
+// Worktree is the snapshot of the work tree: files that git tracks, and new ones also
+// if git ignores them. Of ignored folders only small ones are looked into: see mostIgnored.
 func Worktree(ctx context.Context, repository *git.Repository, head string) (*Snapshot, error) {
 	if repository.Bare {
 		return nil, fmt.Errorf("read the work tree of %s: the repository is bare: name a revision by --head", repository.Dir)
@@ -266,18 +267,92 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 	return nil
 }
 
-// addIgnored adds a file that git ignores: Bazel's globs do not. A folder is not looked
-// into, since it may be another program's and large; nor is a .bazelrc, which is a
-// person's own and was there before.
+// mostIgnored is how many files of ignored folders are looked at in all. Bazel's globs
+// see them, so that they count; but such a folder may be another program's and have
+// 200,000 of them, which would take seconds in each call.
+const mostIgnored = 1000
+
+// addIgnored adds a file that git ignores, or the files of a folder: Bazel's globs do
+// not ignore them. What is not looked into is noted: a large folder, and a .bazelrc,
+// which is a person's own and was there before.
 func (s *Snapshot) addIgnored(repository *git.Repository, prefix, name string) error {
-	switch info, err := os.Lstat(filepath.Join(repository.Dir, filepath.FromSlash(name))); {
-	case strings.HasSuffix(name, "/") || strings.HasSuffix(name, ".bazelrc"):
+	if strings.HasSuffix(name, ".bazelrc") {
 		s.Unseen = append(s.Unseen, prefix+name)
 		return nil
-	case err == nil && info.Mode()&fs.ModeSymlink != 0 && strings.HasPrefix(path.Base(name), "bazel-"):
-		return nil // Bazel's own, into which it doesn't look either.
 	}
-	return s.addFile(repository, prefix, name, "")
+	folder, ok := strings.CutSuffix(name, "/")
+	if !ok {
+		return s.addIgnoredFile(repository, prefix, name)
+	}
+	files, ok := s.ignoredFiles(repository, folder)
+	if !ok {
+		s.Unseen = append(s.Unseen, prefix+name)
+		return nil
+	}
+	for _, file := range files {
+		if err := s.addIgnoredFile(repository, prefix, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ignoredFiles are the files of an ignored folder; it fails for one that is too large, or
+// that can't be read, such as another user's.
+func (s *Snapshot) ignoredFiles(repository *git.Repository, folder string) ([]string, bool) {
+	var files []string
+	left := mostIgnored - s.ignored
+	err := filepath.WalkDir(filepath.Join(repository.Dir, filepath.FromSlash(folder)), func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if left--; left < 0 { // Folders count too: they cost the same.
+			return errLarge
+		}
+		if d.IsDir() {
+			if d.Name() == ".git" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		relative, err := filepath.Rel(repository.Dir, name)
+		files = append(files, filepath.ToSlash(relative))
+		return err
+	})
+	if err != nil {
+		return nil, false
+	}
+	s.ignored = mostIgnored - left
+	return files, true
+}
+
+var errLarge = errors.New("too many files")
+
+// addIgnoredFile adds a file by its size and time, and reads it only if it is asked for:
+// it may be as large as what programs leave behind, and no commit has it to compare with.
+func (s *Snapshot) addIgnoredFile(repository *git.Repository, prefix, name string) error {
+	file := filepath.Join(repository.Dir, filepath.FromSlash(name))
+	info, err := os.Lstat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // Deleted since git looked.
+	case err != nil:
+		return fmt.Errorf("read the work tree: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0 && strings.HasPrefix(path.Base(name), "bazel-"):
+		return nil // Bazel's own, into which it doesn't look either.
+	case !info.Mode().IsRegular():
+		return s.addFile(repository, prefix, name, "")
+	}
+	mode := git.Regular
+	if info.Mode()&0o100 != 0 {
+		mode = git.Executable
+	}
+	s.Files = append(s.Files, Entry{
+		Path: prefix + name, Mode: mode,
+		ID:   hashBlob(sha1.New(), fmt.Appendf(nil, "ignored %q %d %d", prefix+name, info.Size(), info.ModTime().UnixNano())),
+		read: func(context.Context, string) ([]byte, error) { return os.ReadFile(file) },
+	})
+	return nil
 }
 
 // addFolder adds a repository in the repository that is no submodule: git looks at

@@ -32,7 +32,15 @@ type Graph struct {
 	labels    map[uint64]string
 	depsets   map[uint64]depset
 	actions   []action
+
+	// WithoutMappings leaves out Bazel's own keys of the actions that write which names a
+	// test's repositories have for each other. These have all names of the main repository,
+	// so that they change for all tests with any use_repo; the files mostly do not.
+	WithoutMappings bool
 }
+
+// repositoryMapping is the mnemonic of these actions.
+const repositoryMapping = "RepoMappingManifest"
 
 type fragment struct {
 	name   string
@@ -137,7 +145,9 @@ func (h *hasher) action(i int) (Key, error) {
 		hash.Write([]byte(text))
 	}
 	write(a.mnemonic)
-	write(a.key)
+	if !h.graph.WithoutMappings || a.mnemonic != repositoryMapping {
+		write(a.key)
+	}
 	for _, output := range a.outputs {
 		write(h.path(output))
 	}

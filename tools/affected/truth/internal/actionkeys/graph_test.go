@@ -1,6 +1,7 @@
 package actionkeys
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -40,6 +41,8 @@ func message(pairs ...any) []byte {
 // action of their own target.
 type sample struct {
 	generatorKey, testKey, nogoKey string
+	// generator is the mnemonic of the generator's action, Genrule by default.
+	generator string
 	// nested has the depsets of a's inputs nested, else flat.
 	nested bool
 	// loop makes the generator an input of itself.
@@ -70,13 +73,40 @@ func (s sample) graph() []byte {
 	for _, id := range slices.Sorted(maps.Keys(sets)) {
 		container(containerDepSets, sets[id])
 	}
-	container(containerActions, message(actionTarget, 3, actionKey, s.generatorKey, actionMnemonic, "Genrule", actionInputs, 1, actionOutputs, 5))
+	container(containerActions, message(actionTarget, 3, actionKey, s.generatorKey, actionMnemonic, cmp.Or(s.generator, "Genrule"), actionInputs, 1, actionOutputs, 5))
 	container(containerActions, message(actionTarget, 1, actionKey, s.testKey, actionMnemonic, testRunner, actionInputs, []int{2}, actionOutputs, []int{6}))
 	container(containerActions, message(actionTarget, 2, actionKey, "b", actionMnemonic, testRunner, actionInputs, 3, actionOutputs, 7))
 	container(containerActions, message(actionTarget, 3, actionKey, s.nogoKey, actionMnemonic, "RunNogo", actionInputs, 5, actionOutputs, 8))
 	// A field that is not read, of a type that none of those has.
 	out = protowire.AppendFixed64(protowire.AppendTag(out, 99, protowire.Fixed64Type), 1)
 	return out
+}
+
+// TestWithoutMappings: the key of the action that writes a mapping is left out, what it
+// reads is not, nor is the key of any other action.
+func TestWithoutMappings(t *testing.T) {
+	key := func(s sample, content string) Key {
+		g, err := Read(s.graph())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.WithoutMappings = true
+		keys, err := g.Keys(func(string) (string, error) { return content, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys["//p:a"]
+	}
+	one, other := sample{generator: repositoryMapping, generatorKey: "1"}, sample{generator: repositoryMapping, generatorKey: "2"}
+	if key(one, "x") != key(other, "x") {
+		t.Error("another mapping changes the key")
+	}
+	if key(one, "x") == key(other, "y") {
+		t.Error("an input of the mapping's action does not change the key")
+	}
+	if key(sample{generatorKey: "1"}, "x") == key(sample{generatorKey: "2"}, "x") {
+		t.Error("the key of another action does not count")
+	}
 }
 
 func keysOf(t *testing.T, s sample, contents map[string]string) map[string]Key {
@@ -170,6 +200,11 @@ func TestReadRefusesWhatIsNoGraph(t *testing.T) {
 	if _, err := Read(torn); err == nil {
 		t.Error("a number that ends early is read")
 	}
+	circle := message(containerFragments, message(fragmentID, 1, fragmentLabel, "a", fragmentParent, 2))
+	circle = append(circle, message(containerFragments, message(fragmentID, 2, fragmentLabel, "b", fragmentParent, 1))...)
+	if _, err := Read(circle); err == nil {
+		t.Error("a path without an end is read")
+	}
 }
 
 func FuzzRead(f *testing.F) {
@@ -238,6 +273,10 @@ func TestFilesDigestContent(t *testing.T) {
 	}
 	if _, err := files.Content("bazel-out/k8/bin/p/out"); err == nil || !strings.Contains(err.Error(), "made by no action") {
 		t.Errorf("an output: error is %v", err)
+	}
+	files.Same = func(path string) bool { return path == "p/dir" }
+	if digest("p/dir") == before["p/dir"] || digest("p/file") == digest("p/dir") {
+		t.Error("what any content is good for has the digest of its content")
 	}
 	files.Status = false
 	first := digest("bazel-out/stable-status.txt")

@@ -92,10 +92,26 @@ func Read(message []byte) (*Graph, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = g.endless()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read Bazel's action graph: %w", err)
 	}
 	return g, nil
+}
+
+// endless fails if a part of a path is below itself.
+func (g *Graph) endless() error {
+	for id := range g.fragments {
+		steps := 0
+		for at := id; at != 0; at = g.fragments[at].parent {
+			if steps++; steps > len(g.fragments)+1 { // The last may be one that is not there.
+				return fmt.Errorf("part %d of a path is below itself", id)
+			}
+		}
+	}
+	return nil
 }
 
 func readAction(message []byte) (a action, err error) {

@@ -92,9 +92,11 @@ type Change struct {
 	Commits []func(*gittree.Editor)
 	// Uncommitted says that the last of them stays in the work tree.
 	Uncommitted bool
-	// EverythingElsewhere says, if not empty, why all tests change their keys on a
+	// Elsewhere says, if not empty, why tests change their keys on a
 	// machine that obeys what this one may not, such as .bazelversion.
-	EverythingElsewhere string
+	Elsewhere string
+	// ElsewhereTests are these tests, all if there are none.
+	ElsewhereTests []string
 }
 
 // Trees returns the workspace after each of the change's commits.
@@ -118,7 +120,7 @@ func Changes() []Change {
 	for _, some := range [][]Change{
 		contents(), additions(), deletions(), renames(), modes(), links(), submodules(), outside(), packages(),
 		builds(), testAttributes(), starlark(), aspectsAndToolchains(), configuration(),
-		modules(), repositories(), golang(), rcFiles(), programs(), histories(), uncommitted(), broken(),
+		modules(), repositories(), golang(), rcFiles(), programs(), histories(), uncommitted(), broken(), pullRequests(),
 	} {
 		all = append(all, some...)
 	}

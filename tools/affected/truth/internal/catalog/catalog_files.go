@@ -110,6 +110,7 @@ func renames() []Change {
 				e.Replace("links/chains/chain.bzl", `ctx.toolchains["//chains:type"]`, `ctx.toolchains["//links/chains:type"]`)
 			}),
 		change("a .bzl file", rename("rules/private/words.bzl", "rules/private/terms.bzl"), replace("rules/private/pack.bzl", ":words.bzl", ":terms.bzl")),
+		change("a function, to another .bzl file", replace("rules/private/words.bzl", "\ndef join(words):\n    return \" \".join(words)\n", ""), write("rules/private/join.bzl", "\"\"\"Joins.\"\"\"\n\ndef join(words):\n    return \" \".join(words)\n"), replace("rules/private/pack.bzl", "load(\":words.bzl\", \"SEPARATOR\", \"join\")", "load(\":join.bzl\", \"join\")\nload(\":words.bzl\", \"SEPARATOR\")")),
 		change("a BUILD file", rename("listing/two/BUILD", "listing/two/BUILD.bazel")),
 		change("two files for each other", rename("chains/first.txt", "chains/third.txt"), rename("chains/second.txt", "chains/first.txt"), rename("chains/third.txt", "chains/second.txt")),
 	)
@@ -119,6 +120,11 @@ func modes() []Change {
 	return kind("mode",
 		change("a test's data becomes executable", chmod("text/a.txt", gittree.Executable)),
 		change("a generator's source becomes executable", chmod("gen/split.in", gittree.Executable)),
+		func() Change {
+			c := change("a test's script becomes a plain file", chmod("tools/lonely.sh", gittree.Regular))
+			c.Elsewhere, c.ElsewhereTests = "no key has a mode, but the script fails where nothing is cached", []string{"//attrs:lonely_test"}
+			return c
+		}(),
 		change("a file outside of packages becomes executable", chmod("docs/guide.md", gittree.Executable)),
 		change("a script that no test runs becomes a plain file", chmod("tools/upper.sh", gittree.Regular), replace("tools/upper.sh", "tr a-z A-Z", "tr a-x A-X"), chmod("tools/upper.sh", gittree.Executable)),
 		change("an executable is edited too", chmod("text/b.txt", gittree.Executable), appendTo("text/b.txt", "edited\n")),

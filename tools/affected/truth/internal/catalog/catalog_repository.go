@@ -9,12 +9,15 @@ func modules() []Change {
 		change("the file of an extension's tag", replace("MODULE.bazel", `file = "//ext:beta.txt"`, `file = "//ext:template.txt"`)),
 		change("a tag more, which nobody uses", replace("MODULE.bazel", "use_repo(seeds,", "seeds.seed(\n    name = \"gamma_seed\",\n    text = \"three\",\n)\nuse_repo(seeds, \"gamma_seed\",")),
 		change("a tag more, and its user", replace("MODULE.bazel", "use_repo(seeds,", "seeds.seed(\n    name = \"gamma_seed\",\n    text = \"three\",\n)\nuse_repo(seeds, \"gamma_seed\","), appendTo("ext/BUILD.bazel", test("gamma_test", `data = ["@gamma_seed//:seed"]`))),
+		change("texts of two tags", replace("MODULE.bazel", `text = "one"`, `text = "two"`), replace("ext/beta.txt", "beta", "gamma")),
+		change("the name of a tag", replace("MODULE.bazel", "name = \"alpha_seed\",", "name = \"first_seed\","), replace("MODULE.bazel", `use_repo(seeds, "alpha_seed",`, `use_repo(seeds, "first_seed",`), replace("ext/BUILD.bazel", "@alpha_seed//:seed", "@first_seed//:seed")),
 		change("a repository under another name here", replace("MODULE.bazel", `use_repo(seeds, "alpha_seed", "beta_seed")`, `use_repo(seeds, "beta_seed", first_seed = "alpha_seed")`), replace("ext/BUILD.bazel", `"@alpha_seed//:seed"`, `"@first_seed//:seed"`)),
 		change("a name leads to another repository", replace("MODULE.bazel", `use_repo(seeds, "alpha_seed", "beta_seed")`, `use_repo(seeds, alpha_seed = "beta_seed", beta_seed = "alpha_seed")`)),
 		change("the directory of a module", rename("fourth", "modules/fourth"), replace("MODULE.bazel", `path = "fourth"`, `path = "modules/fourth"`)),
 		change("the directory of a module, to another content", replace("MODULE.bazel", `path = "fourth"`, `path = "modules/fourth"`),
 			write("modules/fourth/MODULE.bazel", "module(name = \"fourth\")\n"), write("modules/fourth/BUILD.bazel", "filegroup(\n    name = \"lib\",\n    srcs = [\"lib.txt\"],\n    visibility = [\"//visibility:public\"],\n)\n"), write("modules/fourth/lib.txt", "another fourth\n")),
 		change("the directory of a repository", rename("plain", "flat"), replace("MODULE.bazel", `path = "plain"`, `path = "flat"`)),
+		change("the directory of a repository, with another content", rename("plain", "flat"), replace("MODULE.bazel", `path = "plain"`, `path = "flat"`), appendTo("flat/plain.txt", "edited\n")),
 		change("the build file of a repository", rename("plain.BUILD", "flat.BUILD"), replace("MODULE.bazel", `"//:plain.BUILD"`, `"//:flat.BUILD"`), replace("BUILD.bazel", `"plain.BUILD"`, `"flat.BUILD"`)),
 		change("a module more, which nobody uses", replace("MODULE.bazel", "bazel_dep(name = \"fourth\")\n", "bazel_dep(name = \"fourth\")\nbazel_dep(name = \"fifth\")\nlocal_path_override(module_name = \"fifth\", path = \"fifth\")\n"), write("fifth/MODULE.bazel", "module(name = \"fifth\")\n"), appendTo(".bazelignore", "fifth\n")),
 		change("the version of this module", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "mill", version = "1.0")`)),
@@ -40,6 +43,9 @@ func repositories() []Change {
 		change("a repository rule", replace("ext/repository.bzl", `replace("SEED", text)`, `replace("SEED", text + text)`)),
 		change("a comment in a repository rule", appendTo("ext/repository.bzl", "\n# No more.\n")),
 		change("an extension", replace("ext/extensions.bzl", "text = seed.text,", "text = seed.text.upper(),")),
+		change("an extension, for the same repositories", replace("ext/extensions.bzl", "name = seed.name,", `name = "%s" % seed.name,`)),
+		change("an extension gives one text to all", replace("ext/extensions.bzl", "text = seed.text,", `text = "same",`)),
+		change("a repository rule, for one of its attributes", replace("ext/repository.bzl", "text = repository_ctx.read(repository_ctx.attr.file)", "text = repository_ctx.read(repository_ctx.attr.file).upper()")),
 		change("a comment in an extension", appendTo("ext/extensions.bzl", "\n# No more.\n")),
 	)
 }
@@ -57,7 +63,9 @@ func golang() []Change {
 		change("a linker's flag", replace("golang/bare/BUILD.bazel", `srcs = ["bare_test.go"],`, `srcs = ["bare_test.go"], gc_linkopts = ["-s"],`)),
 	), kind("go.mod",
 		change("the version of the language", replace("go.mod", "go 1.26.0\n", "go 1.26.1\n")),
-		change("the version of the toolchain", replace("go.mod", "toolchain go1.26.8\n", "toolchain go1.26.7\n")),
+		ofGo(change("the version of the toolchain", replace("go.mod", "toolchain go1.26.8\n", "toolchain go1.26.7\n"))),
+		change("no toolchain, and the language's version is the same", replace("go.mod", "go 1.26.0\n\ntoolchain go1.26.8\n", "go 1.26.8\n")),
+		ofGo(change("no toolchain, and the language's version is an older one", replace("go.mod", "\ntoolchain go1.26.8\n", ""))),
 		change("the version of a module that a directory replaces", replace("go.mod", "example.test/alpha v1.0.0\n", "example.test/alpha v1.0.1\n")),
 		change("a comment", replace("go.mod", "go 1.26.0\n", "// The newest.\ngo 1.26.0\n")),
 		change("the replacement of one module", replace("go.mod", "=> ./modules/alpha\n", "=> ./modules/alpha2\n")),
@@ -70,6 +78,13 @@ func golang() []Change {
 	)...)
 }
 
+// ofGo says of a change of the Go SDK whom it affects.
+func ofGo(c Change) Change {
+	c.Elsewhere = "rules_go downloads the SDK that go.mod names; here it is the machine's"
+	c.ElsewhereTests = []string{"//golang/bare:bare_test", "//golang/count:count_test", "//golang/name:name_test", "//golang/program:program_test"}
+	return c
+}
+
 func rcFiles() []Change {
 	return kind(".bazelrc",
 		change("a comment", appendTo(".bazelrc", "# Nothing more.\n")),
@@ -80,6 +95,10 @@ func rcFiles() []Change {
 		change("a define of a config that is not taken", replace(".bazelrc", "build:fast --define=speed=fast", "build:fast --define=speed=faster")),
 		change("a define that a test selects by", appendTo(".bazelrc", "build --define=speed=fast\n")),
 		change("a define that no test selects by", appendTo(".bazelrc", "build --define=colour=red\n")),
+		change("a define, overwritten", appendTo(".bazelrc", "build --define=speed=fast\nbuild --define=speed=slow\n")),
+		change("a define, and a setting that asks for it", appendTo(".bazelrc", "build --define=colour=red\n"), replace("sel/BUILD.bazel", `"speed=fast"`, `"colour=red"`)),
+		change("a define that rules_go reads", appendTo(".bazelrc", "build --define=gotags=red\n")),
+		change("a define that the command of a generator names", appendTo(".bazelrc", "build --define=colour=red\n"), replace("gen/BUILD.bazel", "wc -l < $< > $@", "(wc -l < $<; echo $(colour)) > $@")),
 		change("a config is taken", appendTo(".bazelrc", "build --config=fast\n")),
 		change("a config of a file that is imported", replace("ci.bazelrc", "CI=1", "CI=2")),
 		change("a line of a file that is imported", appendTo("ci.bazelrc", "test --test_env=CI=2\n")),
@@ -95,7 +114,7 @@ func rcFiles() []Change {
 
 func programs() []Change {
 	version := change("another version", replace(".bazelversion", "7.7.1", "7.7.2"))
-	version.EverythingElsewhere = "Bazelisk runs another Bazel; the Bazel of this machine may be the only one there is"
+	version.Elsewhere = "Bazelisk runs another Bazel; the Bazel of this machine may be the only one there is"
 	return append(append(kind(".bazelversion", version),
 		kind("tools/bazel",
 			change("a variable for all tests", write("tools/bazel", `#!/bin/sh
@@ -114,6 +133,11 @@ exec "$BAZEL_REAL" "$@"
 			change("a stable value", replace("tools/status.sh", "hello", "good morning")),
 			change("a volatile value", replace("tools/status.sh", "BUILD_COUNTER 1", "BUILD_COUNTER 2")),
 			change("a stable value more", appendTo("tools/status.sh", "echo \"STABLE_MORE 1\"\n")),
+			change("a comment", appendTo("tools/status.sh", "# Nothing more.\n")),
+			change("a volatile value more", appendTo("tools/status.sh", "echo \"BUILD_MORE $(date)\"\n")),
+			change("a stable value of a variable", replace("tools/status.sh", "echo \"STABLE_GREETING hello\"\n", "GREETING=welcome\necho \"STABLE_GREETING $GREETING\"\n")),
+			change("a stable value of a function", replace("tools/status.sh", "echo \"STABLE_GREETING hello\"\n", "greeting() {\n  echo welcome\n}\necho \"STABLE_GREETING $(greeting)\"\n")),
+			change("another program says something else", rename("tools/status.sh", "tools/state.sh"), replace("tools/state.sh", "hello", "welcome"), replace("tools/BUILD.bazel", "status.sh", "state.sh"), replace(".bazelrc", "tools/status.sh", "tools/state.sh")),
 			change("another program says the same", rename("tools/status.sh", "tools/state.sh"), replace("tools/BUILD.bazel", "status.sh", "state.sh"), replace(".bazelrc", "tools/status.sh", "tools/state.sh")),
 			change("what is stamped", replace("stamp/BUILD.bazel", "grep GREETING", "grep -i GREETING")),
 			change("stamping ends", replace("stamp/BUILD.bazel", "stamp = 1", "stamp = 0"), replace("stamp/BUILD.bazel", "grep GREETING bazel-out/stable-status.txt > $@", "echo none > $@")),

@@ -27,7 +27,7 @@ func TestChangesAreManyAndOfAllKinds(t *testing.T) {
 	}
 	want := []string{
 		".bazelrc", ".bazelversion", ".bzl", "BUILD", "Go", "MODULE.bazel", "addition", "aspect", "broken", "configuration", "content",
-		"deletion", "go.mod", "history", "mode", "outside packages", "package", "rename", "repository", "submodule", "symlink",
+		"deletion", "go.mod", "history", "mode", "outside packages", "package", "pull request", "rename", "repository", "submodule", "symlink",
 		"test attribute", "toolchain", "tools/bazel", "work tree", "workspace status",
 	}
 	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, want) {

@@ -131,6 +131,11 @@ func (e *Editor) Link(path, target string) {
 	e.tree[path] = Entry{Symlink, target}
 }
 
+// Put makes path what another tree has there.
+func (e *Editor) Put(path string, entry Entry) {
+	e.tree[path] = entry
+}
+
 // Pin makes path a submodule at a commit, which is named as in Import.
 func (e *Editor) Pin(path, commit string) {
 	e.tree[path] = Entry{Submodule, commit}
