@@ -1184,3 +1184,30 @@ func TestNarrowedByWhatIsKnownOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestReasonWithoutCondition: of reasons of one length the one that holds without a
+// condition is given, whatever the names.
+func TestReasonWithoutCondition(t *testing.T) {
+	base := map[string]string{
+		"MODULE.bazel": "module(name = \"m\")\n",
+		"BUILD": "config_setting(name = \"covered\", values = {\"collect_code_coverage\": \"true\"})\n" +
+			"filegroup(name = \"a_special\", srcs = [\"x.txt\"])\nfilegroup(name = \"z_usual\", srcs = [\"x.txt\"])\n" +
+			"sh_test(name = \"both_test\", srcs = [\"x.sh\"], data = select({\":covered\": [\":a_special\"], \"//conditions:default\": [\":z_usual\"]}))\n" +
+			"sh_test(name = \"special_test\", srcs = [\"x.sh\"], data = select({\":covered\": [\":a_special\"], \"//conditions:default\": []}))\n" +
+			"sh_test(name = \"no_default_test\", srcs = [\"x.sh\"], data = select({\":covered\": [\":a_special\"], \":other\": [\":z_usual\"]}))\n" +
+			"config_setting(name = \"other\", values = {\"stamp\": \"true\"})\n",
+		"x.sh": "x", "x.txt": "x",
+	}
+	head := maps.Clone(base)
+	head["x.txt"] = "y"
+	want := map[string]string{"//:both_test": "//:z_usual", "//:special_test": "//:a_special", "//:no_default_test": "//:a_special"}
+	tests := compare(t, base, head, Options{}).Tests
+	if len(tests) != len(want) {
+		t.Errorf("tests %+v", tests)
+	}
+	for _, test := range tests {
+		if got := test.Chain[1].Node; got != want[test.Label] {
+			t.Errorf("%s is affected by way of %s, want %s", test.Label, got, want[test.Label])
+		}
+	}
+}

@@ -501,7 +501,7 @@ func (b *builder) pkg(key string, p *load.Package) {
 				for _, to := range b.ref(r) {
 					if !seen[to] && to != name {
 						seen[to] = true
-						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name})
+						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name, Special: r.Special})
 						// Nothing is above a test, no aspect either, that would see through it.
 						if a.Name == "data" && t.Kind == "sh_test" && t.Class == "" && t.Symbol == "" && b.side.blind(to) {
 							b.shapes = append(b.shapes, struct {

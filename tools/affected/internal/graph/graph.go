@@ -21,6 +21,8 @@ type Edge struct {
 	To string
 	// Why names the relation: an attribute, or words.
 	Why string
+	// Special is that of load.Ref.
+	Special bool
 }
 
 // Node is one of the things above.
@@ -89,16 +91,22 @@ func Affected(base, head *Graph, forced map[string]Cause, why func(name string, 
 			users[n.Edges[i].To] = append(users[n.Edges[i].To], user{name, &n.Edges[i]})
 		}
 	}
+	depth := map[string]int{} // of what has a Via
 	for len(queue) > 0 {
 		name := queue[0]
 		queue = queue[1:]
 		list := users[name]
 		slices.SortFunc(list, func(a, b user) int { return strings.Compare(a.name, b.name) })
 		for _, u := range list {
-			if _, ok := affected[u.name]; ok {
+			if known, ok := affected[u.name]; ok {
+				// As short, and holds without a condition.
+				if known.Via != nil && known.Via.Special && !u.edge.Special && depth[u.name] == depth[name]+1 {
+					affected[u.name] = Cause{Via: u.edge}
+				}
 				continue
 			}
 			affected[u.name] = Cause{Via: u.edge}
+			depth[u.name] = depth[name] + 1
 			queue = append(queue, u.name)
 		}
 	}

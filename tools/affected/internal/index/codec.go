@@ -174,4 +174,5 @@ func (c *codec) entry(e *entry) {
 func (c *codec) ref(r *load.Ref) {
 	c.text(&r.Label)
 	c.flag(&r.Sure)
+	c.flag(&r.Special)
 }

@@ -302,13 +302,16 @@ func (w *walked) mentions(attribute string) bool {
 }
 
 func compact(refs []Ref) []Ref {
-	best := map[string]bool{}
+	best := map[string]Ref{}
 	for _, r := range refs {
-		best[r.Label] = best[r.Label] || r.Sure
+		if known, ok := best[r.Label]; ok {
+			r.Sure, r.Special = r.Sure || known.Sure, r.Special && known.Special
+		}
+		best[r.Label] = r
 	}
 	var out []Ref
 	for _, label := range slices.Sorted(maps.Keys(best)) {
-		out = append(out, Ref{Label: label, Sure: best[label]})
+		out = append(out, best[label])
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -106,8 +107,11 @@ func (e *encoder) selection(s *selection, branch func(starlark.Value)) {
 			continue
 		}
 		e.b.WriteString("select{")
+		isDefault := func(v starlark.Value) bool { s, ok := v.(starlark.String); return ok && s == "//conditions:default" }
+		hasDefault := slices.ContainsFunc(b.Items(), func(kv starlark.Tuple) bool { return isDefault(kv[0]) })
 		for _, kv := range b.Items() {
-			if s, ok := kv[0].(starlark.String); ok && s == "//conditions:default" {
+			before := len(e.refs)
+			if isDefault(kv[0]) {
 				e.b.WriteString("default")
 			} else {
 				e.labels(kv[0], true, true)
@@ -115,6 +119,9 @@ func (e *encoder) selection(s *selection, branch func(starlark.Value)) {
 			e.b.WriteByte(':')
 			branch(kv[1])
 			e.b.WriteByte(',')
+			for i := before; i < len(e.refs) && hasDefault && !isDefault(kv[0]); i++ {
+				e.refs[i].Special = true
+			}
 		}
 		e.b.WriteString("}+")
 	}

@@ -7,6 +7,9 @@ type Ref struct {
 	// Sure says that it is a label. Else it is a string that may be one: of an
 	// attribute whose type is not known here.
 	Sure bool
+	// Special says that it counts only under a condition of a select that has a default:
+	// it is all the same an input, but a poor reason where there is another.
+	Special bool
 }
 
 // Attribute is what one attribute of a target says.
