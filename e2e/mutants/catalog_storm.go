@@ -8,7 +8,7 @@ var stormMutants = []mutant{
 		scenario: "01_storm_window_ttl", specs: "takes the alerts that follow",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "\t\to.Spec.AffectedResources = append(o.Spec.AffectedResources, m.resource)\n",
+			text:        "\t\to.Spec.AddMember(m.fingerprint, m.resource)\n",
 			replacement: "",
 		}},
 	},

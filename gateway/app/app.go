@@ -41,6 +41,8 @@ type Options struct {
 	PodNamespace string
 	// Logger is required.
 	Logger *slog.Logger
+	// Now tells when a request came. Default time.Now.
+	Now func() time.Time
 	// ShutdownPause and ShutdownBudget are as in server.Options.
 	ShutdownPause, ShutdownBudget time.Duration
 }
@@ -62,6 +64,10 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	priorities, err := policy.LoadPriorities(ctx, processing.Priority.PolicyPath, o.Logger)
 	if err != nil {
 		return nil, err
+	}
+	targets, err := signal.NewTargets(processing.Target)
+	if err != nil {
+		return nil, fmt.Errorf("processing.target: %w", err)
 	}
 	m := metrics.New()
 	redisClient, monitor := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
@@ -118,13 +124,21 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 			IdleTimeout:       cfg.Server.IdleTimeout.Std(),
 			RequestsPerMinute: cfg.Middleware.RateLimit.RequestsPerMinute,
 			Burst:             cfg.Middleware.RateLimit.Burst,
-			Adapters:          []server.Adapter{signal.Prometheus{}, signal.Event{}},
-			Processor:         steps,
-			Metrics:           m,
-			Checks:            []server.Check{{Name: "Redis", Run: monitor.Check}, {Name: "Kubernetes API", Run: o.CheckKubernetes}},
-			Logger:            o.Logger,
-			ShutdownPause:     o.ShutdownPause,
-			ShutdownBudget:    o.ShutdownBudget,
+			Unlimited:         cfg.Middleware.RateLimit.ExemptNetworks,
+			TrustedProxies:    cfg.Middleware.TrustedProxies,
+			MaxBodyBytes:      int64(cfg.Server.MaxBodyBytes),
+			MaxPendingBytes:   int64(cfg.Server.MaxPendingBytes),
+			Now:               o.Now,
+			Adapters: []server.Adapter{
+				signal.Prometheus{Targets: targets, Ignored: signal.NewIgnored(processing.Ignore)},
+				signal.Event{MaxAge: processing.Event.MaxAge.Std()},
+			},
+			Processor:      steps,
+			Metrics:        m,
+			Checks:         []server.Check{{Name: "Redis", Run: monitor.Check}, {Name: "Kubernetes API", Run: o.CheckKubernetes}},
+			Logger:         o.Logger,
+			ShutdownPause:  o.ShutdownPause,
+			ShutdownBudget: o.ShutdownBudget,
 		}),
 	}, nil
 }

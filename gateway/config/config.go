@@ -25,6 +25,60 @@ type Config struct {
 	Processing     Processing     `json:"processing"`
 }
 
+// Target configures what an alert is taken to be about, and so what is one incident.
+type Target struct {
+	// Rules are tried before the default ones, in order.
+	Rules []TargetRule `json:"rules"`
+	// NoDefaultRules leaves the rules of DefaultTargetRules out.
+	NoDefaultRules bool `json:"no_default_rules"`
+	// NamespaceLabels hold the target's namespace; the first that exists does. Each is
+	// looked for with exported_ before it first.
+	NamespaceLabels Strings `json:"namespace_labels"`
+	// Exporters are patterns of the names of what exports metrics about others: of jobs,
+	// services, containers and pods. What such an alert says about its exporter is its
+	// target only if it names no other.
+	Exporters Strings `json:"exporters"`
+	// ContextLabels are part of the fingerprint only if no label names the target.
+	ContextLabels Strings `json:"context_labels"`
+	// IgnoredLabels are never part of the fingerprint.
+	IgnoredLabels Strings `json:"ignored_labels"`
+}
+
+// TargetRule names the target of an alert.
+type TargetRule struct {
+	// Kind is the target's. Required.
+	Kind string `json:"kind"`
+	// Labels are those that may hold its name; the first that exists does. Each is looked
+	// for with exported_ before it first. Required.
+	Labels Strings `json:"labels"`
+	// Alerts is a pattern that all of the alert's name must match. Empty: any.
+	Alerts string `json:"alerts,omitempty"`
+	// Where are patterns that all of the values of these labels must match.
+	Where map[string]string `json:"where,omitempty"`
+	// ClusterScoped says that the target has no namespace.
+	ClusterScoped bool `json:"cluster_scoped,omitempty"`
+	// KeepInstance has the label instance tell such targets apart.
+	KeepInstance bool `json:"keep_instance,omitempty"`
+}
+
+// Ignore configures which alerts start nothing though they fire.
+type Ignore struct {
+	// AlertNames are those of alerts that are about nothing. Default InfoInhibitor.
+	AlertNames Strings `json:"alert_names"`
+	// Severities are values of the label severity. Default none.
+	Severities Strings `json:"severities"`
+	// Heartbeats are names of alerts that always fire, to show that Prometheus and
+	// AlertManager work. Default Watchdog, DeadMansSwitch.
+	Heartbeats Strings `json:"heartbeats"`
+}
+
+// Event configures what happens to Kubernetes events.
+type Event struct {
+	// MaxAge is how long ago an event may have happened last. Older ones are ignored.
+	// Default 15m; 0 means any time.
+	MaxAge Duration `json:"max_age"`
+}
+
 // Server is the HTTP listener.
 type Server struct {
 	// ListenAddr is host:port, host may be empty. Required, no default.
@@ -33,13 +87,24 @@ type Server struct {
 	ReadTimeout Duration `json:"read_timeout"`
 	// WriteTimeout limits handling a request. Default 30s; 0 means none.
 	WriteTimeout Duration `json:"write_timeout"`
-	// IdleTimeout closes idle connections. Default 120s; 0 means ReadTimeout.
+	// IdleTimeout closes idle connections. It should be longer than the 5 minutes after
+	// which AlertManager closes them, or a notification may meet a connection that is
+	// being closed. Default 330s; 0 means ReadTimeout.
 	IdleTimeout Duration `json:"idle_timeout"`
+	// MaxBodyBytes limits the body of a signal request, packed and unpacked. Default
+	// 4194304 (4 MiB), also when 0.
+	MaxBodyBytes int `json:"max_body_bytes"`
+	// MaxPendingBytes limits the bodies of all signal requests that are being handled
+	// together. Default 67108864 (64 MiB); 0 means no limit.
+	MaxPendingBytes int `json:"max_pending_bytes"`
 }
 
 // Middleware configures what requests pass before they are handled.
 type Middleware struct {
 	RateLimit RateLimit `json:"rate_limit"`
+	// TrustedProxies are networks (CIDR) or addresses of proxies. Only their word counts
+	// on whom they forward for. Default none.
+	TrustedProxies Networks `json:"trusted_proxies"`
 }
 
 // RateLimit is a token bucket for each client address.
@@ -48,6 +113,9 @@ type RateLimit struct {
 	RequestsPerMinute int `json:"requests_per_minute"`
 	// Burst is the size of the bucket. Default 10; 0 means 1.
 	Burst int `json:"burst"`
+	// ExemptNetworks are networks (CIDR) or addresses of clients without a limit. Default
+	// none.
+	ExemptNetworks Networks `json:"exempt_networks"`
 }
 
 // Infrastructure is what the gateway depends on.
@@ -76,6 +144,9 @@ type Processing struct {
 	Priority      Priority      `json:"priority"`
 	CRD           CRD           `json:"crd"`
 	Retry         Retry         `json:"retry"`
+	Target        Target        `json:"target"`
+	Ignore        Ignore        `json:"ignore"`
+	Event         Event         `json:"event"`
 }
 
 // Deduplication configures the record of an incident in Redis.
@@ -157,7 +228,10 @@ func Default() Config {
 		Server: Server{
 			ReadTimeout:  Duration(30 * time.Second),
 			WriteTimeout: Duration(30 * time.Second),
-			IdleTimeout:  Duration(120 * time.Second),
+			// An AlertManager keeps connections for 5 min.
+			IdleTimeout:     Duration(330 * time.Second),
+			MaxBodyBytes:    4 << 20,
+			MaxPendingBytes: 64 << 20,
 		},
 		Middleware: Middleware{RateLimit: RateLimit{RequestsPerMinute: 100, Burst: 10}},
 		Processing: Processing{
@@ -173,7 +247,10 @@ func Default() Config {
 				ConfigMapNamespace: "kubernaut-system",
 				ConfigMapName:      "kubernaut-environment-overrides",
 			},
-			Retry: defaultRetry(),
+			Retry:  defaultRetry(),
+			Target: defaultTarget(),
+			Ignore: Ignore{AlertNames: Strings{"InfoInhibitor"}, Severities: Strings{"none"}, Heartbeats: Strings{"Watchdog", "DeadMansSwitch"}},
+			Event:  Event{MaxAge: Duration(15 * time.Minute)},
 		},
 	}
 }
@@ -225,6 +302,7 @@ func Parse(content []byte) (Config, error) {
 // replaceZeros sets the defaults of settings for which zero makes no sense.
 func (c *Config) replaceZeros() {
 	d, p := Default().Processing, &c.Processing
+	replaceZero(&c.Server.MaxBodyBytes, Default().Server.MaxBodyBytes)
 	replaceZero(&p.Deduplication.TTL, d.Deduplication.TTL)
 	replaceZero(&p.Storm.BufferThreshold, d.Storm.BufferThreshold)
 	replaceZero(&p.Storm.InactivityTimeout, d.Storm.InactivityTimeout)
@@ -269,6 +347,8 @@ func (c *Config) Validate() error {
 	}
 	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")
 	requireNotNegative(require, map[string]int{
+		"server.max_body_bytes":                     c.Server.MaxBodyBytes,
+		"server.max_pending_bytes":                  c.Server.MaxPendingBytes,
 		"middleware.rate_limit.requests_per_minute": c.Middleware.RateLimit.RequestsPerMinute,
 		"middleware.rate_limit.burst":               c.Middleware.RateLimit.Burst,
 		"infrastructure.redis.db":                   r.DB,
@@ -293,7 +373,10 @@ func (c *Config) Validate() error {
 		"processing.storm.max_window_duration": p.Storm.MaxWindowDuration,
 		"processing.environment.cache_ttl":     p.Environment.CacheTTL,
 		"processing.retry.initial_backoff":     p.Retry.InitialBackoff,
+		"processing.event.max_age":             p.Event.MaxAge,
 	})
+	require(c.Server.MaxPendingBytes == 0 || c.Server.MaxPendingBytes >= c.Server.MaxBodyBytes,
+		"server.max_pending_bytes (%d) must not be below max_body_bytes (%d)", c.Server.MaxPendingBytes, c.Server.MaxBodyBytes)
 	for key, namespace := range map[string]string{
 		"processing.environment.configmap_namespace": p.Environment.ConfigMapNamespace,
 		"processing.crd.fallback_namespace":          p.CRD.FallbackNamespace,
@@ -309,6 +392,9 @@ func (c *Config) Validate() error {
 	require(p.Storm.SamplingRate >= 0 && p.Storm.SamplingRate <= 1, "processing.storm.sampling_rate must be between 0 and 1, is %g", p.Storm.SamplingRate)
 	require(p.Retry.MaxAttempts >= 1, "processing.retry.max_attempts must be at least 1, is %d", p.Retry.MaxAttempts)
 	require(p.Retry.MaxBackoff >= p.Retry.InitialBackoff, "processing.retry.max_backoff (%s) must not be below initial_backoff (%s)", p.Retry.MaxBackoff, p.Retry.InitialBackoff)
+	for _, problem := range p.Target.problems() {
+		require(false, "processing.target.%w", problem)
+	}
 	sortErrors(problems)
 	return errors.Join(problems...)
 }

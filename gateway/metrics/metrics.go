@@ -35,6 +35,10 @@ type Metrics struct {
 	duplicateSignals    *prometheus.CounterVec
 	signalsProcessed    *prometheus.CounterVec
 	signalsFailed       *prometheus.CounterVec
+	signalsInvalid      *prometheus.CounterVec
+	signalsIgnored      *prometheus.CounterVec
+	alertsTruncated     prometheus.Counter
+	heartbeat           *prometheus.GaugeVec
 	crdsCreated         *prometheus.CounterVec
 	crdsCreatedByType   *prometheus.CounterVec
 	crdCreationErrors   *prometheus.CounterVec
@@ -75,7 +79,7 @@ type Metrics struct {
 	deduplication deduplicationRate
 
 	// Labels whose values are chosen by senders and by the owners of namespaces.
-	clients, names, namespaces, environments, failing boundedLabel
+	clients, names, namespaces, environments, failing, heartbeats boundedLabel
 }
 
 // New returns metrics in a registry of their own, along with those of the Go
@@ -90,6 +94,10 @@ func New() *Metrics {
 	m.duplicateSignals = m.counters("gateway_duplicate_signals_total", "Signals that repeated an incident in progress, by the namespace of its object.", "namespace")
 	m.signalsProcessed = m.counters("gateway_signals_processed_total", "Signals accepted.", "environment")
 	m.signalsFailed = m.counters("gateway_signals_failed_total", "Signals that could not be stored.", "reason")
+	m.signalsInvalid = m.counters("gateway_signals_invalid_total", "Signals refused for good, one by one.", "reason")
+	m.signalsIgnored = m.counters("gateway_signals_ignored_total", "Signals that start nothing.", "reason")
+	m.alertsTruncated = m.counter("gateway_alerts_truncated_total", "Alerts that senders left out of their requests.")
+	m.heartbeat = gaugeVec(m.registry, "gateway_heartbeat_timestamp_seconds", "Time of the latest alert by which a monitoring system shows that it works.", "source")
 	m.crdsCreated = m.counters("gateway_crds_created_total", "RemediationRequests created.", "environment", "priority")
 	m.crdsCreatedByType = m.counters("gateway_crds_created_by_type_total", "RemediationRequests created, by what they stand for.", "type")
 	m.crdCreationErrors = m.counters("gateway_crd_creation_errors_total", "RemediationRequests that could not be created.", "error_type")
@@ -192,8 +200,25 @@ func (m *Metrics) SignalDuplicated(sig *signal.Signal, environment, objectNamesp
 	m.recovered(sig.Namespace)
 }
 
-// SignalIgnored counts a signal that said that its condition is over.
-func (m *Metrics) SignalIgnored(sig *signal.Signal) { m.received(sig, unknownEnvironment) }
+// SignalIgnored counts a signal that starts nothing: its condition is over, or it is
+// about nothing that could be remedied. It notes a heartbeat.
+func (m *Metrics) SignalIgnored(sig *signal.Signal) {
+	m.received(sig, unknownEnvironment)
+	reason := sig.Ignored
+	if sig.Resolved {
+		reason = "resolved"
+	} else if sig.Heartbeat != "" {
+		m.heartbeat.WithLabelValues(m.heartbeats.admit(sig.Heartbeat)).Set(float64(sig.ReceivedTime.Unix()))
+	}
+	m.signalsIgnored.WithLabelValues(reason).Inc()
+}
+
+// SignalInvalid counts a signal that was refused for good, for a reason of a small fixed
+// set. The other signals of its request may have been stored.
+func (m *Metrics) SignalInvalid(reason string) { m.signalsInvalid.WithLabelValues(reason).Inc() }
+
+// AlertsTruncated counts alerts that a sender left out of a request.
+func (m *Metrics) AlertsTruncated(alerts int) { m.alertsTruncated.Add(float64(alerts)) }
 
 // FailureReason says why a signal could not be stored. It is the value of the label
 // reason.

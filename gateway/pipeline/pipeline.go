@@ -53,7 +53,7 @@ type Pipeline struct{ steps Steps }
 func New(steps Steps) *Pipeline { return &Pipeline{steps} }
 
 // Outcome is what became of a signal. Exactly one of its pointers is set. None is set
-// if the signal was ignored, since it says that its condition is over.
+// if the signal was ignored: it says that its condition is over, or why it starts nothing.
 type Outcome struct {
 	Created   *Created
 	Duplicate *dedup.Occurrence
@@ -112,7 +112,7 @@ func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, er
 }
 
 func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
-	if sig.Resolved {
+	if sig.Resolved || sig.Ignored != "" {
 		return Outcome{}, nil
 	}
 	for range maxRounds {

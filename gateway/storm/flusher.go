@@ -3,6 +3,7 @@ package storm
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,6 +174,10 @@ func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error 
 func (s *Storms) settleSome(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, m pendingMember) {
 	part := *object
 	part.Spec.AffectedResources = []string{m.resource}
+	part.Spec.AffectedFingerprints = nil
+	if slices.Contains(object.Spec.AffectedFingerprints, m.fingerprint) {
+		part.Spec.AffectedFingerprints = []string{m.fingerprint}
+	}
 	if !part.StandsFor(m.fingerprint) {
 		// That of a cluster-scoped resource shows only beside the object's own.
 		part.Spec.AffectedResources = object.Spec.AffectedResources

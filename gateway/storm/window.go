@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +46,7 @@ func (s *Storms) hold(ctx context.Context, window batch, known *contents, m memb
 			return nil, err
 		}
 		// The object was created with the members of that moment.
-		if holds(object, m.resource) && (fresh || object.InProgress()) {
+		if holds(object, own) && (fresh || object.InProgress()) {
 			return object, nil
 		}
 		ref = keyOf(object)
@@ -71,13 +70,13 @@ func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batch
 		switch {
 		case o.Annotations[remediation.AnnotationBatch] != window.id:
 			return errFinished
-		case holds(o, m.resource) && (fresh || o.InProgress()):
+		case holds(o, m) && (fresh || o.InProgress()):
 			seen = o
 			return errHeld
 		case !o.InProgress():
 			return errFinished
 		}
-		o.Spec.AffectedResources = append(o.Spec.AffectedResources, m.resource)
+		o.Spec.AddMember(m.fingerprint, m.resource)
 		o.Spec.StormAlertCount = len(o.Spec.AffectedResources)
 		if last := &o.Spec.Deduplication.LastSeen; received.After(last.Time) {
 			*last = metav1.NewTime(received).Rfc3339Copy()
@@ -96,8 +95,8 @@ func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batch
 	return nil, err
 }
 
-func holds(object *v1alpha1.RemediationRequest, resource string) bool {
-	return slices.Contains(object.Spec.AffectedResources, resource)
+func holds(object *v1alpha1.RemediationRequest, m pendingMember) bool {
+	return object.Spec.HasMember(m.fingerprint, m.resource)
 }
 
 // ensure returns the window's object, and creates it if there is none. The contents are
@@ -160,7 +159,7 @@ func (s *Storms) create(ctx context.Context, window batch, known *contents) (*v1
 	}
 	var held []string
 	for _, m := range known.pending {
-		if holds(object, m.resource) {
+		if holds(object, m) {
 			held = append(held, m.fingerprint)
 		}
 	}
@@ -199,12 +198,12 @@ func (c *contents) signals() (first, filler *signal.Signal, err error) {
 func (s *Storms) windowDraft(ctx context.Context, window batch, pending []pendingMember, first, filler *signal.Signal) remediation.Draft {
 	sig := *first
 	sig.Fingerprint, sig.Severity, sig.Resource = filler.Fingerprint, filler.Severity, filler.Resource
-	resources := make([]string, len(pending))
+	resources, fingerprints := make([]string, len(pending)), make([]string, len(pending))
 	for i, m := range pending {
-		resources[i] = m.resource
+		resources[i], fingerprints[i] = m.resource, m.fingerprint
 	}
 	draft := s.draft(ctx, &sig, window.name, window.ref)
-	draft.Storm = &remediation.Storm{Type: window.kind, Resources: resources, LastSeen: filler.ReceivedTime}
+	draft.Storm = &remediation.Storm{Type: window.kind, Resources: resources, Fingerprints: fingerprints, LastSeen: filler.ReceivedTime}
 	return draft
 }
 
