@@ -61,7 +61,8 @@ type App struct {
 // that can't be loaded. Run and Serve close the gateway when they return.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	processing := cfg.Processing
-	priorities, err := policy.LoadPriorities(ctx, processing.Priority.PolicyPath, o.Logger)
+	m := metrics.New()
+	priorities, err := policy.LoadPriorities(ctx, processing.Priority.PolicyPath, m, o.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,6 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("processing.target: %w", err)
 	}
-	m := metrics.New()
 	redisClient, monitor := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
 	m.WatchPool(redisClient.PoolStats, redisClient.Options().PoolSize)
 
@@ -91,6 +91,8 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		Logger:  o.Logger,
 		TTL:     processing.Deduplication.TTL.Std(),
 		Name:    remediation.Name,
+
+		Priorities: priorities,
 	})
 	creator := remediation.NewCreator(o.Kubernetes, placement, retry, m)
 	overrides := types.NamespacedName{Namespace: processing.Environment.ConfigMapNamespace, Name: processing.Environment.ConfigMapName}

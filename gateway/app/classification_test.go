@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -52,6 +54,53 @@ func TestClassification(t *testing.T) {
 	for _, o := range c.objects(t) {
 		if o.Spec.Environment != o.Labels["kubernaut.io/environment"] || o.Spec.Priority != o.Labels["kubernaut.io/priority"] {
 			t.Errorf("%s: %s and %s, labels %v", o.Name, o.Spec.Environment, o.Spec.Priority, o.Labels)
+		}
+	}
+}
+
+// An incident that becomes worse is worked on as what it has become.
+func TestSeverityRises(t *testing.T) {
+	c := newCluster(t, "production-shop")
+	g := start(t, redistest.Start(t).Addr, c, nil)
+	send := func(severity string) answer {
+		t.Helper()
+		return g.send(t, webhook(map[string]string{"alertname": "A", "namespace": "production-shop", "pod": "web", "severity": severity}))
+	}
+	first := send("warning")
+	wantCreated(t, first)
+	for i, step := range []struct{ repeat, severity, priority string }{
+		{"warning", "warning", "P2"}, {"critical", "critical", "P0"}, {"warning", "critical", "P0"}, {"info", "critical", "P0"},
+	} {
+		wantDuplicate(t, send(step.repeat), ref(first), 2+i)
+		o := c.objects(t)[0]
+		if o.Spec.Severity != step.severity || o.Spec.Priority != step.priority || o.Labels["kubernaut.io/severity"] != step.severity ||
+			o.Labels["kubernaut.io/priority"] != step.priority || (o.Annotations["kubernaut.io/severity-raised"] != "") != (step.severity == "critical") {
+			t.Errorf("after a repeat that is %s: %s %s, labels %v, annotations %v", step.repeat, o.Spec.Severity, o.Spec.Priority, o.Labels, o.Annotations)
+		}
+	}
+	_, text := g.get(t, "/metrics")
+	if want := `gateway_severity_raised_total{from="warning",to="critical"} 1`; !strings.Contains(text, want+"\n") {
+		t.Errorf("metrics lack %s", want)
+	}
+}
+
+// A storm is as severe as the worst alert that it has taken in.
+func TestSeverityOfAStormRises(t *testing.T) {
+	c := newCluster(t, "production-shop")
+	g := start(t, redistest.Start(t).Addr, c, func(cfg *config.Config, _ *app.Options) {
+		cfg.Processing.Storm.RateThreshold, cfg.Processing.Storm.PatternThreshold, cfg.Processing.Storm.BufferThreshold = 0, 0, 2
+	})
+	for i, step := range []struct{ severity, want string }{{"warning", ""}, {"info", "warning"}, {"info", "warning"}, {"critical", "critical"}, {"warning", "critical"}} {
+		a := g.send(t, webhook(map[string]string{"alertname": "A", "namespace": "production-shop", "pod": fmt.Sprint("web-", i), "severity": step.severity}))
+		if !a.body.IsStorm {
+			t.Fatalf("alert %d: %d %+v", i, a.code, a.body)
+		}
+		objects := c.objects(t)
+		if step.want == "" {
+			continue
+		}
+		if len(objects) != 1 || objects[0].Spec.Severity != step.want || step.want == "critical" && objects[0].Spec.Priority != "P0" {
+			t.Errorf("after alert %d: %d objects, the first %s %s", i, len(objects), objects[0].Spec.Severity, objects[0].Spec.Priority)
 		}
 	}
 }

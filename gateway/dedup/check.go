@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -95,6 +96,7 @@ var errNotInProgress = errors.New("object is not in progress")
 // object is finished, gone or does not stand for the incident.
 func (d *Deduplicator) count(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName) (*Occurrence, error) {
 	var count int
+	var raisedFrom string
 	object, err := d.amender.Amend(ctx, ref, func(object *v1alpha1.RemediationRequest) error {
 		if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {
 			return errNotInProgress
@@ -105,10 +107,12 @@ func (d *Deduplicator) count(ctx context.Context, i incident, sig *signal.Signal
 		if sig.ReceivedTime.After(info.LastSeen.Time) {
 			info.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()
 		}
+		raisedFrom = d.Raise(ctx, object, sig)
 		return nil
 	})
 	switch {
 	case err == nil:
+		d.NoteRaised(ctx, object, sig, raisedFrom)
 		// The object holds the count. If the record can't be written, the signal is a
 		// success all the same: its sender would repeat it, and it would count twice.
 		if err := d.index.count(detach(ctx), i, recordOf(sig, object, count)); err != nil {
@@ -122,6 +126,29 @@ func (d *Deduplicator) count(ctx context.Context, i incident, sig *signal.Signal
 		return nil, errNotInProgress
 	}
 	return d.countInRecord(ctx, i, sig, ref, err)
+}
+
+// Raise makes an object as severe and urgent as a repeat of its incident is. It returns
+// the former severity for NoteRaised, or "" if it was that already.
+func (d *Deduplicator) Raise(ctx context.Context, object *v1alpha1.RemediationRequest, sig *signal.Signal) (from string) {
+	return remediation.Raise(object, sig.Severity, func(environment string) string {
+		if d.priorities == nil {
+			return object.Spec.Priority
+		}
+		// The change is for all who wait for it, so it must not depend on whether this
+		// signal's sender has gone.
+		return d.priorities.Priority(context.WithoutCancel(ctx), sig.Severity, environment, sig.Labels)
+	}, sig.ReceivedTime)
+}
+
+// NoteRaised counts and logs that an object was raised, once that is stored.
+func (d *Deduplicator) NoteRaised(ctx context.Context, object *v1alpha1.RemediationRequest, sig *signal.Signal, from string) {
+	if from == "" {
+		return
+	}
+	d.metrics.SeverityRaised(from, sig.Severity)
+	d.logger.InfoContext(ctx, "incident has become more severe", "object", refOf(object).String(), "from", from, "to", object.Spec.Severity,
+		"priority", object.Spec.Priority)
 }
 
 // countInRecord counts the signal in the incident's record, since the Kubernetes API

@@ -54,7 +54,13 @@ type Objects interface {
 	PlaceOf(object *v1alpha1.RemediationRequest) (place string, ok bool)
 }
 
-// Options are the parts of a Deduplicator. All are required but the last two.
+// Priorities ranks signals. It is an interface since tests need no policy.
+// policy.Priorities implements it.
+type Priorities interface {
+	Priority(ctx context.Context, severity, environment string, labels map[string]string) string
+}
+
+// Options are the parts of a Deduplicator. All are required but the last three.
 type Options struct {
 	Redis   redis.UniversalClient
 	Objects Objects
@@ -69,6 +75,9 @@ type Options struct {
 	// Name returns the name of an object of the incident. It must end in a dash and
 	// the time in seconds since 1970. The time is not exactly that of the creation.
 	Name func(fingerprint string, at time.Time) string
+	// Priorities rank repeats that are more severe than the object of their incident.
+	// Without them such a repeat changes the severity only.
+	Priorities Priorities
 	// Wait is how long a signal waits for another that holds the lock. Default 15 s.
 	Wait time.Duration
 	// ClearInterval is how often finished objects are cleared from the index.
@@ -83,6 +92,8 @@ type Deduplicator struct {
 	amender       *amend.Amender
 	retry         remediation.Retry
 	logger        *slog.Logger
+	metrics       *metrics.Metrics
+	priorities    Priorities
 	name          func(fingerprint string, at time.Time) string
 	wait          time.Duration
 	clearInterval time.Duration
@@ -103,6 +114,7 @@ func New(o Options) *Deduplicator {
 	return &Deduplicator{
 		index:   index{client: o.Redis, ttl: o.TTL, metrics: o.Metrics},
 		objects: o.Objects, amender: o.Amender, retry: o.Retry, logger: o.Logger,
+		metrics: o.Metrics, priorities: o.Priorities,
 		name: o.Name, wait: o.Wait, clearInterval: o.ClearInterval,
 		wake: make(chan struct{}, 1), now: time.Now,
 	}

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/policy"
 )
 
@@ -259,7 +260,7 @@ func TestConfigurationsAreValid(t *testing.T) {
 			if err := os.WriteFile(policyFile, []byte(data["priority.rego"]), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			priorities, err := policy.LoadPriorities(t.Context(), policyFile, slog.New(slog.DiscardHandler))
+			priorities, err := policy.LoadPriorities(t.Context(), policyFile, metrics.New(), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -92,6 +92,8 @@ var contract = []family{
 	{name: "gateway_signals_ignored_total", kind: counter, labels: "reason"},
 	{name: "gateway_alerts_truncated_total", kind: counter},
 	{name: "gateway_heartbeat_timestamp_seconds", kind: gauge, labels: "source"},
+	{name: "gateway_severity_raised_total", kind: counter, labels: "from,to"},
+	{name: "gateway_priority_policy_failures_total", kind: counter, labels: "reason"},
 }
 
 // everything lets everything happen once.
@@ -106,6 +108,8 @@ func everything(m *Metrics) {
 	m.SignalIgnored(&beat)
 	m.SignalInvalid("missing_name")
 	m.AlertsTruncated(1)
+	m.SeverityRaised("warning", "critical")
+	m.PolicyFailed(PolicyUndefined)
 	m.SignalFailed(sig, DeduplicationUnavailable)
 	m.SignalFailed(sig, KubernetesAPI)
 	m.StormAlert("rate", "A")

@@ -39,6 +39,8 @@ type Metrics struct {
 	signalsIgnored      *prometheus.CounterVec
 	alertsTruncated     prometheus.Counter
 	heartbeat           *prometheus.GaugeVec
+	severityRaised      *prometheus.CounterVec
+	policyFailures      *prometheus.CounterVec
 	crdsCreated         *prometheus.CounterVec
 	crdsCreatedByType   *prometheus.CounterVec
 	crdCreationErrors   *prometheus.CounterVec
@@ -98,6 +100,8 @@ func New() *Metrics {
 	m.signalsIgnored = m.counters("gateway_signals_ignored_total", "Signals that start nothing.", "reason")
 	m.alertsTruncated = m.counter("gateway_alerts_truncated_total", "Alerts that senders left out of their requests.")
 	m.heartbeat = gaugeVec(m.registry, "gateway_heartbeat_timestamp_seconds", "Time of the latest alert by which a monitoring system shows that it works.", "source")
+	m.severityRaised = m.counters("gateway_severity_raised_total", "Objects that a more severe repeat has raised.", "from", "to")
+	m.policyFailures = m.counters("gateway_priority_policy_failures_total", "Signals to which the priority policy gave no priority.", "reason")
 	m.crdsCreated = m.counters("gateway_crds_created_total", "RemediationRequests created.", "environment", "priority")
 	m.crdsCreatedByType = m.counters("gateway_crds_created_by_type_total", "RemediationRequests created, by what they stand for.", "type")
 	m.crdCreationErrors = m.counters("gateway_crd_creation_errors_total", "RemediationRequests that could not be created.", "error_type")
@@ -219,6 +223,27 @@ func (m *Metrics) SignalInvalid(reason string) { m.signalsInvalid.WithLabelValue
 
 // AlertsTruncated counts alerts that a sender left out of a request.
 func (m *Metrics) AlertsTruncated(alerts int) { m.alertsTruncated.Add(float64(alerts)) }
+
+// SeverityRaised counts an object whose severity has risen.
+func (m *Metrics) SeverityRaised(from, to string) { m.severityRaised.WithLabelValues(from, to).Inc() }
+
+// PolicyFailure says why the priority policy gave no priority. It is the value of the
+// label reason.
+type PolicyFailure string
+
+const (
+	// PolicyUndefined means that no rule applies.
+	PolicyUndefined PolicyFailure = "undefined"
+	// PolicyContradicts means that rules contradict each other, or failed.
+	PolicyContradicts PolicyFailure = "contradictory"
+	// PolicyInvalid means that the answer is no priority.
+	PolicyInvalid PolicyFailure = "invalid"
+)
+
+// PolicyFailed counts a signal to which the policy gave no priority.
+func (m *Metrics) PolicyFailed(reason PolicyFailure) {
+	m.policyFailures.WithLabelValues(string(reason)).Inc()
+}
 
 // FailureReason says why a signal could not be stored. It is the value of the label
 // reason.

@@ -150,7 +150,11 @@ func (s *Storms) catchUp(ctx context.Context, t task) error {
 }
 
 func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error {
-	object, err := s.add(ctx, parseName(t.object), t.ref, m, time.UnixMilli(m.arrived), true)
+	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
+	if err != nil {
+		return err
+	}
+	object, err := s.add(ctx, parseName(t.object), t.ref, m, sig, time.UnixMilli(m.arrived), true)
 	if err == nil {
 		s.settleSome(ctx, t.ref, object, m)
 		return nil
@@ -159,9 +163,8 @@ func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error 
 		return err
 	}
 	// The object is finished, or gone, without this member, which starts afresh.
-	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
-	if sig == nil || err != nil {
-		return err
+	if sig == nil {
+		return nil
 	}
 	return s.claim(ctx, t.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
 		handled, err := s.handle(ctx, sig, name, t.ref.id, t.kind)
