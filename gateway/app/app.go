@@ -57,8 +57,8 @@ type App struct {
 	storms  *storm.Storms
 }
 
-// New puts a gateway together. It connects to nothing. The only failure is a policy
-// that can't be loaded. Run and Serve close the gateway when they return.
+// New puts a gateway together. It connects to nothing. The only failures are
+// files that can't be used: the policy and those of TLS. Run and Serve close the gateway when they return.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	processing := cfg.Processing
 	m := metrics.New()
@@ -70,7 +70,10 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("processing.target: %w", err)
 	}
-	redisClient, monitor := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
+	redisClient, monitor, err := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
+	if err != nil {
+		return nil, err
+	}
 	m.WatchPool(redisClient.PoolStats, redisClient.Options().PoolSize)
 
 	placement := remediation.Placement{Fallback: fallbackNamespace(processing.CRD, o.PodNamespace)}

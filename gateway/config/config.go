@@ -126,14 +126,46 @@ type Infrastructure struct {
 // Redis is the connection to Redis. Zero values mean the client's defaults.
 type Redis struct {
 	// Addr is host:port, or the absolute path of a unix socket. Required, no default.
-	Addr         string   `json:"addr"`
-	DB           int      `json:"db"`
+	Addr string `json:"addr"`
+	DB   int    `json:"db"`
+	// Username is that of an ACL user. Empty: the default user.
+	Username     string   `json:"username"`
 	Password     string   `json:"password"`
 	DialTimeout  Duration `json:"dial_timeout"`
 	ReadTimeout  Duration `json:"read_timeout"`
 	WriteTimeout Duration `json:"write_timeout"`
 	PoolSize     int      `json:"pool_size"`
 	MinIdleConns int      `json:"min_idle_conns"`
+	// Sentinel asks Sentinels which server is the master, in place of Addr.
+	Sentinel Sentinel `json:"sentinel"`
+	// TLS encrypts the connections to Redis and to Sentinels.
+	TLS RedisTLS `json:"tls"`
+}
+
+// Sentinel names what watches over several Redis servers.
+type Sentinel struct {
+	// MasterName is the name under which Sentinels know the master. Empty: no Sentinels.
+	MasterName string `json:"master_name"`
+	// Addrs are the Sentinels, each as host:port. Required with MasterName.
+	Addrs Strings `json:"addrs"`
+	// Username and Password are for the Sentinels themselves.
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// RedisTLS configures encrypted connections.
+type RedisTLS struct {
+	// Enabled switches it on.
+	Enabled bool `json:"enabled"`
+	// CAFile holds the certificates of authorities, in PEM. Empty: the system's.
+	CAFile string `json:"ca_file"`
+	// CertFile and KeyFile are the gateway's own certificate, in PEM, read anew for each
+	// connection. Both or neither.
+	CertFile string `json:"cert_file"`
+	KeyFile  string `json:"key_file"`
+	// ServerName is what the server's certificate must be for. Empty: the host of its
+	// address.
+	ServerName string `json:"server_name"`
 }
 
 // Processing configures what happens to a signal.
@@ -342,9 +374,19 @@ func (c *Config) Validate() error {
 		}
 	}
 	address("server.listen_addr", c.Server.ListenAddr)
-	if !strings.HasPrefix(r.Addr, "/") {
+	switch {
+	case r.Sentinel.MasterName != "":
+		require(len(r.Sentinel.Addrs) > 0, "infrastructure.redis.sentinel.addrs is required with master_name")
+		require(r.Addr == "", "infrastructure.redis.addr and sentinel.master_name exclude each other")
+		for i, addr := range r.Sentinel.Addrs {
+			address(fmt.Sprintf("infrastructure.redis.sentinel.addrs[%d]", i), addr)
+		}
+	case !strings.HasPrefix(r.Addr, "/"):
+		require(len(r.Sentinel.Addrs) == 0, "infrastructure.redis.sentinel.master_name is required with addrs")
 		address("infrastructure.redis.addr", r.Addr)
 	}
+	require((r.TLS.CertFile == "") == (r.TLS.KeyFile == ""), "infrastructure.redis.tls.cert_file and key_file are needed both, or neither")
+	require(r.TLS.Enabled || r.TLS == RedisTLS{}, "infrastructure.redis.tls.enabled is required with the other keys of tls")
 	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")
 	requireNotNegative(require, map[string]int{
 		"server.max_body_bytes":                     c.Server.MaxBodyBytes,

@@ -91,7 +91,17 @@ func TestEverythingCanBeSet(t *testing.T) {
 server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29}
 middleware: {rate_limit: {requests_per_minute: 4, burst: 5, exempt_networks: [10.0.0.1, "2001:db8::/32"]}, trusted_proxies: ["10.1.2.3/8", "::ffff:10.0.0.0/104"]}
 infrastructure:
-  redis: {addr: "a:1", db: 6, password: p, dial_timeout: 7s, read_timeout: 8s, write_timeout: 9s, pool_size: 10, min_idle_conns: 11}
+  redis:
+    addr: "a:1"
+    db: 6
+    username: u
+    password: p
+    dial_timeout: 7s
+    read_timeout: 8s
+    write_timeout: 9s
+    pool_size: 10
+    min_idle_conns: 11
+    tls: {enabled: true, ca_file: c, cert_file: d, key_file: e, server_name: f}
 processing:
   deduplication: {ttl: 12s}
   storm:
@@ -130,7 +140,7 @@ processing:
 			RateLimit{4, 5, Networks{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 			Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
 		},
-		Infrastructure{Redis{"a:1", 6, "p", s(7), s(8), s(9), 10, 11}},
+		Infrastructure{Redis{"a:1", 6, "u", "p", s(7), s(8), s(9), 10, 11, Sentinel{}, RedisTLS{true, "c", "d", "e", "f"}}},
 		Processing{
 			Deduplication{s(12)},
 			Storm{13, 14, s(15), 16, s(17), s(18), 19, 20, map[string]int{"shop": 21}, 0.22, 0.23},
@@ -173,27 +183,33 @@ func TestRefusals(t *testing.T) {
 		"server: {listen_addr: ':1'}":        "infrastructure.redis.addr is required",
 		"infrastructure: {redis: {addr: x}}": "processing.priority.policy_path is required",
 		"server: {read_timeout: -1s}":        "server.read_timeout must not be negative",
-		"processing: {deduplication: {ttl: -5s}}":                                  "processing.deduplication.ttl must not be negative",
-		"processing: {storm: {rate_threshold: -1}}":                                "processing.storm.rate_threshold must not be negative",
-		"processing: {storm: {pattern_threshold: -1}}":                             "processing.storm.pattern_threshold must not be negative",
-		"processing: {storm: {per_namespace_limits: {shop: 0}}}":                   "per_namespace_limits.shop must be positive",
-		"processing: {storm: {sampling_rate: 2}}":                                  "sampling_rate must be between 0 and 1",
-		"middleware: {rate_limit: {requests_per_minute: -1}}":                      "requests_per_minute must not be negative",
-		"processing: {retry: {max_attempts: -1}}":                                  "max_attempts must be at least 1",
-		"processing: {retry: {initial_backoff: 6s}}":                               "max_backoff (5s) must not be below initial_backoff (6s)",
-		"processing: {event: {max_age: -1s}}":                                      "processing.event.max_age must not be negative",
-		"server: {max_body_bytes: -1}":                                             "server.max_body_bytes must not be negative",
-		"server: {max_pending_bytes: 100}":                                         "server.max_pending_bytes (100) must not be below max_body_bytes",
-		"middleware: {trusted_proxies: [proxy]}":                                   "\"proxy\" is neither a network",
-		"middleware: {rate_limit: {exempt_networks: [10.0.0.0/33]}}":               "\"10.0.0.0/33\" is neither a network",
-		"processing: {target: {rules: [{labels: [a]}]}}":                           "processing.target.rules[0].kind is required",
-		"processing: {target: {rules: [{kind: A}]}}":                               "processing.target.rules[0].labels is required",
-		"processing: {target: {rules: [{kind: A, labels: [a], alerts: '('}]}}":     "processing.target.rules[0].alerts",
-		"processing: {target: {rules: [{kind: A, labels: [a], where: {b: '('}}]}}": "processing.target.rules[0].where.b",
-		"processing: {target: {exporters: ['(']}}":                                 "processing.target.exporters[0]",
-		"processing: {target: {namespace_labels: []}}":                             "processing.target.namespace_labels must not be empty",
-		"processing: {ignore: {severities: none}}":                                 "severities",
-		"processing: {retry: {initial_backoff: -1s}}":                              "initial_backoff must not be negative",
+		"processing: {deduplication: {ttl: -5s}}":                                            "processing.deduplication.ttl must not be negative",
+		"processing: {storm: {rate_threshold: -1}}":                                          "processing.storm.rate_threshold must not be negative",
+		"processing: {storm: {pattern_threshold: -1}}":                                       "processing.storm.pattern_threshold must not be negative",
+		"processing: {storm: {per_namespace_limits: {shop: 0}}}":                             "per_namespace_limits.shop must be positive",
+		"processing: {storm: {sampling_rate: 2}}":                                            "sampling_rate must be between 0 and 1",
+		"middleware: {rate_limit: {requests_per_minute: -1}}":                                "requests_per_minute must not be negative",
+		"processing: {retry: {max_attempts: -1}}":                                            "max_attempts must be at least 1",
+		"processing: {retry: {initial_backoff: 6s}}":                                         "max_backoff (5s) must not be below initial_backoff (6s)",
+		"infrastructure: {redis: {addr: 'a:1', sentinel: {master_name: m, addrs: ['b:1']}}}": "infrastructure.redis.addr and sentinel.master_name exclude each other",
+		"infrastructure: {redis: {sentinel: {master_name: m}}}":                              "infrastructure.redis.sentinel.addrs is required",
+		"infrastructure: {redis: {sentinel: {master_name: m, addrs: [b]}}}":                  "infrastructure.redis.sentinel.addrs[0] must be host:port",
+		"infrastructure: {redis: {addr: 'a:1', sentinel: {addrs: ['b:1']}}}":                 "infrastructure.redis.sentinel.master_name is required",
+		"infrastructure: {redis: {tls: {enabled: true, cert_file: c}}}":                      "infrastructure.redis.tls.cert_file and key_file are needed both",
+		"infrastructure: {redis: {tls: {ca_file: c}}}":                                       "infrastructure.redis.tls.enabled is required",
+		"processing: {event: {max_age: -1s}}":                                                "processing.event.max_age must not be negative",
+		"server: {max_body_bytes: -1}":                                                       "server.max_body_bytes must not be negative",
+		"server: {max_pending_bytes: 100}":                                                   "server.max_pending_bytes (100) must not be below max_body_bytes",
+		"middleware: {trusted_proxies: [proxy]}":                                             "\"proxy\" is neither a network",
+		"middleware: {rate_limit: {exempt_networks: [10.0.0.0/33]}}":                         "\"10.0.0.0/33\" is neither a network",
+		"processing: {target: {rules: [{labels: [a]}]}}":                                     "processing.target.rules[0].kind is required",
+		"processing: {target: {rules: [{kind: A}]}}":                                         "processing.target.rules[0].labels is required",
+		"processing: {target: {rules: [{kind: A, labels: [a], alerts: '('}]}}":               "processing.target.rules[0].alerts",
+		"processing: {target: {rules: [{kind: A, labels: [a], where: {b: '('}}]}}":           "processing.target.rules[0].where.b",
+		"processing: {target: {exporters: ['(']}}":                                           "processing.target.exporters[0]",
+		"processing: {target: {namespace_labels: []}}":                                       "processing.target.namespace_labels must not be empty",
+		"processing: {ignore: {severities: none}}":                                           "severities",
+		"processing: {retry: {initial_backoff: -1s}}":                                        "initial_backoff must not be negative",
 	} {
 		_, _, err := Load(write(t, content), noEnv, nil)
 		if err == nil || !strings.Contains(err.Error(), mentions) {
@@ -208,7 +224,7 @@ func TestRefusals(t *testing.T) {
 // The file, then the environment, then flags.
 func TestOrder(t *testing.T) {
 	env := map[string]string{
-		"GATEWAY_LISTEN_ADDR": ":1", "GATEWAY_REDIS_ADDR": "env:1", "GATEWAY_REDIS_PASSWORD": "secret",
+		"GATEWAY_LISTEN_ADDR": ":1", "GATEWAY_REDIS_ADDR": "env:1", "GATEWAY_REDIS_PASSWORD": "secret", "GATEWAY_REDIS_USERNAME": "gateway",
 		"GATEWAY_REDIS_DB": "3", "GATEWAY_RATE_LIMIT_RPM": "7", "GATEWAY_DEDUP_TTL": "9s",
 	}
 	look := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
@@ -225,7 +241,7 @@ func TestOrder(t *testing.T) {
 		t.Errorf("a negative duration in the environment: %v", err)
 	}
 	delete(env, "GATEWAY_DEDUP_TTL")
-	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || r.Addr != "flag:1" || r.Password != "secret" || r.DB != 3 ||
+	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || r.Addr != "flag:1" || r.Password != "secret" || r.Username != "gateway" || r.DB != 3 ||
 		cfg.Middleware.RateLimit.RequestsPerMinute != 7 || cfg.Processing.Deduplication.TTL.Std() != 9*time.Second {
 		t.Errorf("configuration %+v", cfg)
 	}
@@ -276,7 +292,7 @@ func FuzzParse(f *testing.F) {
 		if cfg.Validate() == nil {
 			p := cfg.Processing
 			if cfg.Server.ReadTimeout < 0 || p.Deduplication.TTL <= 0 || p.Storm.InactivityTimeout <= 0 || p.Storm.BufferThreshold <= 0 || p.Storm.GlobalMaxSize <= 0 ||
-				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" {
+				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" && cfg.Infrastructure.Redis.Sentinel.MasterName == "" {
 				t.Fatalf("%q is valid: %+v", content, cfg)
 			}
 		}

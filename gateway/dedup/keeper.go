@@ -43,6 +43,11 @@ func (d *Deduplicator) Run(ctx context.Context) {
 			}
 		case state == busy:
 			interval, wake = retryInterval, nil
+		case state == blind:
+			wake = nil
+			if state != last {
+				d.logger.Error("the gateway's user may not ask Redis for INFO, so new signals have to be looked up in the cluster; allow it the command (ACL: +info)")
+			}
 		case state == evicting:
 			wake = nil
 			if state != last {

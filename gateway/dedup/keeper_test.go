@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -288,6 +289,38 @@ func TestEvictionIsNotTrusted(t *testing.T) {
 		mustClaim(t, d, testSignal("A")).Discard(t.Context())
 		if searched := s.finds > finds; searched != (test.want == "evicting") {
 			t.Errorf("%s %s: searched %t", test.memory, test.policy, searched)
+		}
+	}
+}
+
+// Whoever may not ask what data Redis holds would not notice their loss. Signals are
+// handled all the same, each new one after a look in the cluster.
+func TestWithoutInfo(t *testing.T) {
+	s := newStore()
+	server := redistest.Start(t)
+	admin := connect(t, server)
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "gateway", "on", ">secret", "~gateway:*", "~alert:*", "+@all", "-@admin", "-info").Err(); err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: server.Addr, Username: "gateway", Password: "secret"})
+	defer client.Close()
+	if err := client.Info(t.Context()).Err(); err == nil {
+		t.Fatal("INFO is allowed")
+	}
+	// An index that was complete by the word of somebody who could ask is not trusted.
+	d := newDeduplicator(t, s, admin)
+	if found := care(t, d); found != incomplete {
+		t.Fatalf("with INFO: %s", found)
+	}
+	d = newDeduplicator(t, s, client)
+	for range 2 {
+		if found := care(t, d); found != blind {
+			t.Errorf("without INFO: %s", found)
+		}
+		finds := s.finds
+		mustClaim(t, d, testSignal("A")).Discard(t.Context())
+		if s.finds == finds {
+			t.Error("a new signal was not looked up in the cluster")
 		}
 	}
 }

@@ -226,7 +226,7 @@ func environment(t *testing.T, pod corev1.PodSpec) func(string) (string, bool) {
 			values[variable.Name] = variable.Value
 			continue
 		}
-		value, ok := map[string]string{"gateway-redis/address": "redis:6379", "gateway-redis/password": "s3cr3t"}[variable.ValueFrom.SecretKeyRef.Name+"/"+variable.ValueFrom.SecretKeyRef.Key]
+		value, ok := map[string]string{"gateway-redis/address": "redis:6379", "gateway-redis/username": "gateway", "gateway-redis/password": "s3cr3t"}[variable.ValueFrom.SecretKeyRef.Name+"/"+variable.ValueFrom.SecretKeyRef.Key]
 		if !ok {
 			t.Errorf("%s comes from %+v", variable.Name, variable.ValueFrom)
 		}

@@ -92,6 +92,7 @@ var contract = []family{
 	{name: "gateway_signals_ignored_total", kind: counter, labels: "reason"},
 	{name: "gateway_alerts_truncated_total", kind: counter},
 	{name: "gateway_heartbeat_timestamp_seconds", kind: gauge, labels: "source"},
+	{name: "gateway_objects_cut_total", kind: counter},
 	{name: "gateway_severity_raised_total", kind: counter, labels: "from,to"},
 	{name: "gateway_priority_policy_failures_total", kind: counter, labels: "reason"},
 }
@@ -110,6 +111,7 @@ func everything(m *Metrics) {
 	m.AlertsTruncated(1)
 	m.SeverityRaised("warning", "critical")
 	m.PolicyFailed(PolicyUndefined)
+	m.ObjectCut()
 	m.SignalFailed(sig, DeduplicationUnavailable)
 	m.SignalFailed(sig, KubernetesAPI)
 	m.StormAlert("rate", "A")

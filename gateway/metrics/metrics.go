@@ -40,6 +40,7 @@ type Metrics struct {
 	alertsTruncated     prometheus.Counter
 	heartbeat           *prometheus.GaugeVec
 	severityRaised      *prometheus.CounterVec
+	objectsCut          prometheus.Counter
 	policyFailures      *prometheus.CounterVec
 	crdsCreated         *prometheus.CounterVec
 	crdsCreatedByType   *prometheus.CounterVec
@@ -100,6 +101,7 @@ func New() *Metrics {
 	m.signalsIgnored = m.counters("gateway_signals_ignored_total", "Signals that start nothing.", "reason")
 	m.alertsTruncated = m.counter("gateway_alerts_truncated_total", "Alerts that senders left out of their requests.")
 	m.heartbeat = gaugeVec(m.registry, "gateway_heartbeat_timestamp_seconds", "Time of the latest alert by which a monitoring system shows that it works.", "source")
+	m.objectsCut = m.counter("gateway_objects_cut_total", "Objects that lack something of their signal, which was too large.")
 	m.severityRaised = m.counters("gateway_severity_raised_total", "Objects that a more severe repeat has raised.", "from", "to")
 	m.policyFailures = m.counters("gateway_priority_policy_failures_total", "Signals to which the priority policy gave no priority.", "reason")
 	m.crdsCreated = m.counters("gateway_crds_created_total", "RemediationRequests created.", "environment", "priority")
@@ -124,7 +126,7 @@ func New() *Metrics {
 
 	m.redisDuration = m.histograms("gateway_redis_operation_duration_seconds", "Time taken by operations on Redis.", prometheus.ExponentialBuckets(0.0001, 2, 10), "operation")
 	m.redisErrors = m.counters("gateway_redis_operation_errors_total", "Failed operations on Redis.", "operation")
-	m.redisAvailable = m.gauge("gateway_redis_available", "1 if Redis can be reached, else 0.")
+	m.redisAvailable = m.gauge("gateway_redis_available", "1 if Redis can be reached and takes writes, else 0.")
 	m.redisOutages = m.counter("gateway_redis_outage_count_total", "Times that Redis was lost.")
 	m.redisOutageDuration = m.counter("gateway_redis_outage_duration_seconds_total", "Length of the outages of Redis that are over.")
 	m.preventionActive = m.gauge("gateway_duplicate_prevention_active", "1 if Redis can be reached, so that duplicates are found; else 0.")
@@ -223,6 +225,9 @@ func (m *Metrics) SignalInvalid(reason string) { m.signalsInvalid.WithLabelValue
 
 // AlertsTruncated counts alerts that a sender left out of a request.
 func (m *Metrics) AlertsTruncated(alerts int) { m.alertsTruncated.Add(float64(alerts)) }
+
+// ObjectCut counts an object that lacks something of its signal.
+func (m *Metrics) ObjectCut() { m.objectsCut.Inc() }
 
 // SeverityRaised counts an object whose severity has risen.
 func (m *Metrics) SeverityRaised(from, to string) { m.severityRaised.WithLabelValues(from, to).Inc() }

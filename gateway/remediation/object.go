@@ -97,10 +97,11 @@ func FingerprintLabel(fingerprint string) string {
 func build(d Draft, now time.Time) (*v1alpha1.RemediationRequest, error) {
 	s := d.Signal
 	environment := cut(d.Environment, maxEnvironment)
+	fitting := fit(s)
 	providerData, err := json.Marshal(providerData{
 		Namespace: s.Namespace,
 		Resource:  providerResource{Kind: s.Resource.Kind, Name: s.Resource.Name, Namespace: s.Resource.Namespace},
-		Labels:    s.Labels,
+		Labels:    fitting.providerLabels,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode provider data: %w", err)
@@ -135,12 +136,13 @@ func build(d Draft, now time.Time) (*v1alpha1.RemediationRequest, error) {
 			FiringTime:        firing,
 			ReceivedTime:      received,
 			Deduplication:     v1alpha1.DeduplicationInfo{FirstSeen: received, LastSeen: received, OccurrenceCount: 1},
-			SignalLabels:      cutValues(s.Labels, maxSignalLabel),
-			SignalAnnotations: cutValues(s.Annotations, maxSignalAnnotation),
+			SignalLabels:      fitting.labels,
+			SignalAnnotations: fitting.annotations,
 			ProviderData:      providerData,
-			OriginalPayload:   s.Payload,
+			OriginalPayload:   fitting.payload,
 		},
 	}
+	noteCut(object, fitting.cut)
 	if d.Batch != "" {
 		object.Annotations[AnnotationBatch] = d.Batch
 	}
