@@ -318,7 +318,7 @@ var replica = rand.Text()`,
 		scenario: "07_concurrent_alerts", specs: "sent to one gateway",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "if holds(object, m.resource) && (fresh || object.InProgress()) {",
+			text:        "if holds(object, own) && (fresh || object.InProgress()) {",
 			replacement: "if fresh || object.InProgress() {",
 		}},
 	},

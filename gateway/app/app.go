@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/amend"
+	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
@@ -96,6 +97,11 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		Name:    remediation.Name,
 
 		Priorities: priorities,
+		CoolDown: map[string]time.Duration{
+			v1alpha1.PhaseCompleted: processing.CoolDown.Completed.Std(),
+			v1alpha1.PhaseFailed:    processing.CoolDown.Failed.Std(),
+			v1alpha1.PhaseCancelled: processing.CoolDown.Cancelled.Std(),
+		},
 	})
 	creator := remediation.NewCreator(o.Kubernetes, placement, retry, m)
 	overrides := types.NamespacedName{Namespace: processing.Environment.ConfigMapNamespace, Name: processing.Environment.ConfigMapName}
@@ -119,6 +125,8 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		Path:         policy.Path,
 		Creator:      creator,
 		Metrics:      m,
+
+		AnnotateResolved: processing.Resolved.Annotate,
 	})
 	return &App{
 		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator, storms: storms,

@@ -72,6 +72,22 @@ type Ignore struct {
 	Heartbeats Strings `json:"heartbeats"`
 }
 
+// CoolDown is how long after an incident's end its repeats begin no new one, by how it
+// ended. It counts from status.completedAt. 0, the default, means that the next repeat
+// does.
+type CoolDown struct {
+	Completed Duration `json:"completed"`
+	Failed    Duration `json:"failed"`
+	Cancelled Duration `json:"cancelled"`
+}
+
+// Resolved configures what becomes of alerts whose condition is over.
+type Resolved struct {
+	// Annotate notes on the object in progress when its alert was resolved. Default
+	// false.
+	Annotate bool `json:"annotate"`
+}
+
 // Event configures what happens to Kubernetes events.
 type Event struct {
 	// MaxAge is how long ago an event may have happened last. Older ones are ignored.
@@ -179,6 +195,8 @@ type Processing struct {
 	Target        Target        `json:"target"`
 	Ignore        Ignore        `json:"ignore"`
 	Event         Event         `json:"event"`
+	CoolDown      CoolDown      `json:"cool_down"`
+	Resolved      Resolved      `json:"resolved"`
 }
 
 // Deduplication configures the record of an incident in Redis.
@@ -416,6 +434,9 @@ func (c *Config) Validate() error {
 		"processing.environment.cache_ttl":     p.Environment.CacheTTL,
 		"processing.retry.initial_backoff":     p.Retry.InitialBackoff,
 		"processing.event.max_age":             p.Event.MaxAge,
+		"processing.cool_down.completed":       p.CoolDown.Completed,
+		"processing.cool_down.failed":          p.CoolDown.Failed,
+		"processing.cool_down.cancelled":       p.CoolDown.Cancelled,
 	})
 	require(c.Server.MaxPendingBytes == 0 || c.Server.MaxPendingBytes >= c.Server.MaxBodyBytes,
 		"server.max_pending_bytes (%d) must not be below max_body_bytes (%d)", c.Server.MaxPendingBytes, c.Server.MaxBodyBytes)

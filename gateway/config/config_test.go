@@ -129,6 +129,8 @@ processing:
     ignored_labels: []
   ignore: {alert_names: [A], severities: [], heartbeats: [B]}
   event: {max_age: 30s}
+  cool_down: {completed: 31s, failed: 32s, cancelled: 33s}
+  resolved: {annotate: true}
 `), noEnv, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +153,8 @@ processing:
 			},
 			Ignore{Strings{"A"}, Strings{}, Strings{"B"}},
 			Event{s(30)},
+			CoolDown{s(31), s(32), s(33)},
+			Resolved{true},
 		},
 	}
 	if diff := cmp.Diff(want, cfg, networks); diff != "" {
@@ -197,6 +201,7 @@ func TestRefusals(t *testing.T) {
 		"infrastructure: {redis: {addr: 'a:1', sentinel: {addrs: ['b:1']}}}":                 "infrastructure.redis.sentinel.master_name is required",
 		"infrastructure: {redis: {tls: {enabled: true, cert_file: c}}}":                      "infrastructure.redis.tls.cert_file and key_file are needed both",
 		"infrastructure: {redis: {tls: {ca_file: c}}}":                                       "infrastructure.redis.tls.enabled is required",
+		"processing: {cool_down: {failed: -1s}}":                                             "processing.cool_down.failed must not be negative",
 		"processing: {event: {max_age: -1s}}":                                                "processing.event.max_age must not be negative",
 		"server: {max_body_bytes: -1}":                                                       "server.max_body_bytes must not be negative",
 		"server: {max_pending_bytes: 100}":                                                   "server.max_pending_bytes (100) must not be below max_body_bytes",

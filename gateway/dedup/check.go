@@ -81,7 +81,7 @@ func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (
 		claim.Release(ctx)
 		return types.NamespacedName{}, err
 	}
-	if len(found) == 0 || !found[0].InProgress() {
+	if len(found) == 0 || !d.stands(&found[0]) {
 		claim.avoid(found)
 		return types.NamespacedName{}, nil
 	}
@@ -97,10 +97,16 @@ var errNotInProgress = errors.New("object is not in progress")
 func (d *Deduplicator) count(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName) (*Occurrence, error) {
 	var count int
 	var raisedFrom string
+	cooling := false
 	object, err := d.amender.Amend(ctx, ref, func(object *v1alpha1.RemediationRequest) error {
+		cooling = d.coolsDown(object)
 		if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {
-			return errNotInProgress
+			if !cooling || !object.StandsFor(sig.Fingerprint) {
+				return errNotInProgress
+			}
 		}
+		// Whatever was over is not, or not any more.
+		delete(object.Annotations, remediation.AnnotationResolved)
 		info := &object.Spec.Deduplication
 		info.OccurrenceCount++
 		count = info.OccurrenceCount
@@ -118,10 +124,14 @@ func (d *Deduplicator) count(ctx context.Context, i incident, sig *signal.Signal
 		if err := d.index.count(detach(ctx), i, recordOf(sig, object, count)); err != nil {
 			d.logger.Warn("duplicate is counted on its object, its record in Redis is not written", "object", ref.String(), "error", err)
 		}
-		return &Occurrence{
+		occurrence := &Occurrence{
 			Object: ref, Environment: object.Spec.Environment, Count: count,
 			FirstSeen: object.Spec.Deduplication.FirstSeen.Time, LastSeen: object.Spec.Deduplication.LastSeen.Time,
-		}, nil
+		}
+		if cooling {
+			occurrence.CoolingDown = object.Status.OverallPhase
+		}
+		return occurrence, nil
 	case errors.Is(err, errNotInProgress), apierrors.IsNotFound(err):
 		return nil, errNotInProgress
 	}

@@ -103,9 +103,9 @@ func (d *Deduplicator) build(ctx context.Context, t *turn) (map[types.Namespaced
 		var entries []entry
 		for n := range objects {
 			object := &objects[n]
-			seen[refOf(object)] = object.InProgress()
+			seen[refOf(object)] = d.stands(object)
 			place, ok := d.objects.PlaceOf(object)
-			if !ok || !object.InProgress() {
+			if !ok || !d.stands(object) {
 				continue
 			}
 			for _, fingerprint := range object.Fingerprints() {
@@ -171,7 +171,7 @@ func (d *Deduplicator) clearOne(ctx context.Context, t *turn, i incident, value 
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
-		inProgress = err == nil && object.InProgress()
+		inProgress = err == nil && d.stands(object)
 	}
 	if inProgress {
 		return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
@@ -349,4 +350,24 @@ func TestRunCompletesTheIndex(t *testing.T) {
 	client.FlushAll(t.Context())
 	mustClaim(t, d, testSignal("A")).Discard(t.Context())
 	complete()
+}
+
+// A finished object in its cool-down stays in the index, and leaves it afterwards.
+func TestCoolDown(t *testing.T) {
+	d := &Deduplicator{coolDown: map[string]time.Duration{"Completed": time.Hour, "Failed": 0}, now: time.Now}
+	at := func(ago time.Duration) *metav1.Time { t := metav1.NewTime(time.Now().Add(-ago)); return &t }
+	for _, c := range []struct {
+		phase     string
+		completed *metav1.Time
+		want      bool
+	}{
+		{"", nil, true}, {"Processing", at(time.Minute), true},
+		{"Completed", at(time.Minute), true}, {"Completed", at(2 * time.Hour), false}, {"Completed", nil, false},
+		{"Failed", at(time.Second), false}, {"Cancelled", at(time.Second), false},
+	} {
+		object := &v1alpha1.RemediationRequest{Status: v1alpha1.RemediationRequestStatus{OverallPhase: c.phase, CompletedAt: c.completed}}
+		if got := d.stands(object); got != c.want {
+			t.Errorf("%+v: stands %t", object.Status, got)
+		}
+	}
 }

@@ -93,6 +93,8 @@ var contract = []family{
 	{name: "gateway_alerts_truncated_total", kind: counter},
 	{name: "gateway_heartbeat_timestamp_seconds", kind: gauge, labels: "source"},
 	{name: "gateway_objects_cut_total", kind: counter},
+	{name: "gateway_objects_resolved_total", kind: counter},
+	{name: "gateway_signals_cooled_down_total", kind: counter, labels: "phase"},
 	{name: "gateway_severity_raised_total", kind: counter, labels: "from,to"},
 	{name: "gateway_priority_policy_failures_total", kind: counter, labels: "reason"},
 }
@@ -112,6 +114,8 @@ func everything(m *Metrics) {
 	m.SeverityRaised("warning", "critical")
 	m.PolicyFailed(PolicyUndefined)
 	m.ObjectCut()
+	m.ObjectResolved()
+	m.SignalCooledDown("Completed")
 	m.SignalFailed(sig, DeduplicationUnavailable)
 	m.SignalFailed(sig, KubernetesAPI)
 	m.StormAlert("rate", "A")

@@ -41,6 +41,8 @@ type Metrics struct {
 	heartbeat           *prometheus.GaugeVec
 	severityRaised      *prometheus.CounterVec
 	objectsCut          prometheus.Counter
+	objectsResolved     prometheus.Counter
+	signalsCooledDown   *prometheus.CounterVec
 	policyFailures      *prometheus.CounterVec
 	crdsCreated         *prometheus.CounterVec
 	crdsCreatedByType   *prometheus.CounterVec
@@ -101,6 +103,8 @@ func New() *Metrics {
 	m.signalsIgnored = m.counters("gateway_signals_ignored_total", "Signals that start nothing.", "reason")
 	m.alertsTruncated = m.counter("gateway_alerts_truncated_total", "Alerts that senders left out of their requests.")
 	m.heartbeat = gaugeVec(m.registry, "gateway_heartbeat_timestamp_seconds", "Time of the latest alert by which a monitoring system shows that it works.", "source")
+	m.objectsResolved = m.counter("gateway_objects_resolved_total", "Times that it was noted on an object that its alert is resolved.")
+	m.signalsCooledDown = m.counters("gateway_signals_cooled_down_total", "Signals that repeated a finished incident in its cool-down.", "phase")
 	m.objectsCut = m.counter("gateway_objects_cut_total", "Objects that lack something of their signal, which was too large.")
 	m.severityRaised = m.counters("gateway_severity_raised_total", "Objects that a more severe repeat has raised.", "from", "to")
 	m.policyFailures = m.counters("gateway_priority_policy_failures_total", "Signals to which the priority policy gave no priority.", "reason")
@@ -228,6 +232,13 @@ func (m *Metrics) AlertsTruncated(alerts int) { m.alertsTruncated.Add(float64(al
 
 // ObjectCut counts an object that lacks something of its signal.
 func (m *Metrics) ObjectCut() { m.objectsCut.Inc() }
+
+// ObjectResolved counts an object on which it was noted that its alert is resolved.
+func (m *Metrics) ObjectResolved() { m.objectsResolved.Inc() }
+
+// SignalCooledDown counts a signal that repeated an incident which ended in a phase not
+// long ago.
+func (m *Metrics) SignalCooledDown(phase string) { m.signalsCooledDown.WithLabelValues(phase).Inc() }
 
 // SeverityRaised counts an object whose severity has risen.
 func (m *Metrics) SeverityRaised(from, to string) { m.severityRaised.WithLabelValues(from, to).Inc() }

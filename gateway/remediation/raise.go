@@ -11,6 +11,10 @@ import (
 // AnnotationRaised says how an object's severity and priority have risen, and when.
 const AnnotationRaised = "kubernaut.io/severity-raised"
 
+// AnnotationResolved is when the alert of an object in progress was resolved. It is
+// removed when the alert fires again.
+const AnnotationResolved = "kubernaut.io/resolved-at"
+
 var severityRanks = map[string]int{signal.SeverityInfo: 1, signal.SeverityWarning: 2, signal.SeverityCritical: 3}
 
 // IsMoreSevere reports whether one severity is above another.

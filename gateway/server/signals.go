@@ -177,14 +177,24 @@ func succeeded(sig *signal.Signal, outcome pipeline.Outcome) result {
 		return gathered(sig, *outcome.Storm)
 	case outcome.Duplicate != nil:
 		d := outcome.Duplicate
+		message := "signal repeats an incident in progress"
+		if d.CoolingDown != "" {
+			message = "signal repeats an incident that ended not long ago: " + d.CoolingDown
+		}
 		return result{
-			Status: statusDuplicate, Message: "signal repeats an incident in progress", Fingerprint: sig.Fingerprint, Duplicate: true,
+			Status: statusDuplicate, Message: message, Fingerprint: sig.Fingerprint, Duplicate: true,
 			RemediationRequestName: d.Object.Name, RemediationRequestNamespace: d.Object.Namespace,
 			Metadata: &metadata{
 				Fingerprint: sig.Fingerprint, Count: d.Count, RemediationRequestRef: d.Object.String(),
 				FirstSeen: d.FirstSeen.UTC(), LastSeen: d.LastSeen.UTC(),
 			},
 			code: http.StatusAccepted,
+		}
+	}
+	if noted := outcome.Resolved; noted != nil {
+		return result{
+			Status: statusIgnored, Message: "signal says that its condition is over, which is noted on its object", Fingerprint: sig.Fingerprint,
+			RemediationRequestName: noted.Name, RemediationRequestNamespace: noted.Namespace, code: http.StatusOK,
 		}
 	}
 	return result{Status: statusIgnored, Message: ignoredBecause(sig), Fingerprint: sig.Fingerprint, code: http.StatusOK}

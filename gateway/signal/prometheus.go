@@ -51,6 +51,7 @@ type alert struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
 	StartsAt    time.Time         `json:"startsAt"`
+	EndsAt      json.RawMessage   `json:"endsAt"`
 }
 
 // looseAlert is an alert in which some members are of another type.
@@ -59,6 +60,7 @@ type looseAlert struct {
 	Labels      json.RawMessage `json:"labels"`
 	Annotations json.RawMessage `json:"annotations"`
 	StartsAt    json.RawMessage `json:"startsAt"`
+	EndsAt      json.RawMessage `json:"endsAt"`
 }
 
 // Parse returns the body's alerts in order. The error, an *InvalidError, is about
@@ -88,6 +90,9 @@ func (p Prometheus) Parse(body []byte, received time.Time) ([]Parsed, error) {
 		}
 		s.Resolved = a.Status == statusResolved || hook.Status == statusResolved
 		s.Truncated = hook.TruncatedAlerts
+		if s.Resolved {
+			s.EndTime = endTime(a.EndsAt, received)
+		}
 		parsed[i] = Parsed{Fingerprint: s.Fingerprint, Truncated: hook.TruncatedAlerts, build: func() *Signal {
 			whole := *s
 			whole.Labels = overlay(a.Labels, hook.CommonLabels)
@@ -134,7 +139,7 @@ func parseAlert(raw json.RawMessage) (alert, error) {
 	if err := json.Unmarshal(raw, &loose); err != nil {
 		return alert{}, &InvalidError{ReasonMalformedAlert, fmt.Sprintf("alert is %s, and must be an object", typeOf(raw))}
 	}
-	a = alert{Status: looseString(loose.Status), Annotations: looseStrings(loose.Annotations)}
+	a = alert{Status: looseString(loose.Status), Annotations: looseStrings(loose.Annotations), EndsAt: loose.EndsAt}
 	if loose.Labels != nil {
 		var labels map[string]json.RawMessage
 		if err := json.Unmarshal(loose.Labels, &labels); err != nil {
@@ -155,6 +160,16 @@ func parseAlert(raw json.RawMessage) (alert, error) {
 		}
 	}
 	return a, nil
+}
+
+// endTime returns when a condition ended: that of the request if the sender does not say
+// so, or gives a time to come.
+func endTime(raw json.RawMessage, received time.Time) time.Time {
+	var end time.Time
+	if json.Unmarshal(raw, &end) != nil || end.UTC().Year() <= 1 || end.After(received) {
+		return received
+	}
+	return end
 }
 
 // typeOf names the type of a JSON value.

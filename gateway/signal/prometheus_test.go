@@ -150,6 +150,22 @@ func TestPrometheusResolved(t *testing.T) {
 	}
 }
 
+func TestPrometheusEndTime(t *testing.T) {
+	at := func(offset time.Duration) string { return received.Add(offset).UTC().Format(time.RFC3339) }
+	for member, want := range map[string]time.Time{
+		`,"endsAt":"` + at(-time.Minute) + `"`: received.Add(-time.Minute), `,"endsAt":"` + at(time.Hour) + `"`: received,
+		``: received, `,"endsAt":""`: received, `,"endsAt":7`: received, `,"endsAt":"0001-01-01T00:00:00Z"`: received, `,"endsAt":null`: received,
+	} {
+		got := parseOne(t, `{"status":"resolved","alerts":[{"labels":{"alertname":"A"}`+member+`}]}`).EndTime
+		if !got.Truncate(time.Second).Equal(want.Truncate(time.Second)) {
+			t.Errorf("%s: %s, want %s", member, got, want)
+		}
+	}
+	if got := parseOne(t, `{"alerts":[{"labels":{"alertname":"A"},"endsAt":"2025-01-01T00:00:00Z"}]}`).EndTime; !got.IsZero() {
+		t.Errorf("it is firing, and ended at %s", got)
+	}
+}
+
 func TestPrometheusRefusesBodies(t *testing.T) {
 	for body, reason := range map[string]string{
 		``:                  ReasonMalformed,

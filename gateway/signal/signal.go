@@ -49,7 +49,7 @@ type Signal struct {
 	Detail string
 	// Resolved is true for the end of a condition, which starts nothing.
 	Resolved bool
-	// EndTime is when the condition ended, if Resolved and the sender says so.
+	// EndTime is when the condition ended, if Resolved.
 	EndTime time.Time
 	// Ignored says why the signal starts nothing though it is firing, or is "".
 	Ignored string
