@@ -8,7 +8,7 @@ var stormMutants = []mutant{
 		scenario: "01_storm_window_ttl", specs: "takes the alerts that follow",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "\t\to.Spec.AffectedResources = append(o.Spec.AffectedResources, m.resource)\n",
+			text:        "\t\to.Spec.AddMember(m.fingerprint, m.resource)\n",
 			replacement: "",
 		}},
 	},
@@ -318,7 +318,7 @@ var replica = rand.Text()`,
 		scenario: "07_concurrent_alerts", specs: "sent to one gateway",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "if holds(object, m.resource) && (fresh || object.InProgress()) {",
+			text:        "if holds(object, own) && (fresh || object.InProgress()) {",
 			replacement: "if fresh || object.InProgress() {",
 		}},
 	},

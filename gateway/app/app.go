@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/amend"
+	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
@@ -41,6 +42,8 @@ type Options struct {
 	PodNamespace string
 	// Logger is required.
 	Logger *slog.Logger
+	// Now tells when a request came. Default time.Now.
+	Now func() time.Time
 	// ShutdownPause and ShutdownBudget are as in server.Options.
 	ShutdownPause, ShutdownBudget time.Duration
 }
@@ -55,16 +58,23 @@ type App struct {
 	storms  *storm.Storms
 }
 
-// New puts a gateway together. It connects to nothing. The only failure is a policy
-// that can't be loaded. Run and Serve close the gateway when they return.
+// New puts a gateway together. It connects to nothing. The only failures are
+// files that can't be used: the policy and those of TLS. Run and Serve close the gateway when they return.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	processing := cfg.Processing
-	priorities, err := policy.LoadPriorities(ctx, processing.Priority.PolicyPath, o.Logger)
+	m := metrics.New()
+	priorities, err := policy.LoadPriorities(ctx, processing.Priority.PolicyPath, m, o.Logger)
 	if err != nil {
 		return nil, err
 	}
-	m := metrics.New()
-	redisClient, monitor := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
+	targets, err := signal.NewTargets(processing.Target)
+	if err != nil {
+		return nil, fmt.Errorf("processing.target: %w", err)
+	}
+	redisClient, monitor, err := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
+	if err != nil {
+		return nil, err
+	}
 	m.WatchPool(redisClient.PoolStats, redisClient.Options().PoolSize)
 
 	placement := remediation.Placement{Fallback: fallbackNamespace(processing.CRD, o.PodNamespace)}
@@ -85,6 +95,13 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		Logger:  o.Logger,
 		TTL:     processing.Deduplication.TTL.Std(),
 		Name:    remediation.Name,
+
+		Priorities: priorities,
+		CoolDown: map[string]time.Duration{
+			v1alpha1.PhaseCompleted: processing.CoolDown.Completed.Std(),
+			v1alpha1.PhaseFailed:    processing.CoolDown.Failed.Std(),
+			v1alpha1.PhaseCancelled: processing.CoolDown.Cancelled.Std(),
+		},
 	})
 	creator := remediation.NewCreator(o.Kubernetes, placement, retry, m)
 	overrides := types.NamespacedName{Namespace: processing.Environment.ConfigMapNamespace, Name: processing.Environment.ConfigMapName}
@@ -108,6 +125,8 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		Path:         policy.Path,
 		Creator:      creator,
 		Metrics:      m,
+
+		AnnotateResolved: processing.Resolved.Annotate,
 	})
 	return &App{
 		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator, storms: storms,
@@ -118,13 +137,21 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 			IdleTimeout:       cfg.Server.IdleTimeout.Std(),
 			RequestsPerMinute: cfg.Middleware.RateLimit.RequestsPerMinute,
 			Burst:             cfg.Middleware.RateLimit.Burst,
-			Adapters:          []server.Adapter{signal.Prometheus{}, signal.Event{}},
-			Processor:         steps,
-			Metrics:           m,
-			Checks:            []server.Check{{Name: "Redis", Run: monitor.Check}, {Name: "Kubernetes API", Run: o.CheckKubernetes}},
-			Logger:            o.Logger,
-			ShutdownPause:     o.ShutdownPause,
-			ShutdownBudget:    o.ShutdownBudget,
+			Unlimited:         cfg.Middleware.RateLimit.ExemptNetworks,
+			TrustedProxies:    cfg.Middleware.TrustedProxies,
+			MaxBodyBytes:      int64(cfg.Server.MaxBodyBytes),
+			MaxPendingBytes:   int64(cfg.Server.MaxPendingBytes),
+			Now:               o.Now,
+			Adapters: []server.Adapter{
+				signal.Prometheus{Targets: targets, Ignored: signal.NewIgnored(processing.Ignore)},
+				signal.Event{MaxAge: processing.Event.MaxAge.Std()},
+			},
+			Processor:      steps,
+			Metrics:        m,
+			Checks:         []server.Check{{Name: "Redis", Run: monitor.Check}, {Name: "Kubernetes API", Run: o.CheckKubernetes}},
+			Logger:         o.Logger,
+			ShutdownPause:  o.ShutdownPause,
+			ShutdownBudget: o.ShutdownBudget,
 		}),
 	}, nil
 }

@@ -213,7 +213,7 @@ func TestSeveralAlerts(t *testing.T) {
 		t.Errorf("resolved and duplicate: %d %+v", a.code, a.body)
 	}
 	a = g.send(t, `{"alerts":[`+firing("D")+`,{"status":"firing","labels":{}}]}`)
-	if a.code != http.StatusBadRequest || len(a.body.Results) != 2 || a.body.Results[0].Status != "created" || a.body.Results[1].Status != "error" {
+	if a.code != http.StatusCreated || len(a.body.Results) != 2 || a.body.Results[0].Status != "created" || a.body.Results[1].Status != "error" {
 		t.Errorf("one invalid: %d %+v", a.code, a.body)
 	}
 	if n := len(c.objects(t)); n != 3 {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +24,14 @@ type malformed struct {
 	wire string
 	code int
 }
+
+// accepted is the code of a request that is stored, whether it is the first of its
+// incident or not.
+const accepted = 2
+
+// unused are the members that nothing depends on, or that are taken as far as they go.
+var unused = regexp.MustCompile(`^body\.(version|groupKey|truncatedAlerts|status|receiver|groupLabels|commonLabels|commonAnnotations|externalURL|message|count|source)\b` +
+	`|^body\.alerts\[0\]\.(status|annotations|endsAt|generatorURL|fingerprint)\b|^body\.involvedObject\.(uid|apiVersion|resourceVersion)\b`)
 
 // corpus returns requests that nobody should send.
 func corpus(t *testing.T) []malformed {
@@ -77,7 +86,11 @@ func wrongTypes(t *testing.T, path, body string) []malformed {
 				t.Fatal(err)
 			}
 			put(value)
-			all = append(all, malformed{name: fmt.Sprintf("%s is %s", at, name), path: path, body: string(content), code: 400})
+			code := 400
+			if unused.MatchString(at) {
+				code = accepted
+			}
+			all = append(all, malformed{name: fmt.Sprintf("%s is %s", at, name), path: path, body: string(content), code: code})
 		}
 		switch value := value.(type) {
 		case map[string]any:
@@ -137,7 +150,7 @@ func encodings(t *testing.T, path, body string) []malformed {
 	}
 	with := func(member string) string { return `{` + member + `,` + body[1:] }
 	all := []malformed{
-		{name: "gzip", headers: map[string]string{"Content-Encoding": "gzip"}, body: packed.String()},
+		{name: "half of a gzip", headers: map[string]string{"Content-Encoding": "gzip"}, body: packed.String()[:packed.Len()/2]},
 		{name: "gzip that does not say so", body: packed.String()},
 		{name: "not gzip though it says so", headers: map[string]string{"Content-Encoding": "gzip"}, body: "{" + body},
 		{name: "UTF-16", body: wide.String()},
@@ -182,15 +195,15 @@ func encodings(t *testing.T, path, body string) []malformed {
 		{name: "lone surrogate", body: strings.Replace(body, "web", `we\ud800b`, 1)},
 		{name: "invalid UTF-8", body: strings.Replace(body, "web", "w\xffeb", 1)},
 		{name: "control characters, escaped", body: strings.Replace(body, "web", `we\u0000\u001b[31mb`, 1)},
+		{name: "gzip", headers: map[string]string{"Content-Encoding": "gzip"}, body: packed.String()},
+		{name: "gzip in chunks", headers: map[string]string{"Content-Encoding": "x-gzip", "Transfer-Encoding": "chunked"}, body: packed.String()},
+		{name: "identity", headers: map[string]string{"Content-Encoding": "identity"}, body: body},
 		{name: "keys in capitals", body: strings.NewReplacer(`"alerts"`, `"ALERTS"`, `"reason"`, `"REASON"`, "web", "caps").Replace(body)},
 		{name: "member twice", body: with(`"status":"firing","type":"Normal"`)},
 		{name: "in chunks", headers: map[string]string{"Transfer-Encoding": "chunked"}, body: body},
 		{name: "spaces around it", body: " \r\n" + strings.Replace(body, "web", "spaced", 1) + "\t\n"},
 	} {
-		c.path, c.code = path, 201
-		if c.name == "member twice" || c.name == "in chunks" || c.name == "huge number where none is read" {
-			c.code = 202 // the incident of "deep list"
-		}
+		c.path, c.code = path, accepted
 		all = append(all, c)
 	}
 	return all
@@ -218,14 +231,28 @@ func envelopes(path, body string) []malformed {
 	for _, timestamp := range []string{"now", "-1", "1.5", "1e9", "0x5f000000", "0", "1", "99999999999999999999999", "9223372036854775807", "1 2", at(-6 * time.Minute), at(3 * time.Minute), "2025-11-24T10:00:00Z", "NaN"} {
 		add(400, "timestamp "+timestamp, map[string]string{"X-Timestamp": timestamp})
 	}
-	big := body + strings.Repeat(" ", 102_401-len(body))
+	for _, encoding := range []string{"br", "zstd", "deflate", "gzip, gzip", "br, gzip", "ä"} {
+		add(415, "content encoding "+encoding, map[string]string{"Content-Encoding": encoding})
+	}
+	const limit = 4 << 20
+	big := body + strings.Repeat(" ", limit+1-len(body))
 	return append(all,
+		malformed{name: "gzip of a byte too many", path: path, headers: map[string]string{"Content-Encoding": "gzip"}, body: gzipped(big), code: 413},
+		malformed{name: "gzip of much more", path: path, headers: map[string]string{"Content-Encoding": "gzip"}, body: gzipped(strings.Repeat(" ", 64<<20)), code: 413},
 		malformed{name: "a byte too many", path: path, body: big, code: 413},
 		malformed{name: "a byte too many in chunks", path: path, headers: map[string]string{"Transfer-Encoding": "chunked"}, body: big, code: 413},
-		malformed{name: "a megabyte", path: path, body: strings.Repeat(body, 1<<20/len(body)), code: 413},
+		malformed{name: "ten megabytes", path: path, body: strings.Repeat(body, 10<<20/len(body)), code: 413},
 		malformed{name: "says that it is huge", path: path, wire: "POST " + path + " HTTP/1.1\r\nHost: gateway\r\nContent-Length: 9223372036854775807\r\n\r\n{", code: 413},
-		malformed{name: "asks before it sends too much", path: path, wire: "POST " + path + " HTTP/1.1\r\nHost: gateway\r\nContent-Length: 200000\r\nExpect: 100-continue\r\n\r\n", code: 413},
+		malformed{name: "asks before it sends too much", path: path, wire: "POST " + path + " HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n", code: 413},
 	)
+}
+
+func gzipped(body string) string {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = w.Write([]byte(body)) // to memory
+	_ = w.Close()
+	return packed.String()
 }
 
 func handWritten() []malformed {
@@ -245,14 +272,12 @@ func handWritten() []malformed {
 		"name only common":             `{"commonLabels":{"alertname":"A"},"alerts":[{"labels":{}}]}`,
 		"name too long":                `{"alerts":[{"labels":{"alertname":"` + long + `"}}]}`,
 		"label of a label":             `{"alerts":[{"labels":{"alertname":"A","pod":{"name":"web"}}}]}`,
-		"second alert without a name":  `{"alerts":[{"labels":{"alertname":"Second","namespace":"shop"}},{"labels":{}}]}`,
-		"third alert of a wrong type":  `{"alerts":[{"labels":{"alertname":"Third"}},{"labels":{"alertname":"B"}},7]}`,
+		"no good alert of two":         `{"alerts":[{"labels":{"severity":"info"}},7]}`,
 		"day that does not exist":      `{"alerts":[{"labels":{"alertname":"A"},"startsAt":"2025-02-30T00:00:00Z"}]}`,
 		"time without a zone":          `{"alerts":[{"labels":{"alertname":"A"},"startsAt":"2025-02-03T00:00:00"}]}`,
 		"time empty":                   `{"alerts":[{"labels":{"alertname":"A"},"startsAt":""}]}`,
 		"year 10000 in UTC":            `{"alerts":[{"labels":{"alertname":"A"},"startsAt":"9999-12-31T23:59:59-01:00"}]}`,
 		"year before the first in UTC": `{"alerts":[{"labels":{"alertname":"A"},"startsAt":"0001-01-01T00:00:00+01:00"}]}`,
-		"count beyond 64 bits":         `{"truncatedAlerts":18446744073709551616,"alerts":[{"labels":{"alertname":"A"}}]}`,
 		"event on the webhook's route": fullEvent,
 	} {
 		all = append(all, malformed{name: name, body: body, code: 400})
@@ -272,7 +297,6 @@ func handWritten() []malformed {
 		"event: no object's name":        with(`"name":"web",`, ""),
 		"event: object's name null":      with(`"name":"web"`, `"name":null`),
 		"event: object null":             `{"type":"Warning","reason":"R","involvedObject":null}`,
-		"event: count beyond 64 bits":    with(`"count":3`, `"count":9223372036854775808`),
 		"event: year 10000 in UTC":       with(`"firstTimestamp":"2025-11-24T10:00:00Z"`, `"firstTimestamp":"9999-12-31T23:59:59-01:00"`),
 		"event: last day does not exist": with(`"lastTimestamp":"2025-11-24T10:00:00Z"`, `"lastTimestamp":"2025-13-01T00:00:00Z"`),
 		"webhook on the event's route":   fullWebhook,

@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"stormgate.internal/gateway/app"
+	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/redistest"
 )
 
@@ -16,9 +19,14 @@ func event(reason, namespace, kind, name string) string {
 		reason, kind, namespace, name)
 }
 
+// soonAfter has the gateway get requests a minute after the events above.
+func soonAfter(_ *config.Config, o *app.Options) {
+	o.Now = func() time.Time { return time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC) }
+}
+
 func TestEventBecomesAnObject(t *testing.T) {
 	c := newCluster(t, "shop")
-	g := start(t, redistest.Start(t).Addr, c, nil)
+	g := start(t, redistest.Start(t).Addr, c, soonAfter)
 	body := event("OOMKilled", "shop", "Pod", "web")
 	first := g.sendTo(t, eventRoute, body)
 	wantCreated(t, first)
@@ -42,7 +50,7 @@ func TestEventBecomesAnObject(t *testing.T) {
 func TestClusterScopedEvent(t *testing.T) {
 	c := newCluster(t, "fallback")
 	server := redistest.Start(t)
-	g := start(t, server.Addr, c, nil)
+	g := start(t, server.Addr, c, soonAfter)
 	body := event("DiskPressure", "", "Node", "worker-1")
 	first := g.sendTo(t, eventRoute, body)
 	wantCreated(t, first)
@@ -61,7 +69,7 @@ func TestClusterScopedEvent(t *testing.T) {
 
 func TestNamesThatNoObjectCanHaveAreRefused(t *testing.T) {
 	c := newCluster(t, "shop")
-	g := start(t, redistest.Start(t).Addr, c, nil)
+	g := start(t, redistest.Start(t).Addr, c, soonAfter)
 	longest := strings.Repeat("n", 253)
 	for route, body := range map[string]func(name string) string{
 		eventRoute:      func(name string) string { return event(name, "shop", "Pod", "api") },

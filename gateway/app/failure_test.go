@@ -1,6 +1,9 @@
 package app_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -190,5 +193,105 @@ func TestShutdownThatCannotFinishSaysSo(t *testing.T) {
 	<-sent
 	if err == nil || budget.Load() {
 		t.Errorf("a request was cut off, yet the error is %v", err)
+	}
+}
+
+// A Redis that answers and takes no writes is no Redis: readiness says so, and signals are
+// refused until it does again. Then all goes on.
+func TestRedisThatTakesNoWrites(t *testing.T) {
+	c := newCluster(t, "shop")
+	server := redistest.Start(t)
+	g := start(t, server.Addr, c, nil)
+	wantCreated(t, g.send(t, alert("A", "shop", "web")))
+	admin := server.Client()
+	defer admin.Close()
+	for name, commands := range map[string][2][]any{
+		"replica":       {{"REPLICAOF", "127.0.0.1", "1"}, {"REPLICAOF", "NO", "ONE"}},
+		"out of memory": {{"CONFIG", "SET", "maxmemory", "1"}, {"CONFIG", "SET", "maxmemory", "0"}},
+	} {
+		if err := admin.Do(t.Context(), commands[0]...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if code, text := g.get(t, "/ready"); code != http.StatusServiceUnavailable || !strings.Contains(text, "Redis") {
+			t.Errorf("%s: /ready is %d %s", name, code, text)
+		}
+		if a := g.send(t, alert("B", "shop", "web")); a.code != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %+v", name, a.code, a.body)
+		}
+		if _, text := g.get(t, "/metrics"); !strings.Contains(text, "\ngateway_redis_available 0\n") {
+			t.Errorf("%s: the gauge says that Redis is available", name)
+		}
+		if err := admin.Do(t.Context(), commands[1]...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if code, text := g.get(t, "/ready"); code != http.StatusOK {
+			t.Errorf("after %s: /ready is %d %s", name, code, text)
+		}
+	}
+	wantCreated(t, g.send(t, alert("B", "shop", "web")))
+}
+
+// A user of Redis that may not ask for INFO is enough.
+func TestRedisUserWithoutInfo(t *testing.T) {
+	c := newCluster(t, "shop")
+	server := redistest.Start(t)
+	admin := server.Client()
+	defer admin.Close()
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "gateway", "on", ">secret", "~gateway:*", "~alert:*", "+@all", "-@admin", "-@dangerous").Err(); err != nil {
+		t.Fatal(err)
+	}
+	g := start(t, server.Addr, c, func(cfg *config.Config, _ *app.Options) {
+		cfg.Infrastructure.Redis.Username, cfg.Infrastructure.Redis.Password = "gateway", "secret"
+	})
+	if code, text := g.get(t, "/ready"); code != http.StatusOK {
+		t.Errorf("/ready is %d %s", code, text)
+	}
+	first := g.send(t, alert("A", "shop", "web"))
+	wantCreated(t, first)
+	wantDuplicate(t, g.send(t, alert("A", "shop", "web")), ref(first), 2)
+	for i := range 12 {
+		if a := g.send(t, alert("Storm", "shop", fmt.Sprint("web-", i))); a.code >= 300 {
+			t.Errorf("alert %d: %d %+v", i, a.code, a.body)
+		}
+	}
+}
+
+// What the API server's store would not take is cut. It must not be sent again for ever.
+func TestHugeAlertsAreStored(t *testing.T) {
+	c := newCluster(t, "shop")
+	c.failWith(func(verb string, object any) error {
+		if encoded, err := json.Marshal(object); verb == "create" && (err != nil || len(encoded) > 1_500_000) {
+			return errors.New("etcdserver: request is too large")
+		}
+		return nil
+	})
+	g := start(t, redistest.Start(t).Addr, c, nil)
+	for name, labels := range map[string]map[string]string{
+		"long label": {"extra": strings.Repeat("v", 2<<20)},
+		"long name":  {strings.Repeat("n", 1<<20): "v"},
+		"many long labels": func() map[string]string {
+			all := make(map[string]string)
+			for i := range 3000 {
+				all[fmt.Sprint(strings.Repeat("n", 300), i)] = strings.Repeat("v", 300)
+			}
+			return all
+		}(),
+	} {
+		labels["alertname"], labels["namespace"], labels["pod"] = "Huge", "shop", name
+		body, err := json.Marshal(map[string]any{"alerts": []any{map[string]any{"labels": labels}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := g.send(t, string(body))
+		wantCreated(t, first)
+		wantDuplicate(t, g.send(t, string(body)), ref(first), 2)
+	}
+	for _, o := range c.objects(t) {
+		if o.Annotations["kubernaut.io/cut"] == "" {
+			t.Errorf("%s does not say what it lacks", o.Name)
+		}
+	}
+	if _, text := g.get(t, "/metrics"); !strings.Contains(text, "\ngateway_objects_cut_total 3\n") {
+		t.Error("the objects are not counted")
 	}
 }

@@ -218,7 +218,17 @@ func (g *gateway) send(t *testing.T, body string) answer {
 
 func (g *gateway) sendTo(t *testing.T, route, body string) answer {
 	t.Helper()
-	response, err := http.Post(g.url+route, "application/json", strings.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, g.url+route, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return answerTo(t, request)
+}
+
+func answerTo(t *testing.T, request *http.Request) answer {
+	t.Helper()
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,6 +242,16 @@ func (g *gateway) sendTo(t *testing.T, route, body string) answer {
 		t.Fatalf("reply %s: %v", content, err)
 	}
 	return a
+}
+
+// resourceOf returns what providerData says an object is about.
+func resourceOf(t *testing.T, providerData []byte) (kind, name string) {
+	t.Helper()
+	var data struct{ Resource struct{ Kind, Name string } }
+	if err := json.Unmarshal(providerData, &data); err != nil {
+		t.Fatal(err)
+	}
+	return data.Resource.Kind, data.Resource.Name
 }
 
 func (g *gateway) get(t *testing.T, path string) (int, string) {

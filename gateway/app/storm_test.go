@@ -374,3 +374,40 @@ func TestOneObjectPerStormUnderConcurrency(t *testing.T) {
 		}
 	}
 }
+
+// Members of a storm that only further labels tell apart are members of their own: each
+// repeats the storm afterwards, also when Redis has lost its data.
+func TestStormOfAlertsWithDetails(t *testing.T) {
+	c := newCluster(t, "shop")
+	server := redistest.Start(t)
+	g := start(t, server.Addr, c, func(cfg *config.Config, _ *app.Options) {
+		cfg.Processing.Storm.RateThreshold, cfg.Processing.Storm.PatternThreshold, cfg.Processing.Storm.BufferThreshold = 0, 0, 2
+	})
+	volume := func(name string) string {
+		return webhook(map[string]string{"alertname": "Full", "namespace": "shop", "pod": "db-0", "mountpoint": name})
+	}
+	for i, name := range []string{"/a", "/b", "/c", "/d"} {
+		if a := g.send(t, volume(name)); a.code >= 300 || !a.body.IsStorm {
+			t.Fatalf("alert %d: %d %+v", i, a.code, a.body)
+		}
+	}
+	objects := c.objects(t)
+	if len(objects) != 1 {
+		t.Fatalf("%d objects", len(objects))
+	}
+	s := objects[0].Spec
+	if len(s.AffectedResources) != 1 || s.AffectedResources[0] != "shop:Pod:db-0" || len(s.AffectedFingerprints) != 4 || s.StormAlertCount != 1 {
+		t.Errorf("resources %q, fingerprints %q, %d", s.AffectedResources, s.AffectedFingerprints, s.StormAlertCount)
+	}
+	of := objects[0].Namespace + "/" + objects[0].Name
+	wantDuplicate(t, g.send(t, volume("/a")), of, 2)
+	r := server.Client()
+	defer r.Close()
+	r.FlushAll(t.Context())
+	for i, name := range []string{"/d", "/b", "/c"} {
+		wantDuplicate(t, g.send(t, volume(name)), of, 3+i)
+	}
+	if a := g.send(t, volume("/e")); a.body.Duplicate {
+		t.Errorf("a volume that was not among them: %+v", a.body)
+	}
+}

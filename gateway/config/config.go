@@ -25,6 +25,76 @@ type Config struct {
 	Processing     Processing     `json:"processing"`
 }
 
+// Target configures what an alert is taken to be about, and so what is one incident.
+type Target struct {
+	// Rules are tried before the default ones, in order.
+	Rules []TargetRule `json:"rules"`
+	// NoDefaultRules leaves the rules of DefaultTargetRules out.
+	NoDefaultRules bool `json:"no_default_rules"`
+	// NamespaceLabels hold the target's namespace; the first that exists does. Each is
+	// looked for with exported_ before it first.
+	NamespaceLabels Strings `json:"namespace_labels"`
+	// Exporters are patterns of the names of what exports metrics about others: of jobs,
+	// services, containers and pods. What such an alert says about its exporter is its
+	// target only if it names no other.
+	Exporters Strings `json:"exporters"`
+	// ContextLabels are part of the fingerprint only if no label names the target.
+	ContextLabels Strings `json:"context_labels"`
+	// IgnoredLabels are never part of the fingerprint.
+	IgnoredLabels Strings `json:"ignored_labels"`
+}
+
+// TargetRule names the target of an alert.
+type TargetRule struct {
+	// Kind is the target's. Required.
+	Kind string `json:"kind"`
+	// Labels are those that may hold its name; the first that exists does. Each is looked
+	// for with exported_ before it first. Required.
+	Labels Strings `json:"labels"`
+	// Alerts is a pattern that all of the alert's name must match. Empty: any.
+	Alerts string `json:"alerts,omitempty"`
+	// Where are patterns that all of the values of these labels must match.
+	Where map[string]string `json:"where,omitempty"`
+	// ClusterScoped says that the target has no namespace.
+	ClusterScoped bool `json:"cluster_scoped,omitempty"`
+	// KeepInstance has the label instance tell such targets apart.
+	KeepInstance bool `json:"keep_instance,omitempty"`
+}
+
+// Ignore configures which alerts start nothing though they fire.
+type Ignore struct {
+	// AlertNames are those of alerts that are about nothing. Default InfoInhibitor.
+	AlertNames Strings `json:"alert_names"`
+	// Severities are values of the label severity. Default none.
+	Severities Strings `json:"severities"`
+	// Heartbeats are names of alerts that always fire, to show that Prometheus and
+	// AlertManager work. Default Watchdog, DeadMansSwitch.
+	Heartbeats Strings `json:"heartbeats"`
+}
+
+// CoolDown is how long after an incident's end its repeats begin no new one, by how it
+// ended. It counts from status.completedAt. 0, the default, means that the next repeat
+// does.
+type CoolDown struct {
+	Completed Duration `json:"completed"`
+	Failed    Duration `json:"failed"`
+	Cancelled Duration `json:"cancelled"`
+}
+
+// Resolved configures what becomes of alerts whose condition is over.
+type Resolved struct {
+	// Annotate notes on the object in progress when its alert was resolved. Default
+	// false.
+	Annotate bool `json:"annotate"`
+}
+
+// Event configures what happens to Kubernetes events.
+type Event struct {
+	// MaxAge is how long ago an event may have happened last. Older ones are ignored.
+	// Default 15m; 0 means any time.
+	MaxAge Duration `json:"max_age"`
+}
+
 // Server is the HTTP listener.
 type Server struct {
 	// ListenAddr is host:port, host may be empty. Required, no default.
@@ -33,13 +103,24 @@ type Server struct {
 	ReadTimeout Duration `json:"read_timeout"`
 	// WriteTimeout limits handling a request. Default 30s; 0 means none.
 	WriteTimeout Duration `json:"write_timeout"`
-	// IdleTimeout closes idle connections. Default 120s; 0 means ReadTimeout.
+	// IdleTimeout closes idle connections. It should be longer than the 5 minutes after
+	// which AlertManager closes them, or a notification may meet a connection that is
+	// being closed. Default 330s; 0 means ReadTimeout.
 	IdleTimeout Duration `json:"idle_timeout"`
+	// MaxBodyBytes limits the body of a signal request, packed and unpacked. Default
+	// 4194304 (4 MiB), also when 0.
+	MaxBodyBytes int `json:"max_body_bytes"`
+	// MaxPendingBytes limits the bodies of all signal requests that are being handled
+	// together. Default 67108864 (64 MiB); 0 means no limit.
+	MaxPendingBytes int `json:"max_pending_bytes"`
 }
 
 // Middleware configures what requests pass before they are handled.
 type Middleware struct {
 	RateLimit RateLimit `json:"rate_limit"`
+	// TrustedProxies are networks (CIDR) or addresses of proxies. Only their word counts
+	// on whom they forward for. Default none.
+	TrustedProxies Networks `json:"trusted_proxies"`
 }
 
 // RateLimit is a token bucket for each client address.
@@ -48,6 +129,9 @@ type RateLimit struct {
 	RequestsPerMinute int `json:"requests_per_minute"`
 	// Burst is the size of the bucket. Default 10; 0 means 1.
 	Burst int `json:"burst"`
+	// ExemptNetworks are networks (CIDR) or addresses of clients without a limit. Default
+	// none.
+	ExemptNetworks Networks `json:"exempt_networks"`
 }
 
 // Infrastructure is what the gateway depends on.
@@ -58,14 +142,46 @@ type Infrastructure struct {
 // Redis is the connection to Redis. Zero values mean the client's defaults.
 type Redis struct {
 	// Addr is host:port, or the absolute path of a unix socket. Required, no default.
-	Addr         string   `json:"addr"`
-	DB           int      `json:"db"`
+	Addr string `json:"addr"`
+	DB   int    `json:"db"`
+	// Username is that of an ACL user. Empty: the default user.
+	Username     string   `json:"username"`
 	Password     string   `json:"password"`
 	DialTimeout  Duration `json:"dial_timeout"`
 	ReadTimeout  Duration `json:"read_timeout"`
 	WriteTimeout Duration `json:"write_timeout"`
 	PoolSize     int      `json:"pool_size"`
 	MinIdleConns int      `json:"min_idle_conns"`
+	// Sentinel asks Sentinels which server is the master, in place of Addr.
+	Sentinel Sentinel `json:"sentinel"`
+	// TLS encrypts the connections to Redis and to Sentinels.
+	TLS RedisTLS `json:"tls"`
+}
+
+// Sentinel names what watches over several Redis servers.
+type Sentinel struct {
+	// MasterName is the name under which Sentinels know the master. Empty: no Sentinels.
+	MasterName string `json:"master_name"`
+	// Addrs are the Sentinels, each as host:port. Required with MasterName.
+	Addrs Strings `json:"addrs"`
+	// Username and Password are for the Sentinels themselves.
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// RedisTLS configures encrypted connections.
+type RedisTLS struct {
+	// Enabled switches it on.
+	Enabled bool `json:"enabled"`
+	// CAFile holds the certificates of authorities, in PEM. Empty: the system's.
+	CAFile string `json:"ca_file"`
+	// CertFile and KeyFile are the gateway's own certificate, in PEM, read anew for each
+	// connection. Both or neither.
+	CertFile string `json:"cert_file"`
+	KeyFile  string `json:"key_file"`
+	// ServerName is what the server's certificate must be for. Empty: the host of its
+	// address.
+	ServerName string `json:"server_name"`
 }
 
 // Processing configures what happens to a signal.
@@ -76,6 +192,11 @@ type Processing struct {
 	Priority      Priority      `json:"priority"`
 	CRD           CRD           `json:"crd"`
 	Retry         Retry         `json:"retry"`
+	Target        Target        `json:"target"`
+	Ignore        Ignore        `json:"ignore"`
+	Event         Event         `json:"event"`
+	CoolDown      CoolDown      `json:"cool_down"`
+	Resolved      Resolved      `json:"resolved"`
 }
 
 // Deduplication configures the record of an incident in Redis.
@@ -157,7 +278,10 @@ func Default() Config {
 		Server: Server{
 			ReadTimeout:  Duration(30 * time.Second),
 			WriteTimeout: Duration(30 * time.Second),
-			IdleTimeout:  Duration(120 * time.Second),
+			// An AlertManager keeps connections for 5 min.
+			IdleTimeout:     Duration(330 * time.Second),
+			MaxBodyBytes:    4 << 20,
+			MaxPendingBytes: 64 << 20,
 		},
 		Middleware: Middleware{RateLimit: RateLimit{RequestsPerMinute: 100, Burst: 10}},
 		Processing: Processing{
@@ -173,7 +297,10 @@ func Default() Config {
 				ConfigMapNamespace: "kubernaut-system",
 				ConfigMapName:      "kubernaut-environment-overrides",
 			},
-			Retry: defaultRetry(),
+			Retry:  defaultRetry(),
+			Target: defaultTarget(),
+			Ignore: Ignore{AlertNames: Strings{"InfoInhibitor"}, Severities: Strings{"none"}, Heartbeats: Strings{"Watchdog", "DeadMansSwitch"}},
+			Event:  Event{MaxAge: Duration(15 * time.Minute)},
 		},
 	}
 }
@@ -225,6 +352,7 @@ func Parse(content []byte) (Config, error) {
 // replaceZeros sets the defaults of settings for which zero makes no sense.
 func (c *Config) replaceZeros() {
 	d, p := Default().Processing, &c.Processing
+	replaceZero(&c.Server.MaxBodyBytes, Default().Server.MaxBodyBytes)
 	replaceZero(&p.Deduplication.TTL, d.Deduplication.TTL)
 	replaceZero(&p.Storm.BufferThreshold, d.Storm.BufferThreshold)
 	replaceZero(&p.Storm.InactivityTimeout, d.Storm.InactivityTimeout)
@@ -264,11 +392,23 @@ func (c *Config) Validate() error {
 		}
 	}
 	address("server.listen_addr", c.Server.ListenAddr)
-	if !strings.HasPrefix(r.Addr, "/") {
+	switch {
+	case r.Sentinel.MasterName != "":
+		require(len(r.Sentinel.Addrs) > 0, "infrastructure.redis.sentinel.addrs is required with master_name")
+		require(r.Addr == "", "infrastructure.redis.addr and sentinel.master_name exclude each other")
+		for i, addr := range r.Sentinel.Addrs {
+			address(fmt.Sprintf("infrastructure.redis.sentinel.addrs[%d]", i), addr)
+		}
+	case !strings.HasPrefix(r.Addr, "/"):
+		require(len(r.Sentinel.Addrs) == 0, "infrastructure.redis.sentinel.master_name is required with addrs")
 		address("infrastructure.redis.addr", r.Addr)
 	}
+	require((r.TLS.CertFile == "") == (r.TLS.KeyFile == ""), "infrastructure.redis.tls.cert_file and key_file are needed both, or neither")
+	require(r.TLS.Enabled || r.TLS == RedisTLS{}, "infrastructure.redis.tls.enabled is required with the other keys of tls")
 	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")
 	requireNotNegative(require, map[string]int{
+		"server.max_body_bytes":                     c.Server.MaxBodyBytes,
+		"server.max_pending_bytes":                  c.Server.MaxPendingBytes,
 		"middleware.rate_limit.requests_per_minute": c.Middleware.RateLimit.RequestsPerMinute,
 		"middleware.rate_limit.burst":               c.Middleware.RateLimit.Burst,
 		"infrastructure.redis.db":                   r.DB,
@@ -293,7 +433,13 @@ func (c *Config) Validate() error {
 		"processing.storm.max_window_duration": p.Storm.MaxWindowDuration,
 		"processing.environment.cache_ttl":     p.Environment.CacheTTL,
 		"processing.retry.initial_backoff":     p.Retry.InitialBackoff,
+		"processing.event.max_age":             p.Event.MaxAge,
+		"processing.cool_down.completed":       p.CoolDown.Completed,
+		"processing.cool_down.failed":          p.CoolDown.Failed,
+		"processing.cool_down.cancelled":       p.CoolDown.Cancelled,
 	})
+	require(c.Server.MaxPendingBytes == 0 || c.Server.MaxPendingBytes >= c.Server.MaxBodyBytes,
+		"server.max_pending_bytes (%d) must not be below max_body_bytes (%d)", c.Server.MaxPendingBytes, c.Server.MaxBodyBytes)
 	for key, namespace := range map[string]string{
 		"processing.environment.configmap_namespace": p.Environment.ConfigMapNamespace,
 		"processing.crd.fallback_namespace":          p.CRD.FallbackNamespace,
@@ -309,6 +455,9 @@ func (c *Config) Validate() error {
 	require(p.Storm.SamplingRate >= 0 && p.Storm.SamplingRate <= 1, "processing.storm.sampling_rate must be between 0 and 1, is %g", p.Storm.SamplingRate)
 	require(p.Retry.MaxAttempts >= 1, "processing.retry.max_attempts must be at least 1, is %d", p.Retry.MaxAttempts)
 	require(p.Retry.MaxBackoff >= p.Retry.InitialBackoff, "processing.retry.max_backoff (%s) must not be below initial_backoff (%s)", p.Retry.MaxBackoff, p.Retry.InitialBackoff)
+	for _, problem := range p.Target.problems() {
+		require(false, "processing.target.%w", problem)
+	}
 	sortErrors(problems)
 	return errors.Join(problems...)
 }

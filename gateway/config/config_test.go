@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,14 +30,17 @@ func write(t *testing.T, content string) string {
 	return path
 }
 
+// networks compares what cmp can't look into.
+var networks = cmpopts.EquateComparable(netip.Prefix{})
+
 func TestAbsentKeysHaveTheDocumentedDefaults(t *testing.T) {
 	got, warnings, err := Load(write(t, minimal), noEnv, nil)
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
 	}
 	want := Config{
-		Server:         Server{ListenAddr: ":8080", ReadTimeout: Duration(30 * time.Second), WriteTimeout: Duration(30 * time.Second), IdleTimeout: Duration(120 * time.Second)},
-		Middleware:     Middleware{RateLimit{RequestsPerMinute: 100, Burst: 10}},
+		Server:         Server{ListenAddr: ":8080", ReadTimeout: Duration(30 * time.Second), WriteTimeout: Duration(30 * time.Second), IdleTimeout: Duration(330 * time.Second), MaxBodyBytes: 4194304, MaxPendingBytes: 67108864},
+		Middleware:     Middleware{RateLimit: RateLimit{RequestsPerMinute: 100, Burst: 10}},
 		Infrastructure: Infrastructure{Redis{Addr: "redis:6379"}},
 		Processing: Processing{
 			Deduplication: Deduplication{TTL: Duration(5 * time.Minute)},
@@ -47,9 +51,12 @@ func TestAbsentKeysHaveTheDocumentedDefaults(t *testing.T) {
 			Environment: Environment{CacheTTL: Duration(30 * time.Second), ConfigMapNamespace: "kubernaut-system", ConfigMapName: "kubernaut-environment-overrides"},
 			Priority:    Priority{PolicyPath: "policy.rego"},
 			Retry:       Retry{MaxAttempts: 3, InitialBackoff: Duration(100 * time.Millisecond), MaxBackoff: Duration(5 * time.Second)},
+			Target:      defaultTarget(),
+			Ignore:      Ignore{AlertNames: Strings{"InfoInhibitor"}, Severities: Strings{"none"}, Heartbeats: Strings{"Watchdog", "DeadMansSwitch"}},
+			Event:       Event{MaxAge: Duration(15 * time.Minute)},
 		},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, networks); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
 }
@@ -81,10 +88,20 @@ processing:
 
 func TestEverythingCanBeSet(t *testing.T) {
 	cfg, warnings, err := Load(write(t, `
-server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s}
-middleware: {rate_limit: {requests_per_minute: 4, burst: 5}}
+server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29}
+middleware: {rate_limit: {requests_per_minute: 4, burst: 5, exempt_networks: [10.0.0.1, "2001:db8::/32"]}, trusted_proxies: ["10.1.2.3/8", "::ffff:10.0.0.0/104"]}
 infrastructure:
-  redis: {addr: "a:1", db: 6, password: p, dial_timeout: 7s, read_timeout: 8s, write_timeout: 9s, pool_size: 10, min_idle_conns: 11}
+  redis:
+    addr: "a:1"
+    db: 6
+    username: u
+    password: p
+    dial_timeout: 7s
+    read_timeout: 8s
+    write_timeout: 9s
+    pool_size: 10
+    min_idle_conns: 11
+    tls: {enabled: true, ca_file: c, cert_file: d, key_file: e, server_name: f}
 processing:
   deduplication: {ttl: 12s}
   storm:
@@ -103,22 +120,44 @@ processing:
   priority: {policy_path: x.rego}
   crd: {fallback_namespace: f}
   retry: {max_attempts: 25, initial_backoff: 26s, max_backoff: 27s}
+  target:
+    rules: [{kind: Queue, labels: [queue], alerts: "Queue.*", where: {job: mail}, cluster_scoped: true, keep_instance: true}]
+    no_default_rules: true
+    namespace_labels: [ns]
+    exporters: ["e.*"]
+    context_labels: [c]
+    ignored_labels: []
+  ignore: {alert_names: [A], severities: [], heartbeats: [B]}
+  event: {max_age: 30s}
+  cool_down: {completed: 31s, failed: 32s, cancelled: 33s}
+  resolved: {annotate: true}
 `), noEnv, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := func(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 	want := Config{
-		Server{"127.0.0.1:1", s(1), s(2), s(3)},
-		Middleware{RateLimit{4, 5}},
-		Infrastructure{Redis{"a:1", 6, "p", s(7), s(8), s(9), 10, 11}},
+		Server{"127.0.0.1:1", s(1), s(2), s(3), 28, 29},
+		Middleware{
+			RateLimit{4, 5, Networks{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
+			Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
+		},
+		Infrastructure{Redis{"a:1", 6, "u", "p", s(7), s(8), s(9), 10, 11, Sentinel{}, RedisTLS{true, "c", "d", "e", "f"}}},
 		Processing{
 			Deduplication{s(12)},
 			Storm{13, 14, s(15), 16, s(17), s(18), 19, 20, map[string]int{"shop": 21}, 0.22, 0.23},
 			Environment{s(24), "ns", "c"}, Priority{"x.rego"}, CRD{"f"}, Retry{25, s(26), s(27)},
+			Target{
+				[]TargetRule{{"Queue", Strings{"queue"}, "Queue.*", map[string]string{"job": "mail"}, true, true}},
+				true, Strings{"ns"}, Strings{"e.*"}, Strings{"c"}, Strings{},
+			},
+			Ignore{Strings{"A"}, Strings{}, Strings{"B"}},
+			Event{s(30)},
+			CoolDown{s(31), s(32), s(33)},
+			Resolved{true},
 		},
 	}
-	if diff := cmp.Diff(want, cfg); diff != "" {
+	if diff := cmp.Diff(want, cfg, networks); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "aggregation_window") {
@@ -148,15 +187,34 @@ func TestRefusals(t *testing.T) {
 		"server: {listen_addr: ':1'}":        "infrastructure.redis.addr is required",
 		"infrastructure: {redis: {addr: x}}": "processing.priority.policy_path is required",
 		"server: {read_timeout: -1s}":        "server.read_timeout must not be negative",
-		"processing: {deduplication: {ttl: -5s}}":                "processing.deduplication.ttl must not be negative",
-		"processing: {storm: {rate_threshold: -1}}":              "processing.storm.rate_threshold must not be negative",
-		"processing: {storm: {pattern_threshold: -1}}":           "processing.storm.pattern_threshold must not be negative",
-		"processing: {storm: {per_namespace_limits: {shop: 0}}}": "per_namespace_limits.shop must be positive",
-		"processing: {storm: {sampling_rate: 2}}":                "sampling_rate must be between 0 and 1",
-		"middleware: {rate_limit: {requests_per_minute: -1}}":    "requests_per_minute must not be negative",
-		"processing: {retry: {max_attempts: -1}}":                "max_attempts must be at least 1",
-		"processing: {retry: {initial_backoff: 6s}}":             "max_backoff (5s) must not be below initial_backoff (6s)",
-		"processing: {retry: {initial_backoff: -1s}}":            "initial_backoff must not be negative",
+		"processing: {deduplication: {ttl: -5s}}":                                            "processing.deduplication.ttl must not be negative",
+		"processing: {storm: {rate_threshold: -1}}":                                          "processing.storm.rate_threshold must not be negative",
+		"processing: {storm: {pattern_threshold: -1}}":                                       "processing.storm.pattern_threshold must not be negative",
+		"processing: {storm: {per_namespace_limits: {shop: 0}}}":                             "per_namespace_limits.shop must be positive",
+		"processing: {storm: {sampling_rate: 2}}":                                            "sampling_rate must be between 0 and 1",
+		"middleware: {rate_limit: {requests_per_minute: -1}}":                                "requests_per_minute must not be negative",
+		"processing: {retry: {max_attempts: -1}}":                                            "max_attempts must be at least 1",
+		"processing: {retry: {initial_backoff: 6s}}":                                         "max_backoff (5s) must not be below initial_backoff (6s)",
+		"infrastructure: {redis: {addr: 'a:1', sentinel: {master_name: m, addrs: ['b:1']}}}": "infrastructure.redis.addr and sentinel.master_name exclude each other",
+		"infrastructure: {redis: {sentinel: {master_name: m}}}":                              "infrastructure.redis.sentinel.addrs is required",
+		"infrastructure: {redis: {sentinel: {master_name: m, addrs: [b]}}}":                  "infrastructure.redis.sentinel.addrs[0] must be host:port",
+		"infrastructure: {redis: {addr: 'a:1', sentinel: {addrs: ['b:1']}}}":                 "infrastructure.redis.sentinel.master_name is required",
+		"infrastructure: {redis: {tls: {enabled: true, cert_file: c}}}":                      "infrastructure.redis.tls.cert_file and key_file are needed both",
+		"infrastructure: {redis: {tls: {ca_file: c}}}":                                       "infrastructure.redis.tls.enabled is required",
+		"processing: {cool_down: {failed: -1s}}":                                             "processing.cool_down.failed must not be negative",
+		"processing: {event: {max_age: -1s}}":                                                "processing.event.max_age must not be negative",
+		"server: {max_body_bytes: -1}":                                                       "server.max_body_bytes must not be negative",
+		"server: {max_pending_bytes: 100}":                                                   "server.max_pending_bytes (100) must not be below max_body_bytes",
+		"middleware: {trusted_proxies: [proxy]}":                                             "\"proxy\" is neither a network",
+		"middleware: {rate_limit: {exempt_networks: [10.0.0.0/33]}}":                         "\"10.0.0.0/33\" is neither a network",
+		"processing: {target: {rules: [{labels: [a]}]}}":                                     "processing.target.rules[0].kind is required",
+		"processing: {target: {rules: [{kind: A}]}}":                                         "processing.target.rules[0].labels is required",
+		"processing: {target: {rules: [{kind: A, labels: [a], alerts: '('}]}}":               "processing.target.rules[0].alerts",
+		"processing: {target: {rules: [{kind: A, labels: [a], where: {b: '('}}]}}":           "processing.target.rules[0].where.b",
+		"processing: {target: {exporters: ['(']}}":                                           "processing.target.exporters[0]",
+		"processing: {target: {namespace_labels: []}}":                                       "processing.target.namespace_labels must not be empty",
+		"processing: {ignore: {severities: none}}":                                           "severities",
+		"processing: {retry: {initial_backoff: -1s}}":                                        "initial_backoff must not be negative",
 	} {
 		_, _, err := Load(write(t, content), noEnv, nil)
 		if err == nil || !strings.Contains(err.Error(), mentions) {
@@ -171,7 +229,7 @@ func TestRefusals(t *testing.T) {
 // The file, then the environment, then flags.
 func TestOrder(t *testing.T) {
 	env := map[string]string{
-		"GATEWAY_LISTEN_ADDR": ":1", "GATEWAY_REDIS_ADDR": "env:1", "GATEWAY_REDIS_PASSWORD": "secret",
+		"GATEWAY_LISTEN_ADDR": ":1", "GATEWAY_REDIS_ADDR": "env:1", "GATEWAY_REDIS_PASSWORD": "secret", "GATEWAY_REDIS_USERNAME": "gateway",
 		"GATEWAY_REDIS_DB": "3", "GATEWAY_RATE_LIMIT_RPM": "7", "GATEWAY_DEDUP_TTL": "9s",
 	}
 	look := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
@@ -188,7 +246,7 @@ func TestOrder(t *testing.T) {
 		t.Errorf("a negative duration in the environment: %v", err)
 	}
 	delete(env, "GATEWAY_DEDUP_TTL")
-	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || r.Addr != "flag:1" || r.Password != "secret" || r.DB != 3 ||
+	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || r.Addr != "flag:1" || r.Password != "secret" || r.Username != "gateway" || r.DB != 3 ||
 		cfg.Middleware.RateLimit.RequestsPerMinute != 7 || cfg.Processing.Deduplication.TTL.Std() != 9*time.Second {
 		t.Errorf("configuration %+v", cfg)
 	}
@@ -214,11 +272,11 @@ func TestEnvironmentThatDoesNotParseIsIgnored(t *testing.T) {
 
 // A key without a value is as good as none.
 func TestEmptyValuesLeaveDefaults(t *testing.T) {
-	got, err := Parse([]byte("server: {read_timeout: }\nmiddleware:\nprocessing: {deduplication: {ttl: null}, storm: {rate_threshold: }}\n"))
+	got, err := Parse([]byte("server: {read_timeout: }\nmiddleware:\n  trusted_proxies:\nprocessing: {deduplication: {ttl: null}, storm: {rate_threshold: }, ignore: {severities: }, target: {exporters: }}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Default(), got); diff != "" {
+	if diff := cmp.Diff(Default(), got, networks); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
 }
@@ -230,6 +288,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("processing: {storm: {per_namespace_limits: {a: 1}, sampling_rate: 0.1}, retry: {max_attempts: 0}}"))
 	f.Add([]byte("server: {read_timeout: 30}"))
 	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("middleware: {trusted_proxies: [10.0.0.0/8, '::1']}\nprocessing: {target: {rules: [{kind: A, labels: [a], where: {b: c}}]}, ignore: {severities: []}}"))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		cfg, err := Parse(content)
 		if err != nil {
@@ -238,7 +297,7 @@ func FuzzParse(f *testing.F) {
 		if cfg.Validate() == nil {
 			p := cfg.Processing
 			if cfg.Server.ReadTimeout < 0 || p.Deduplication.TTL <= 0 || p.Storm.InactivityTimeout <= 0 || p.Storm.BufferThreshold <= 0 || p.Storm.GlobalMaxSize <= 0 ||
-				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" {
+				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" && cfg.Infrastructure.Redis.Sentinel.MasterName == "" {
 				t.Fatalf("%q is valid: %+v", content, cfg)
 			}
 		}
@@ -247,7 +306,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := Parse(written)
-		if diff := cmp.Diff(cfg, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
+		if diff := cmp.Diff(cfg, again, cmpopts.EquateEmpty(), networks); err != nil || diff != "" {
 			t.Fatalf("%q, written as %q, is read as something else: %v (-first +second):\n%s", content, written, err, diff)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -80,7 +81,7 @@ func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (
 		claim.Release(ctx)
 		return types.NamespacedName{}, err
 	}
-	if len(found) == 0 || !found[0].InProgress() {
+	if len(found) == 0 || !d.stands(&found[0]) {
 		claim.avoid(found)
 		return types.NamespacedName{}, nil
 	}
@@ -95,33 +96,69 @@ var errNotInProgress = errors.New("object is not in progress")
 // object is finished, gone or does not stand for the incident.
 func (d *Deduplicator) count(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName) (*Occurrence, error) {
 	var count int
+	var raisedFrom string
+	cooling := false
 	object, err := d.amender.Amend(ctx, ref, func(object *v1alpha1.RemediationRequest) error {
+		cooling = d.coolsDown(object)
 		if !object.InProgress() || !object.StandsFor(sig.Fingerprint) {
-			return errNotInProgress
+			if !cooling || !object.StandsFor(sig.Fingerprint) {
+				return errNotInProgress
+			}
 		}
+		// Whatever was over is not, or not any more.
+		delete(object.Annotations, remediation.AnnotationResolved)
 		info := &object.Spec.Deduplication
 		info.OccurrenceCount++
 		count = info.OccurrenceCount
 		if sig.ReceivedTime.After(info.LastSeen.Time) {
 			info.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()
 		}
+		raisedFrom = d.Raise(ctx, object, sig)
 		return nil
 	})
 	switch {
 	case err == nil:
+		d.NoteRaised(ctx, object, sig, raisedFrom)
 		// The object holds the count. If the record can't be written, the signal is a
 		// success all the same: its sender would repeat it, and it would count twice.
 		if err := d.index.count(detach(ctx), i, recordOf(sig, object, count)); err != nil {
 			d.logger.Warn("duplicate is counted on its object, its record in Redis is not written", "object", ref.String(), "error", err)
 		}
-		return &Occurrence{
+		occurrence := &Occurrence{
 			Object: ref, Environment: object.Spec.Environment, Count: count,
 			FirstSeen: object.Spec.Deduplication.FirstSeen.Time, LastSeen: object.Spec.Deduplication.LastSeen.Time,
-		}, nil
+		}
+		if cooling {
+			occurrence.CoolingDown = object.Status.OverallPhase
+		}
+		return occurrence, nil
 	case errors.Is(err, errNotInProgress), apierrors.IsNotFound(err):
 		return nil, errNotInProgress
 	}
 	return d.countInRecord(ctx, i, sig, ref, err)
+}
+
+// Raise makes an object as severe and urgent as a repeat of its incident is. It returns
+// the former severity for NoteRaised, or "" if it was that already.
+func (d *Deduplicator) Raise(ctx context.Context, object *v1alpha1.RemediationRequest, sig *signal.Signal) (from string) {
+	return remediation.Raise(object, sig.Severity, func(environment string) string {
+		if d.priorities == nil {
+			return object.Spec.Priority
+		}
+		// The change is for all who wait for it, so it must not depend on whether this
+		// signal's sender has gone.
+		return d.priorities.Priority(context.WithoutCancel(ctx), sig.Severity, environment, sig.Labels)
+	}, sig.ReceivedTime)
+}
+
+// NoteRaised counts and logs that an object was raised, once that is stored.
+func (d *Deduplicator) NoteRaised(ctx context.Context, object *v1alpha1.RemediationRequest, sig *signal.Signal, from string) {
+	if from == "" {
+		return
+	}
+	d.metrics.SeverityRaised(from, sig.Severity)
+	d.logger.InfoContext(ctx, "incident has become more severe", "object", refOf(object).String(), "from", from, "to", object.Spec.Severity,
+		"priority", object.Spec.Priority)
 }
 
 // countInRecord counts the signal in the incident's record, since the Kubernetes API

@@ -54,7 +54,13 @@ type Objects interface {
 	PlaceOf(object *v1alpha1.RemediationRequest) (place string, ok bool)
 }
 
-// Options are the parts of a Deduplicator. All are required but the last two.
+// Priorities ranks signals. It is an interface since tests need no policy.
+// policy.Priorities implements it.
+type Priorities interface {
+	Priority(ctx context.Context, severity, environment string, labels map[string]string) string
+}
+
+// Options are the parts of a Deduplicator. All are required but the last four.
 type Options struct {
 	Redis   redis.UniversalClient
 	Objects Objects
@@ -69,6 +75,12 @@ type Options struct {
 	// Name returns the name of an object of the incident. It must end in a dash and
 	// the time in seconds since 1970. The time is not exactly that of the creation.
 	Name func(fingerprint string, at time.Time) string
+	// Priorities rank repeats that are more severe than the object of their incident.
+	// Without them such a repeat changes the severity only.
+	Priorities Priorities
+	// CoolDown is how long after the end of an object in a phase it still stands for its
+	// incident. Phases that are not in it: not at all.
+	CoolDown map[string]time.Duration
 	// Wait is how long a signal waits for another that holds the lock. Default 15 s.
 	Wait time.Duration
 	// ClearInterval is how often finished objects are cleared from the index.
@@ -83,6 +95,9 @@ type Deduplicator struct {
 	amender       *amend.Amender
 	retry         remediation.Retry
 	logger        *slog.Logger
+	metrics       *metrics.Metrics
+	priorities    Priorities
+	coolDown      map[string]time.Duration
 	name          func(fingerprint string, at time.Time) string
 	wait          time.Duration
 	clearInterval time.Duration
@@ -103,6 +118,7 @@ func New(o Options) *Deduplicator {
 	return &Deduplicator{
 		index:   index{client: o.Redis, ttl: o.TTL, metrics: o.Metrics},
 		objects: o.Objects, amender: o.Amender, retry: o.Retry, logger: o.Logger,
+		metrics: o.Metrics, priorities: o.Priorities, coolDown: o.CoolDown,
 		name: o.Name, wait: o.Wait, clearInterval: o.ClearInterval,
 		wake: make(chan struct{}, 1), now: time.Now,
 	}
@@ -120,6 +136,9 @@ type Verdict struct {
 type Occurrence struct {
 	// Object is the incident's.
 	Object types.NamespacedName
+	// CoolingDown is the phase of an object that is finished, and still stands for the
+	// incident. It is empty for one in progress.
+	CoolingDown string
 	// Environment is the object's. It is empty if the object could not be read.
 	Environment string
 	// Count is the number of this occurrence, 2 for the first repeat. A storm counts

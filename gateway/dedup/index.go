@@ -243,6 +243,7 @@ type state string
 const (
 	resting    state = "rest"       // complete, and cleared not long ago
 	busy       state = "busy"       // cared for by another replica in its turn
+	blind      state = "blind"      // not to be relied on: what Redis holds can't be known
 	evicting   state = "evicting"   // not to be relied on: Redis may drop any key
 	incomplete state = "incomplete" // to be built; it is the caller's turn
 	due        state = "due"        // to be cleared; it is the caller's turn
@@ -275,7 +276,7 @@ func (t *turn) take(ctx context.Context) (state, error) {
 func (t *turn) parse(reply []string) (state, error) {
 	if len(reply) > 0 {
 		switch found := state(reply[0]); found {
-		case resting, busy, evicting:
+		case resting, busy, evicting, blind:
 			if len(reply) == 1 {
 				return found, nil
 			}

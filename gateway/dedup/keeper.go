@@ -43,6 +43,11 @@ func (d *Deduplicator) Run(ctx context.Context) {
 			}
 		case state == busy:
 			interval, wake = retryInterval, nil
+		case state == blind:
+			wake = nil
+			if state != last {
+				d.logger.Error("the gateway's user may not ask Redis for INFO, so new signals have to be looked up in the cluster; allow it the command (ACL: +info)")
+			}
 		case state == evicting:
 			wake = nil
 			if state != last {
@@ -98,9 +103,9 @@ func (d *Deduplicator) build(ctx context.Context, t *turn) (map[types.Namespaced
 		var entries []entry
 		for n := range objects {
 			object := &objects[n]
-			seen[refOf(object)] = object.InProgress()
+			seen[refOf(object)] = d.stands(object)
 			place, ok := d.objects.PlaceOf(object)
-			if !ok || !object.InProgress() {
+			if !ok || !d.stands(object) {
 				continue
 			}
 			for _, fingerprint := range object.Fingerprints() {
@@ -166,7 +171,7 @@ func (d *Deduplicator) clearOne(ctx context.Context, t *turn, i incident, value 
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
-		inProgress = err == nil && object.InProgress()
+		inProgress = err == nil && d.stands(object)
 	}
 	if inProgress {
 		return nil

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
@@ -292,6 +294,38 @@ func TestEvictionIsNotTrusted(t *testing.T) {
 	}
 }
 
+// Whoever may not ask what data Redis holds would not notice their loss. Signals are
+// handled all the same, each new one after a look in the cluster.
+func TestWithoutInfo(t *testing.T) {
+	s := newStore()
+	server := redistest.Start(t)
+	admin := connect(t, server)
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "gateway", "on", ">secret", "~gateway:*", "~alert:*", "+@all", "-@admin", "-info").Err(); err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: server.Addr, Username: "gateway", Password: "secret"})
+	defer client.Close()
+	if err := client.Info(t.Context()).Err(); err == nil {
+		t.Fatal("INFO is allowed")
+	}
+	// An index that was complete by the word of somebody who could ask is not trusted.
+	d := newDeduplicator(t, s, admin)
+	if found := care(t, d); found != incomplete {
+		t.Fatalf("with INFO: %s", found)
+	}
+	d = newDeduplicator(t, s, client)
+	for range 2 {
+		if found := care(t, d); found != blind {
+			t.Errorf("without INFO: %s", found)
+		}
+		finds := s.finds
+		mustClaim(t, d, testSignal("A")).Discard(t.Context())
+		if s.finds == finds {
+			t.Error("a new signal was not looked up in the cluster")
+		}
+	}
+}
+
 // Signals get along without the index, and have it built.
 func TestRunCompletesTheIndex(t *testing.T) {
 	s := newStore()
@@ -316,4 +350,24 @@ func TestRunCompletesTheIndex(t *testing.T) {
 	client.FlushAll(t.Context())
 	mustClaim(t, d, testSignal("A")).Discard(t.Context())
 	complete()
+}
+
+// A finished object in its cool-down stays in the index, and leaves it afterwards.
+func TestCoolDown(t *testing.T) {
+	d := &Deduplicator{coolDown: map[string]time.Duration{"Completed": time.Hour, "Failed": 0}, now: time.Now}
+	at := func(ago time.Duration) *metav1.Time { t := metav1.NewTime(time.Now().Add(-ago)); return &t }
+	for _, c := range []struct {
+		phase     string
+		completed *metav1.Time
+		want      bool
+	}{
+		{"", nil, true}, {"Processing", at(time.Minute), true},
+		{"Completed", at(time.Minute), true}, {"Completed", at(2 * time.Hour), false}, {"Completed", nil, false},
+		{"Failed", at(time.Second), false}, {"Cancelled", at(time.Second), false},
+	} {
+		object := &v1alpha1.RemediationRequest{Status: v1alpha1.RemediationRequestStatus{OverallPhase: c.phase, CompletedAt: c.completed}}
+		if got := d.stands(object); got != c.want {
+			t.Errorf("%+v: stands %t", object.Status, got)
+		}
+	}
 }

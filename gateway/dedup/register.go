@@ -77,7 +77,7 @@ func (d *Deduplicator) standsFor(ctx context.Context, ref types.NamespacedName, 
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	return err == nil && object.InProgress() && object.StandsFor(fingerprint), err
+	return err == nil && d.stands(object) && object.StandsFor(fingerprint), err
 }
 
 // resourceName returns the name in a resource id, whose namespace has the place.

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/policy"
 )
 
@@ -225,7 +226,7 @@ func environment(t *testing.T, pod corev1.PodSpec) func(string) (string, bool) {
 			values[variable.Name] = variable.Value
 			continue
 		}
-		value, ok := map[string]string{"gateway-redis/address": "redis:6379", "gateway-redis/password": "s3cr3t"}[variable.ValueFrom.SecretKeyRef.Name+"/"+variable.ValueFrom.SecretKeyRef.Key]
+		value, ok := map[string]string{"gateway-redis/address": "redis:6379", "gateway-redis/username": "gateway", "gateway-redis/password": "s3cr3t"}[variable.ValueFrom.SecretKeyRef.Name+"/"+variable.ValueFrom.SecretKeyRef.Key]
 		if !ok {
 			t.Errorf("%s comes from %+v", variable.Name, variable.ValueFrom)
 		}
@@ -259,7 +260,7 @@ func TestConfigurationsAreValid(t *testing.T) {
 			if err := os.WriteFile(policyFile, []byte(data["priority.rego"]), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			priorities, err := policy.LoadPriorities(t.Context(), policyFile, slog.New(slog.DiscardHandler))
+			priorities, err := policy.LoadPriorities(t.Context(), policyFile, metrics.New(), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -44,7 +44,7 @@ var scraped = []string{"instance", "job", "pod"}
 var (
 	token     = regexp.MustCompile(`"[^"]*"|\[[^\]]*\]|[a-zA-Z_:$][a-zA-Z0-9_:]*|[0-9.]+[a-z]*|[=!<>~]+|\s+|.`)
 	name      = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
-	functions = []string{"absent", "avg", "histogram_quantile", "increase", "max", "min", "rate", "sum", "topk"}
+	functions = []string{"absent", "avg", "histogram_quantile", "increase", "max", "min", "rate", "sum", "time", "topk"}
 )
 
 // problems returns what is wrong with a PromQL expression, given the metrics that

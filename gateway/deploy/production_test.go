@@ -79,15 +79,23 @@ func TestProductionNetwork(t *testing.T) {
 	if in := policy.Ingress; len(in) != 1 || len(in[0].Ports) != 1 || in[0].Ports[0].Port.String() != pod.Spec.Containers[0].Ports[0].Name {
 		t.Errorf("ingress %+v", in)
 	}
-	var ports []int
-	for _, rule := range policy.Egress {
-		for _, port := range rule.Ports {
+	// The overlay's parameters are these lists, in this order.
+	for i, want := range [][]int{{53, 53, 5353, 5353}, {443, 6443, 8443, 16443}, {6379, 6380, 26379}} {
+		var ports []int
+		for _, port := range policy.Egress[i].Ports {
 			ports = append(ports, port.Port.IntValue())
 		}
+		if !slices.Equal(ports, want) {
+			t.Errorf("egress %d to ports %v, want %v", i, ports, want)
+		}
 	}
-	slices.Sort(ports)
-	if !slices.Equal(slices.Compact(ports), []int{53, 443, 6379, 6443}) {
-		t.Errorf("egress to ports %v", ports)
+	if len(policy.Egress) != 3 {
+		t.Errorf("%d rules of egress", len(policy.Egress))
+	}
+	// DNS is asked of pods, and of the cache on the node, which no namespace has.
+	dns := policy.Egress[0]
+	if len(dns.To) != 2 || dns.To[0].NamespaceSelector == nil || dns.To[1].IPBlock == nil || dns.To[1].IPBlock.CIDR != "169.254.20.10/32" {
+		t.Errorf("DNS %+v", dns.To)
 	}
 }
 

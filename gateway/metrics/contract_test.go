@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
+
+	"stormgate.internal/gateway/signal"
 )
 
 // family is a row of the wire contract's list of metrics.
@@ -86,6 +88,15 @@ var contract = []family{
 	{name: "gateway_duplicate_prevention_active", kind: gauge},
 	{name: "gateway_storm_protection_active", kind: gauge},
 	{name: "gateway_crds_created_by_type_total", kind: counter, labels: "type"},
+	{name: "gateway_signals_invalid_total", kind: counter, labels: "reason"},
+	{name: "gateway_signals_ignored_total", kind: counter, labels: "reason"},
+	{name: "gateway_alerts_truncated_total", kind: counter},
+	{name: "gateway_heartbeat_timestamp_seconds", kind: gauge, labels: "source"},
+	{name: "gateway_objects_cut_total", kind: counter},
+	{name: "gateway_objects_resolved_total", kind: counter},
+	{name: "gateway_signals_cooled_down_total", kind: counter, labels: "phase"},
+	{name: "gateway_severity_raised_total", kind: counter, labels: "from,to"},
+	{name: "gateway_priority_policy_failures_total", kind: counter, labels: "reason"},
 }
 
 // everything lets everything happen once.
@@ -95,6 +106,16 @@ func everything(m *Metrics) {
 	m.SignalDuplicated(sig, "staging", "shop")
 	m.SignalGathered(sig, "staging")
 	m.SignalIgnored(sig)
+	beat := *sig
+	beat.Ignored, beat.Heartbeat = signal.IgnoredByName, "monitoring/k8s"
+	m.SignalIgnored(&beat)
+	m.SignalInvalid("missing_name")
+	m.AlertsTruncated(1)
+	m.SeverityRaised("warning", "critical")
+	m.PolicyFailed(PolicyUndefined)
+	m.ObjectCut()
+	m.ObjectResolved()
+	m.SignalCooledDown("Completed")
 	m.SignalFailed(sig, DeduplicationUnavailable)
 	m.SignalFailed(sig, KubernetesAPI)
 	m.StormAlert("rate", "A")

@@ -35,6 +35,15 @@ type Metrics struct {
 	duplicateSignals    *prometheus.CounterVec
 	signalsProcessed    *prometheus.CounterVec
 	signalsFailed       *prometheus.CounterVec
+	signalsInvalid      *prometheus.CounterVec
+	signalsIgnored      *prometheus.CounterVec
+	alertsTruncated     prometheus.Counter
+	heartbeat           *prometheus.GaugeVec
+	severityRaised      *prometheus.CounterVec
+	objectsCut          prometheus.Counter
+	objectsResolved     prometheus.Counter
+	signalsCooledDown   *prometheus.CounterVec
+	policyFailures      *prometheus.CounterVec
 	crdsCreated         *prometheus.CounterVec
 	crdsCreatedByType   *prometheus.CounterVec
 	crdCreationErrors   *prometheus.CounterVec
@@ -75,7 +84,7 @@ type Metrics struct {
 	deduplication deduplicationRate
 
 	// Labels whose values are chosen by senders and by the owners of namespaces.
-	clients, names, namespaces, environments, failing boundedLabel
+	clients, names, namespaces, environments, failing, heartbeats boundedLabel
 }
 
 // New returns metrics in a registry of their own, along with those of the Go
@@ -90,6 +99,15 @@ func New() *Metrics {
 	m.duplicateSignals = m.counters("gateway_duplicate_signals_total", "Signals that repeated an incident in progress, by the namespace of its object.", "namespace")
 	m.signalsProcessed = m.counters("gateway_signals_processed_total", "Signals accepted.", "environment")
 	m.signalsFailed = m.counters("gateway_signals_failed_total", "Signals that could not be stored.", "reason")
+	m.signalsInvalid = m.counters("gateway_signals_invalid_total", "Signals refused for good, one by one.", "reason")
+	m.signalsIgnored = m.counters("gateway_signals_ignored_total", "Signals that start nothing.", "reason")
+	m.alertsTruncated = m.counter("gateway_alerts_truncated_total", "Alerts that senders left out of their requests.")
+	m.heartbeat = gaugeVec(m.registry, "gateway_heartbeat_timestamp_seconds", "Time of the latest alert by which a monitoring system shows that it works.", "source")
+	m.objectsResolved = m.counter("gateway_objects_resolved_total", "Times that it was noted on an object that its alert is resolved.")
+	m.signalsCooledDown = m.counters("gateway_signals_cooled_down_total", "Signals that repeated a finished incident in its cool-down.", "phase")
+	m.objectsCut = m.counter("gateway_objects_cut_total", "Objects that lack something of their signal, which was too large.")
+	m.severityRaised = m.counters("gateway_severity_raised_total", "Objects that a more severe repeat has raised.", "from", "to")
+	m.policyFailures = m.counters("gateway_priority_policy_failures_total", "Signals to which the priority policy gave no priority.", "reason")
 	m.crdsCreated = m.counters("gateway_crds_created_total", "RemediationRequests created.", "environment", "priority")
 	m.crdsCreatedByType = m.counters("gateway_crds_created_by_type_total", "RemediationRequests created, by what they stand for.", "type")
 	m.crdCreationErrors = m.counters("gateway_crd_creation_errors_total", "RemediationRequests that could not be created.", "error_type")
@@ -112,7 +130,7 @@ func New() *Metrics {
 
 	m.redisDuration = m.histograms("gateway_redis_operation_duration_seconds", "Time taken by operations on Redis.", prometheus.ExponentialBuckets(0.0001, 2, 10), "operation")
 	m.redisErrors = m.counters("gateway_redis_operation_errors_total", "Failed operations on Redis.", "operation")
-	m.redisAvailable = m.gauge("gateway_redis_available", "1 if Redis can be reached, else 0.")
+	m.redisAvailable = m.gauge("gateway_redis_available", "1 if Redis can be reached and takes writes, else 0.")
 	m.redisOutages = m.counter("gateway_redis_outage_count_total", "Times that Redis was lost.")
 	m.redisOutageDuration = m.counter("gateway_redis_outage_duration_seconds_total", "Length of the outages of Redis that are over.")
 	m.preventionActive = m.gauge("gateway_duplicate_prevention_active", "1 if Redis can be reached, so that duplicates are found; else 0.")
@@ -192,8 +210,56 @@ func (m *Metrics) SignalDuplicated(sig *signal.Signal, environment, objectNamesp
 	m.recovered(sig.Namespace)
 }
 
-// SignalIgnored counts a signal that said that its condition is over.
-func (m *Metrics) SignalIgnored(sig *signal.Signal) { m.received(sig, unknownEnvironment) }
+// SignalIgnored counts a signal that starts nothing: its condition is over, or it is
+// about nothing that could be remedied. It notes a heartbeat.
+func (m *Metrics) SignalIgnored(sig *signal.Signal) {
+	m.received(sig, unknownEnvironment)
+	reason := sig.Ignored
+	if sig.Resolved {
+		reason = "resolved"
+	} else if sig.Heartbeat != "" {
+		m.heartbeat.WithLabelValues(m.heartbeats.admit(sig.Heartbeat)).Set(float64(sig.ReceivedTime.Unix()))
+	}
+	m.signalsIgnored.WithLabelValues(reason).Inc()
+}
+
+// SignalInvalid counts a signal that was refused for good, for a reason of a small fixed
+// set. The other signals of its request may have been stored.
+func (m *Metrics) SignalInvalid(reason string) { m.signalsInvalid.WithLabelValues(reason).Inc() }
+
+// AlertsTruncated counts alerts that a sender left out of a request.
+func (m *Metrics) AlertsTruncated(alerts int) { m.alertsTruncated.Add(float64(alerts)) }
+
+// ObjectCut counts an object that lacks something of its signal.
+func (m *Metrics) ObjectCut() { m.objectsCut.Inc() }
+
+// ObjectResolved counts an object on which it was noted that its alert is resolved.
+func (m *Metrics) ObjectResolved() { m.objectsResolved.Inc() }
+
+// SignalCooledDown counts a signal that repeated an incident which ended in a phase not
+// long ago.
+func (m *Metrics) SignalCooledDown(phase string) { m.signalsCooledDown.WithLabelValues(phase).Inc() }
+
+// SeverityRaised counts an object whose severity has risen.
+func (m *Metrics) SeverityRaised(from, to string) { m.severityRaised.WithLabelValues(from, to).Inc() }
+
+// PolicyFailure says why the priority policy gave no priority. It is the value of the
+// label reason.
+type PolicyFailure string
+
+const (
+	// PolicyUndefined means that no rule applies.
+	PolicyUndefined PolicyFailure = "undefined"
+	// PolicyContradicts means that rules contradict each other, or failed.
+	PolicyContradicts PolicyFailure = "contradictory"
+	// PolicyInvalid means that the answer is no priority.
+	PolicyInvalid PolicyFailure = "invalid"
+)
+
+// PolicyFailed counts a signal to which the policy gave no priority.
+func (m *Metrics) PolicyFailed(reason PolicyFailure) {
+	m.policyFailures.WithLabelValues(string(reason)).Inc()
+}
 
 // FailureReason says why a signal could not be stored. It is the value of the label
 // reason.

@@ -15,7 +15,7 @@ func TestDocumentCanBeRead(t *testing.T) {
 	unseen := d.Unseen()
 	for _, want := range []string{
 		"reply: POST /api/v1/signals/prometheus 201", "reply: POST /api/v1/signals/kubernetes-event 503", "reply: GET /ready 200", "reply: x-other-paths 404",
-		"ResultFields.metadata.Count", "ResultFields.status = duplicate", "ProblemFields.request_id", "Problem.results", "Alert.labels.alertname",
+		"ResultFields.metadata.Count", "ResultFields.status = duplicate", "ProblemFields.request_id", "Problem.results", "EventObject.namespace",
 	} {
 		if !slices.Contains(unseen, want) {
 			t.Errorf("%s is not looked for", want)

@@ -44,6 +44,8 @@ type Steps struct {
 	Path    func(environment, priority string) string
 	Creator *remediation.Creator
 	Metrics *metrics.Metrics
+	// AnnotateResolved notes on objects when their alerts were resolved.
+	AnnotateResolved bool
 }
 
 // Pipeline takes signals through the steps.
@@ -52,12 +54,15 @@ type Pipeline struct{ steps Steps }
 // New returns a pipeline of the steps.
 func New(steps Steps) *Pipeline { return &Pipeline{steps} }
 
-// Outcome is what became of a signal. Exactly one of its pointers is set. None is set
-// if the signal was ignored, since it says that its condition is over.
+// Outcome is what became of a signal. Exactly one of the first three is set. None is set
+// if the signal was ignored: it says that its condition is over, or why it starts nothing.
 type Outcome struct {
 	Created   *Created
 	Duplicate *dedup.Occurrence
 	Storm     *Storm
+	// Resolved is the object on which it is noted that its condition is over, for a
+	// signal that was ignored; nil if there is none.
+	Resolved *types.NamespacedName
 }
 
 // Storm describes what became of a signal that is part of a storm.
@@ -104,15 +109,25 @@ func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, er
 	case outcome.Storm != nil:
 		p.steps.Metrics.SignalGathered(sig, outcome.Storm.Environment)
 	case outcome.Duplicate != nil:
+		if phase := outcome.Duplicate.CoolingDown; phase != "" {
+			p.steps.Metrics.SignalCooledDown(phase)
+		}
 		p.steps.Metrics.SignalDuplicated(sig, outcome.Duplicate.Environment, outcome.Duplicate.Object.Namespace)
 	default:
+		if outcome.Resolved != nil {
+			p.steps.Metrics.ObjectResolved()
+		}
 		p.steps.Metrics.SignalIgnored(sig)
 	}
 	return outcome, err
 }
 
 func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
-	if sig.Resolved {
+	if sig.Resolved && p.steps.AnnotateResolved && sig.Ignored == "" {
+		noted, err := p.steps.Deduplicator.Resolve(ctx, sig)
+		return Outcome{Resolved: noted}, err
+	}
+	if sig.Resolved || sig.Ignored != "" {
 		return Outcome{}, nil
 	}
 	for range maxRounds {

@@ -118,7 +118,7 @@ func object(count int) *v1alpha1.RemediationRequest {
 func wantCounted(t *testing.T, s *surroundings, want map[string]float64) {
 	t.Helper()
 	got := make(map[string]float64)
-	for key, value := range metricstest.Read(t, s.metrics, "gateway_crds_created_total", "gateway_signals_", "gateway_duplicate_signals_total") {
+	for key, value := range metricstest.Read(t, s.metrics, "gateway_crds_created_total", "gateway_signals_", "gateway_duplicate_signals_total", "gateway_heartbeat_") {
 		switch key = strings.TrimPrefix(key, "gateway_"); {
 		case strings.HasPrefix(key, "signals_received_by"):
 		case strings.HasPrefix(key, "signals_received"):
@@ -197,7 +197,21 @@ func TestResolvedSignalsAreIgnored(t *testing.T) {
 	if got, err := p.Process(t.Context(), &over); err != nil || got != (Outcome{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	wantCounted(t, s, map[string]float64{"received": 1})
+	wantCounted(t, s, map[string]float64{"received": 1, `signals_ignored_total{reason="resolved"}`: 1})
+}
+
+// What fires and is about nothing touches neither Redis nor the cluster.
+func TestIgnoredSignals(t *testing.T) {
+	p, s := newPipeline(t)
+	beat := *sig
+	beat.Ignored, beat.Heartbeat = signal.IgnoredByName, "monitoring/k8s"
+	if got, err := p.Process(t.Context(), &beat); err != nil || got != (Outcome{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	wantCounted(t, s, map[string]float64{
+		"received": 1, `signals_ignored_total{reason="alert_name"}`: 1,
+		`heartbeat_timestamp_seconds{source="monitoring/k8s"}`: float64(sig.ReceivedTime.Unix()),
+	})
 }
 
 // Each failure is counted by its reason, however deep it is.

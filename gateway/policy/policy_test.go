@@ -19,6 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/metricstest"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -49,7 +52,7 @@ func load(t *testing.T, source string) (*Priorities, error) {
 	if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return LoadPriorities(t.Context(), path, silent)
+	return LoadPriorities(t.Context(), path, metrics.New(), silent)
 }
 
 func TestPriority(t *testing.T) {
@@ -77,11 +80,49 @@ func TestPriority(t *testing.T) {
 	}
 }
 
+// A policy that gives no priority is not passed over in silence.
+func TestPolicyFailuresAreKnown(t *testing.T) {
+	const head = "package kubernaut.gateway.priority\n"
+	for reason, source := range map[string]string{
+		"":              `priority := "P1"`,
+		"undefined":     `priority := "P0" if input.severity == "info"`,
+		"invalid":       `priority := "P9"`,
+		"contradictory": "priority := \"P0\" if input.severity == \"critical\"\npriority := \"P1\" if input.environment == \"staging\"",
+	} {
+		path := filepath.Join(t.TempDir(), "policy.rego")
+		if err := os.WriteFile(path, []byte(head+source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := metrics.New()
+		var log strings.Builder
+		p, err := LoadPriorities(t.Context(), path, m, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Priority(t.Context(), "critical", "staging", nil)
+		want := map[string]float64{}
+		if reason != "" {
+			want[`gateway_priority_policy_failures_total{reason="`+reason+`"}`] = 1
+		}
+		got := metricstest.Read(t, m, "gateway_priority_policy_failures_total")
+		if len(got) != len(want) || reason != "" && got[`gateway_priority_policy_failures_total{reason="`+reason+`"}`] != 1 {
+			t.Errorf("%q: counted %v, want %v", reason, got, want)
+		}
+		if logged := strings.Contains(log.String(), "level=ERROR"); logged != (reason == "invalid" || reason == "contradictory") {
+			t.Errorf("%q: log %s", reason, log.String())
+		}
+		// A sender that has gone proves nothing about the policy.
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		p.Priority(gone, "critical", "staging", nil)
+	}
+}
+
 func TestPolicyMustLoad(t *testing.T) {
 	if _, err := load(t, "package kubernaut.gateway.priority\npriority ="); err == nil || !strings.Contains(err.Error(), "policy.rego") {
 		t.Errorf("malformed policy: %v", err)
 	}
-	if _, err := LoadPriorities(t.Context(), filepath.Join(t.TempDir(), "none.rego"), silent); err == nil || !strings.Contains(err.Error(), "policy_path") {
+	if _, err := LoadPriorities(t.Context(), filepath.Join(t.TempDir(), "none.rego"), metrics.New(), silent); err == nil || !strings.Contains(err.Error(), "policy_path") {
 		t.Errorf("missing policy: %v", err)
 	}
 }

@@ -1,9 +1,13 @@
 // Package redisclient connects the gateway to Redis and knows whether Redis can
-// be reached.
+// be used.
 package redisclient
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -16,30 +20,36 @@ import (
 )
 
 // New returns a client and its monitor. It does not connect, so Redis may be started
-// later. The caller runs Monitor.Run, and closes the client at the end.
-func New(cfg config.Redis, m *metrics.Metrics, logger *slog.Logger) (*redis.Client, *Monitor) {
-	options := clientOptions(cfg)
-	client := redis.NewClient(options)
+// later. The only failure is a file of TLS that can't be read. The caller runs
+// Monitor.Run, and closes the client at the end.
+func New(cfg config.Redis, m *metrics.Metrics, logger *slog.Logger) (*redis.Client, *Monitor, error) {
+	encryption, err := tlsConfig(cfg.TLS)
+	if err != nil {
+		return nil, nil, err
+	}
+	options := clientOptions(cfg, encryption)
+	client := newClient(cfg, options)
 	monitor := newMonitor(client, func() *redis.Client {
-		probe := clientOptions(cfg)
+		probe := clientOptions(cfg, encryption)
 		// With room for one connection only, a single failed dial would have the pool
 		// start a goroutine that goes on dialing.
 		probe.PoolSize, probe.MinIdleConns, probe.MaxRetries = 16, 0, -1
-		return redis.NewClient(probe)
+		return newClient(cfg, probe)
 	}, m, logger)
 	client.AddHook(monitor)
-	return client, monitor
+	return client, monitor, nil
 }
 
-func clientOptions(cfg config.Redis) *redis.Options {
+func clientOptions(cfg config.Redis, encryption *tls.Config) *redis.Options {
 	network := "tcp"
 	if strings.HasPrefix(cfg.Addr, "/") {
 		network = "unix"
 	}
 	return &redis.Options{
-		Network: network, Addr: cfg.Addr, DB: cfg.DB, Password: cfg.Password,
+		Network: network, Addr: cfg.Addr, DB: cfg.DB, Username: cfg.Username, Password: cfg.Password,
 		DialTimeout: cfg.DialTimeout.Std(), ReadTimeout: cfg.ReadTimeout.Std(), WriteTimeout: cfg.WriteTimeout.Std(),
 		PoolSize: cfg.PoolSize, MinIdleConns: cfg.MinIdleConns,
+		TLSConfig:             encryption,
 		ContextTimeoutEnabled: true,
 		// One more try covers a connection that a restarted server has closed. More
 		// would only keep senders waiting for their 503.
@@ -50,6 +60,56 @@ func clientOptions(cfg config.Redis) *redis.Options {
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
+}
+
+// newClient returns a client of the server, or of the master that Sentinels name.
+func newClient(cfg config.Redis, o *redis.Options) *redis.Client {
+	if cfg.Sentinel.MasterName == "" {
+		return redis.NewClient(o)
+	}
+	return redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: cfg.Sentinel.MasterName, SentinelAddrs: cfg.Sentinel.Addrs,
+		SentinelUsername: cfg.Sentinel.Username, SentinelPassword: cfg.Sentinel.Password,
+		DB: o.DB, Username: o.Username, Password: o.Password,
+		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		PoolSize: o.PoolSize, MinIdleConns: o.MinIdleConns,
+		TLSConfig:             o.TLSConfig,
+		ContextTimeoutEnabled: o.ContextTimeoutEnabled,
+		MaxRetries:            o.MaxRetries, MinRetryBackoff: o.MinRetryBackoff, MaxRetryBackoff: o.MaxRetryBackoff,
+		DialerRetries:    o.DialerRetries,
+		PipelinePoolSize: o.PipelinePoolSize,
+		DisableIdentity:  o.DisableIdentity,
+	})
+}
+
+// tlsConfig returns nil if connections are not encrypted.
+func tlsConfig(cfg config.RedisTLS) (*tls.Config, error) {
+	if !cfg.Enabled {
+		return nil, nil
+	}
+	encryption := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cfg.ServerName}
+	if cfg.CAFile != "" {
+		content, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read infrastructure.redis.tls.ca_file: %w", err)
+		}
+		encryption.RootCAs = x509.NewCertPool()
+		if !encryption.RootCAs.AppendCertsFromPEM(content) {
+			return nil, fmt.Errorf("infrastructure.redis.tls.ca_file %s holds no certificate", cfg.CAFile)
+		}
+	}
+	if cfg.CertFile != "" {
+		load := func() (*tls.Certificate, error) {
+			certificate, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+			return &certificate, err
+		}
+		if _, err := load(); err != nil {
+			return nil, fmt.Errorf("read infrastructure.redis.tls.cert_file and key_file: %w", err)
+		}
+		// Certificates are renewed while the gateway runs.
+		encryption.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	}
+	return encryption, nil
 }
 
 // SilenceLibrary ends the Redis library's own log: each of its lines is also an error

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,19 @@ const (
 	// downWait is how long a command waits for a probe while Redis is known to be
 	// unreachable: enough for a server that has just come back.
 	downWait = 250 * time.Millisecond
+	// probeKey is written to see whether Redis takes writes.
+	probeKey  = "gateway:probe"
+	probeLife = time.Minute
 )
+
+// unusable are how replies begin that show that Redis can't be used now, though it
+// answers: it takes no writes, or nothing at all.
+var unusable = []string{"READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"}
+
+// isUnusable reports whether an error is such a reply.
+func isUnusable(err error) bool {
+	return slices.ContainsFunc(unusable, func(prefix string) bool { return redis.HasErrorPrefix(err, prefix) })
+}
 
 // UnreachableError says that Redis could not be reached, so that it was not asked.
 type UnreachableError struct {
@@ -43,8 +56,8 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Cause }
 
-// Monitor knows whether Redis can be reached. Until its first look it assumes that
-// Redis can not.
+// Monitor knows whether Redis can be used: whether it can be reached, and takes writes.
+// Until its first look it assumes that Redis can not.
 //
 // As a hook of the client it lets commands fail at once while Redis is away. Senders
 // then need not wait, and the gateway recovers faster: the client's pool refuses to
@@ -123,7 +136,8 @@ func (m *Monitor) ping(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.client.Ping(context.WithValue(ctx, letThrough{}, true)).Err()
+	// A server that only answers is of no use: it may be a replica, or out of memory.
+	return m.client.Set(context.WithValue(ctx, letThrough{}, true), probeKey, "1", probeLife).Err()
 }
 
 func (m *Monitor) isUp() bool {
@@ -207,12 +221,14 @@ func (m *Monitor) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// notice records an error that shows that Redis is away. An error reply does not: it
-// comes from Redis. Nor does a request that its sender has given up.
+// notice records an error that shows that Redis is away, or can't be used. Other error
+// replies do not: they come from Redis. Nor does a request that its sender has given up.
 func (m *Monitor) notice(ctx context.Context, err error) {
 	var reply redis.Error
 	var network net.Error
 	switch {
+	case err != nil && ctx.Value(letThrough{}) == nil && isUnusable(err):
+		m.record(err)
 	case err == nil, errors.As(err, &reply), ctx.Value(letThrough{}) != nil:
 	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.DeadlineExceeded):
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,10 @@ func changesIn(t *testing.T, m *metrics.Metrics) changes {
 func connect(t *testing.T, addr string) (*redis.Client, *Monitor, *metrics.Metrics) {
 	t.Helper()
 	m := metrics.New()
-	client, monitor := New(config.Redis{Addr: addr, PoolSize: 4}, m, slog.New(slog.DiscardHandler))
+	client, monitor, err := New(config.Redis{Addr: addr, PoolSize: 4}, m, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = client.Close() })
 	return client, monitor, m
 }
@@ -122,6 +126,91 @@ func TestRunFindsRedisByItself(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// A server that answers and takes no writes is as good as none, from the first command
+// that finds it out. Once it takes writes again, it is used at once.
+func TestServerThatTakesNoWrites(t *testing.T) {
+	for name, c := range map[string]struct{ spoil, mend []any }{
+		"replica":          {[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
+		"out of memory":    {[]any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}},
+		"no permission":    {[]any{"ACL", "SETUSER", "default", "-set", "-eval"}, []any{"ACL", "SETUSER", "default", "+@all"}},
+		"too few replicas": {[]any{"CONFIG", "SET", "min-replicas-to-write", "1"}, []any{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			client, monitor, m := connect(t, server.Addr)
+			if err := monitor.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			admin := server.Client()
+			defer admin.Close()
+			if err := admin.Do(t.Context(), c.spoil...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Eval(t.Context(), "return redis.call('SET', KEYS[1], '1')", []string{"key"}).Err(); err == nil {
+				t.Error("a write succeeded")
+			}
+			if c := changesIn(t, m); c.available || c.outages != 1 {
+				t.Errorf("after the first write: %+v", c)
+			}
+			var unreachable *UnreachableError
+			if err := monitor.Check(t.Context()); !errors.As(err, &unreachable) {
+				t.Errorf("readiness: %v", err)
+			}
+			if err := client.Get(t.Context(), "key").Err(); !errors.As(err, &unreachable) {
+				t.Errorf("the next command: %v", err)
+			}
+			if err := admin.Do(t.Context(), c.mend...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil {
+				t.Errorf("with a server that takes writes again: %v", err)
+			}
+			if c := changesIn(t, m); !c.available || c.outages != 1 || c.down <= 0 {
+				t.Errorf("afterwards: %+v", c)
+			}
+		})
+	}
+}
+
+// Readiness finds it out by itself, too.
+func TestReadinessFindsThatNoWritesAreTaken(t *testing.T) {
+	server := redistest.Start(t)
+	_, monitor, m := connect(t, server.Addr)
+	if err := monitor.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	admin := server.Client()
+	defer admin.Close()
+	admin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1")
+	if err := monitor.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "READONLY") || changesIn(t, m).available {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A user of its own, with a password, is enough.
+func TestUserOfAnACL(t *testing.T) {
+	server := redistest.Start(t)
+	admin := server.Client()
+	defer admin.Close()
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "gateway", "on", ">secret", "~gateway:*", "~alert:*", "+@all", "-@admin", "-info").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for password, want := range map[string]bool{"secret": true, "wrong": false} {
+		client, monitor, err := New(config.Redis{Addr: server.Addr, Username: "gateway", Password: password}, metrics.New(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = monitor.Check(t.Context())
+		if (err == nil) != want {
+			t.Errorf("password %s: %v", password, err)
+		}
+		if name := client.Do(t.Context(), "ACL", "WHOAMI").Val(); want && name != "gateway" {
+			t.Errorf("user %v", name)
+		}
+		_ = client.Close()
+	}
 }
 
 func TestErrorText(t *testing.T) {

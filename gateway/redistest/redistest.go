@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,7 @@ type Server struct {
 	Addr string
 
 	tb     testing.TB
+	extra  []string
 	binary string
 	dir    string
 	cmd    *exec.Cmd
@@ -41,6 +43,45 @@ func Start(tb testing.TB) *Server {
 	s := New(tb)
 	s.Start()
 	return s
+}
+
+// StartWith is Start with further arguments of redis-server, which come last.
+func StartWith(tb testing.TB, extra ...string) *Server {
+	tb.Helper()
+	s := New(tb)
+	s.extra = extra
+	s.Start()
+	return s
+}
+
+// StartSentinel starts a Sentinel on a port of the loopback that knows a master, and
+// returns its address.
+func StartSentinel(tb testing.TB, masterName, masterPort string) string {
+	tb.Helper()
+	s := New(tb)
+	port := FreePort(tb)
+	file := filepath.Join(s.dir, "sentinel.conf")
+	content := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %s 1\n", port, s.dir, masterName, masterPort)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	s.run(exec.Command(s.binary, file, "--sentinel", "--unixsocket", s.Addr))
+	return "127.0.0.1:" + port
+}
+
+// FreePort returns a TCP port of the loopback that nobody listens on now.
+func FreePort(tb testing.TB) string {
+	tb.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("look for a free port: %v", err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return port
 }
 
 // New prepares a server that is not yet running.
@@ -71,8 +112,14 @@ func New(tb testing.TB) *Server {
 // Start runs the server and waits until it answers. Its data are empty.
 func (s *Server) Start() {
 	s.tb.Helper()
+	args := []string{"--port", "0", "--unixsocket", s.Addr, "--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}
+	s.run(exec.Command(s.binary, append(args, s.extra...)...))
+}
+
+func (s *Server) run(cmd *exec.Cmd) {
+	s.tb.Helper()
 	s.log = &bytes.Buffer{}
-	s.cmd = exec.Command(s.binary, "--port", "0", "--unixsocket", s.Addr, "--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no")
+	s.cmd = cmd
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {

@@ -55,6 +55,9 @@ func (c *Creator) Create(ctx context.Context, draft Draft) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
+	if object.Annotations[AnnotationCut] != "" {
+		c.metrics.ObjectCut()
+	}
 	target, fallback := c.placement.Namespace(draft.Signal.Namespace)
 	object.Namespace = target
 	if fallback {

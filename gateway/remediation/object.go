@@ -6,6 +6,7 @@ package remediation
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -31,6 +32,9 @@ const (
 	LabelClusterScoped   = "kubernaut.io/cluster-scoped"
 	LabelBuffered        = "kubernaut.io/buffered"
 	AnnotationCreatedAt  = "kubernaut.io/created-at"
+	// AnnotationTruncated is how many alerts the sender left out of the request that the
+	// object was made from.
+	AnnotationTruncated = "kubernaut.io/truncated-alerts"
 	// AnnotationBatch names the batch of alerts that the object was made from.
 	AnnotationBatch = "kubernaut.io/storm-batch"
 )
@@ -62,8 +66,11 @@ type Draft struct {
 type Storm struct {
 	// Type is how it was detected: rate or pattern.
 	Type string
-	// Resources are the affected resources' ids, without repeats.
+	// Resources are the affected resources' ids, one for each alert.
 	Resources []string
+	// Fingerprints are those of the alerts, in the same order. If there are none, they
+	// follow from the resources.
+	Fingerprints []string
 	// LastSeen is when the latest of the alerts was received.
 	LastSeen time.Time
 }
@@ -90,10 +97,11 @@ func FingerprintLabel(fingerprint string) string {
 func build(d Draft, now time.Time) (*v1alpha1.RemediationRequest, error) {
 	s := d.Signal
 	environment := cut(d.Environment, maxEnvironment)
+	fitting := fit(s)
 	providerData, err := json.Marshal(providerData{
 		Namespace: s.Namespace,
 		Resource:  providerResource{Kind: s.Resource.Kind, Name: s.Resource.Name, Namespace: s.Resource.Namespace},
-		Labels:    s.Labels,
+		Labels:    fitting.providerLabels,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode provider data: %w", err)
@@ -128,19 +136,27 @@ func build(d Draft, now time.Time) (*v1alpha1.RemediationRequest, error) {
 			FiringTime:        firing,
 			ReceivedTime:      received,
 			Deduplication:     v1alpha1.DeduplicationInfo{FirstSeen: received, LastSeen: received, OccurrenceCount: 1},
-			SignalLabels:      cutValues(s.Labels, maxSignalLabel),
-			SignalAnnotations: cutValues(s.Annotations, maxSignalAnnotation),
+			SignalLabels:      fitting.labels,
+			SignalAnnotations: fitting.annotations,
 			ProviderData:      providerData,
-			OriginalPayload:   s.Payload,
+			OriginalPayload:   fitting.payload,
 		},
 	}
+	noteCut(object, fitting.cut)
 	if d.Batch != "" {
 		object.Annotations[AnnotationBatch] = d.Batch
+	}
+	if s.Truncated > 0 {
+		object.Annotations[AnnotationTruncated] = strconv.Itoa(s.Truncated)
 	}
 	if storm := d.Storm; storm != nil {
 		object.Labels[LabelStorm] = "true"
 		object.Spec.IsStorm, object.Spec.StormType, object.Spec.StormWindow = true, storm.Type, storm.window()
-		object.Spec.AffectedResources, object.Spec.StormAlertCount = storm.Resources, len(storm.Resources)
+		object.Spec.AffectedResources = distinct(storm.Resources)
+		object.Spec.StormAlertCount = len(object.Spec.AffectedResources)
+		for n, fingerprint := range storm.Fingerprints {
+			object.Spec.AddMember(fingerprint, storm.Resources[n])
+		}
 		if storm.LastSeen.After(received.Time) {
 			object.Spec.Deduplication.LastSeen = metav1.NewTime(storm.LastSeen)
 		}
@@ -148,6 +164,19 @@ func build(d Draft, now time.Time) (*v1alpha1.RemediationRequest, error) {
 		object.Labels[LabelBuffered] = "true"
 	}
 	return object, nil
+}
+
+// distinct returns the texts in their order, each once.
+func distinct(texts []string) []string {
+	seen := make(map[string]bool, len(texts))
+	kept := make([]string, 0, len(texts))
+	for _, text := range texts {
+		if !seen[text] {
+			seen[text] = true
+			kept = append(kept, text)
+		}
+	}
+	return kept
 }
 
 // providerData locates the resource for the controllers.

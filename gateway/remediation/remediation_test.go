@@ -454,3 +454,13 @@ func TestStoreErrorsKeepTheirMeaning(t *testing.T) {
 		t.Errorf("update of a stale object: %v", err)
 	}
 }
+
+// Whoever looks at an object learns that there were more alerts than the sender sent.
+func TestTruncatedIsAnnotated(t *testing.T) {
+	for truncated, want := range map[int]string{0: "", 7: "7"} {
+		object, err := build(Draft{Signal: &signal.Signal{Name: "A", Truncated: truncated}, Name: "n"}, time.Now())
+		if err != nil || object.Annotations[AnnotationTruncated] != want {
+			t.Errorf("%d left out: annotations %v, %v", truncated, object.Annotations, err)
+		}
+	}
+}

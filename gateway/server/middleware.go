@@ -1,12 +1,17 @@
 package server
 
 import (
+	"compress/gzip"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,21 +45,47 @@ func requestID(next http.Handler) http.Handler {
 	})
 }
 
-// realIP puts the address that a proxy saw in place of the proxy's own.
-func realIP(next http.Handler) http.Handler {
+// realIP puts the address that a trusted proxy saw in place of the proxy's own. What
+// others say of themselves does not count: anybody can write these headers.
+func (s *Server) realIP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
-		for _, candidate := range []string{r.Header.Get("True-Client-IP"), r.Header.Get("X-Real-IP"), first} {
-			if candidate = strings.TrimSpace(candidate); candidate == "" {
-				continue
+		if peer, err := netip.ParseAddr(clientIP(r)); err == nil && isIn(peer, s.options.TrustedProxies) {
+			if client, ok := s.forwardedFor(r.Header); ok {
+				r.RemoteAddr = client.Unmap().String() // one spelling for each address
 			}
-			if ip := net.ParseIP(candidate); ip != nil {
-				r.RemoteAddr = ip.String() // one spelling for each address
-			}
-			break
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// forwardedFor returns the client that the proxies name. Each proxy adds the address
+// that it saw at the end of X-Forwarded-For, so the last one that is no trusted proxy is
+// the client's. What is before it may be made up.
+func (s *Server) forwardedFor(header http.Header) (netip.Addr, bool) {
+	for _, name := range []string{"True-Client-Ip", "X-Real-Ip"} {
+		if text := strings.TrimSpace(header.Get(name)); text != "" {
+			client, err := netip.ParseAddr(text)
+			return client, err == nil
+		}
+	}
+	hops := strings.Split(strings.Join(header.Values("X-Forwarded-For"), ","), ",")
+	var client netip.Addr
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		client = hop
+		if !isIn(hop, s.options.TrustedProxies) {
+			break
+		}
+	}
+	return client, client.IsValid()
+}
+
+func isIn(address netip.Addr, networks []netip.Prefix) bool {
+	address = address.Unmap()
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(address) })
 }
 
 // clientIP returns the address without a port.
@@ -220,21 +251,100 @@ func (s *Server) jsonOnly(next http.Handler) http.Handler {
 	})
 }
 
-// limitBody refuses bodies that are too long. It does so at once if the request gives
-// the length. Otherwise the handler gets an error when it reads too much.
+// limitBody unpacks bodies and refuses those that are too long. It does so at once if
+// the request gives the length. Otherwise the handler gets an error when it reads too
+// much, before or after unpacking.
 func (s *Server) limitBody(next http.Handler) http.Handler {
+	limit := s.options.MaxBodyBytes
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > maxBodyBytes {
+		if r.ContentLength > limit {
 			s.rejectTooLarge(w, r)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		packed, known := isPacked(r.Header.Values("Content-Encoding"))
+		if !known {
+			w.Header().Set("Accept", "application/json")
+			w.Header().Set("Accept-Encoding", "gzip")
+			s.reject(w, r, http.StatusUnsupportedMediaType, "content_encoding", fmt.Sprintf("Content-Encoding must be gzip or absent, is %.100s", strings.Join(r.Header.Values("Content-Encoding"), ", ")))
+			return
+		}
+		room := limit
+		if !packed && r.ContentLength >= 0 {
+			room = r.ContentLength
+		}
+		leave, err := s.enter(r.Context(), room)
+		if err != nil {
+			w.Header().Set("Retry-After", strconv.Itoa(int(memoryWait.Seconds())))
+			s.reject(w, r, http.StatusServiceUnavailable, "memory", "too many large requests are being handled")
+			return
+		}
+		defer leave()
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		if packed {
+			unpacked, err := gzip.NewReader(r.Body)
+			if err != nil {
+				s.rejectUnreadable(w, r, err)
+				return
+			}
+			r.Body = http.MaxBytesReader(w, unpacked, limit)
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+// isPacked reports whether a body is packed by gzip, and whether all of its encodings
+// are known.
+func isPacked(encodings []string) (packed, known bool) {
+	for _, text := range encodings {
+		for encoding := range strings.SplitSeq(text, ",") {
+			switch strings.ToLower(strings.TrimSpace(encoding)) {
+			case "", "identity":
+			case "gzip", "x-gzip":
+				if packed {
+					return false, false // nobody packs twice
+				}
+				packed = true
+			default:
+				return false, false
+			}
+		}
+	}
+	return packed, true
+}
+
+// memoryWait is how long a request waits for room before it is refused.
+const memoryWait = 5 * time.Second
+
+// enter waits for room for a body, so that many large bodies at once can't take all of
+// the memory.
+func (s *Server) enter(ctx context.Context, bytes int64) (leave func(), err error) {
+	if s.room == nil {
+		return func() {}, nil
+	}
+	if !s.room.TryAcquire(bytes) {
+		ctx, cancel := context.WithTimeout(ctx, memoryWait)
+		defer cancel()
+		if err := s.room.Acquire(ctx, bytes); err != nil {
+			return nil, err
+		}
+	}
+	return func() { s.room.Release(bytes) }, nil
+}
+
 func (s *Server) rejectTooLarge(w http.ResponseWriter, r *http.Request) {
-	s.reject(w, r, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("body is larger than %d bytes", maxBodyBytes))
+	s.options.Logger.WarnContext(r.Context(), "request is refused: its body is too large, and its sender will hardly send it again",
+		"source_ip", clientIP(r), "limit", s.options.MaxBodyBytes)
+	s.reject(w, r, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("body is larger than %d bytes", s.options.MaxBodyBytes))
+}
+
+// rejectUnreadable answers a failure to read the body.
+func (s *Server) rejectUnreadable(w http.ResponseWriter, r *http.Request, err error) {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		s.rejectTooLarge(w, r)
+		return
+	}
+	s.reject(w, r, http.StatusBadRequest, "unreadable_body", fmt.Sprintf("body can't be read: %v", err))
 }
 
 func (s *Server) reject(w http.ResponseWriter, r *http.Request, status int, reason, detail string) {

@@ -2,11 +2,15 @@ package server
 
 import (
 	"bytes"
+	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,23 +20,24 @@ import (
 	"golang.org/x/time/rate"
 
 	"stormgate.internal/gateway/logging"
+	"stormgate.internal/gateway/metrics"
 )
 
 // A request that is wrong in every way is refused by the outermost layer; with
 // that put right, by the next; and so on in the contract's order.
 func TestLayersInOrder(t *testing.T) {
-	s, _ := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst = 60, 1 })
+	s, _ := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst, o.MaxBodyBytes = 60, 1, 1000 })
 	now := seen
 	s.now = func() time.Time { return now }
 	do(s, "POST", route, named("New")) // takes the only token
 	headers := map[string]string{"X-Timestamp": "1", "Content-Type": "text/plain"}
-	body := strings.Repeat(" ", maxBodyBytes+1)
+	body := strings.Repeat(" ", 1001)
 	for _, step := range []struct {
 		putRight func()
 		code     int
 		kind     string
 	}{
-		{func() {}, 429, "rate-limit-exceeded"},
+		{func() {}, 503, "service-unavailable"},
 		{func() { now = now.Add(time.Second) }, 400, "validation-error"},
 		{func() { now = now.Add(time.Second); headers["X-Timestamp"] = "" }, 415, "unsupported-media-type"},
 		{func() { now = now.Add(time.Second); headers["Content-Type"] = "" }, 413, "payload-too-large"},
@@ -75,6 +80,7 @@ func TestOuterLayersInOrder(t *testing.T) {
 	s, m := newServer(t, func(o *Options) {
 		o.Logger = logging.New(&log, nil)
 		o.RequestsPerMinute, o.Burst = 1, 1
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}
 	})
 	at := map[string]string{}
 	look := func() (events []string) {
@@ -96,7 +102,7 @@ func TestOuterLayersInOrder(t *testing.T) {
 	if diff := cmp.Diff(want, at); diff != "" {
 		t.Errorf("layers passed (-want +got):\n%s", diff)
 	}
-	ended := map[string]float64{endpoint("POST " + route + " 201"): 1, endpoint("POST " + route + " 429"): 1}
+	ended := map[string]float64{endpoint("POST " + route + " 201"): 1, endpoint("POST " + route + " 503"): 1}
 	if diff := cmp.Diff(ended, counted(t, m, "gateway_http_requests_total")); diff != "" {
 		t.Errorf("counted (-want +got):\n%s", diff)
 	}
@@ -105,7 +111,7 @@ func TestOuterLayersInOrder(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]any{"request_id": "mine", "source_ip": "10.1.1.1", "method": "POST", "endpoint": route, "status": 429.0} {
+	for name, want := range map[string]any{"request_id": "mine", "source_ip": "10.1.1.1", "method": "POST", "endpoint": route, "status": 503.0} {
 		if line[name] != want {
 			t.Errorf("logged %s = %v, want %v", name, line[name], want)
 		}
@@ -141,19 +147,131 @@ func TestContentTypesAccepted(t *testing.T) {
 }
 
 func TestBodyLimit(t *testing.T) {
-	s, _ := newServer(t, nil)
-	body := named("New")
-	exact := body + strings.Repeat(" ", maxBodyBytes-len(body))
-	if r := do(s, "POST", route, exact); r.Code != 201 {
-		t.Errorf("%d bytes: %d", len(exact), r.Code)
+	for limit, o := range map[int]Options{4 << 20: {}, 1000: {MaxBodyBytes: 1000}} {
+		s, m := newServer(t, func(all *Options) { all.MaxBodyBytes = o.MaxBodyBytes })
+		body := named("New")
+		exact := body + strings.Repeat(" ", limit-len(body))
+		for name, c := range map[string]struct {
+			body   io.Reader
+			packed bool
+			code   int
+		}{
+			"exact":                           {strings.NewReader(exact), false, 201},
+			"exact, chunked":                  {io.MultiReader(strings.NewReader(exact)), false, 201},
+			"exact, packed":                   {packed(exact), true, 201},
+			"one byte more":                   {strings.NewReader(exact + " "), false, 413},
+			"one byte more, chunked":          {io.MultiReader(strings.NewReader(exact), strings.NewReader(" ")), false, 413},
+			"one byte more, packed":           {packed(exact + " "), true, 413},
+			"one byte more, packed in chunks": {io.MultiReader(packed(exact + " ")), true, 413},
+		} {
+			request := httptest.NewRequest("POST", route, c.body)
+			if c.packed {
+				request.Header.Set("Content-Encoding", "gzip")
+			}
+			r := httptest.NewRecorder()
+			s.Handler().ServeHTTP(r, request)
+			if r.Code != c.code {
+				t.Errorf("limit %d, %s: %d %.200s", limit, name, r.Code, r.Body)
+			}
+		}
+		if diff := cmp.Diff(map[string]float64{`{reason="too_large"}`: 4}, counted(t, m, "gateway_requests_rejected_total")); diff != "" {
+			t.Errorf("limit %d: rejected (-want +got):\n%s", limit, diff)
+		}
 	}
-	// Also without a length announced.
-	request := httptest.NewRequest("POST", route, io.MultiReader(strings.NewReader(exact), strings.NewReader(" ")))
-	request.ContentLength = -1
+}
+
+// packed returns the body as gzip.
+func packed(body string) *bytes.Reader {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte(body)) // to memory
+	_ = w.Close()
+	return bytes.NewReader(b.Bytes())
+}
+
+func TestContentEncoding(t *testing.T) {
+	s, m := newServer(t, nil)
+	for encoding, want := range map[string]int{"": 201, "identity": 201, "gzip": 201, "X-GZIP": 201, "identity, gzip": 201, "gzip, gzip": 415, "br": 415, "deflate": 415, "gzip, br": 415} {
+		body := strings.NewReader(named("New"))
+		var all io.Reader = body
+		if strings.Contains(strings.ToLower(encoding), "gzip") {
+			all = packed(named("New"))
+		}
+		request := httptest.NewRequest("POST", route, all)
+		request.Header.Set("Content-Encoding", encoding)
+		r := httptest.NewRecorder()
+		s.Handler().ServeHTTP(r, request)
+		if r.Code != want || want == 415 && r.Header().Get("Accept-Encoding") != "gzip" {
+			t.Errorf("%q: %d %s", encoding, r.Code, r.Body)
+		}
+	}
+	for name, body := range map[string]string{"plain": named("New"), "nothing": "", "half": string(halfPacked(t))} {
+		if r := do(s, "POST", route, body, "Content-Encoding", "gzip"); r.Code != 400 {
+			t.Errorf("%s, said to be packed: %d %s", name, r.Code, r.Body)
+		}
+	}
+	if got := counted(t, m, "gateway_requests_rejected_total")[`{reason="content_encoding"}`]; got != 4 {
+		t.Errorf("%v refused for their encoding", got)
+	}
+}
+
+func halfPacked(t *testing.T) []byte {
+	t.Helper()
+	all, err := io.ReadAll(packed(named("New")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[:len(all)/2]
+}
+
+// Whatever is said to be packed, it is unpacked within the limit, or refused.
+func FuzzContentEncoding(f *testing.F) {
+	all, _ := io.ReadAll(packed(named("New")))
+	f.Add("gzip", all)
+	f.Add("gzip, identity", []byte("{"))
+	f.Add("br", all[:9])
+	f.Fuzz(func(t *testing.T, encoding string, body []byte) {
+		s, _ := newServer(t, func(o *Options) { o.MaxBodyBytes = 1000 })
+		request := httptest.NewRequest("POST", route, bytes.NewReader(body))
+		request.Header.Set("Content-Encoding", encoding)
+		r := httptest.NewRecorder()
+		s.Handler().ServeHTTP(r, request)
+		switch r.Code {
+		case 200, 201, 202, 400, 413, 415, 500, 503: // what became of a signal, too
+		default:
+			t.Fatalf("%q, %q: %d", encoding, body, r.Code)
+		}
+	})
+}
+
+// Large bodies at once wait for each other, and are refused for now if that takes long.
+func TestMemoryForBodiesIsBounded(t *testing.T) {
+	s, m := newServer(t, func(o *Options) { o.MaxBodyBytes, o.MaxPendingBytes = 1000, 1000 })
+	leave, err := s.enter(t.Context(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan int, 1)
+	go func() { answered <- do(s, "POST", route, named("New")).Code }()
+	select {
+	case code := <-answered:
+		t.Errorf("there is no room: %d", code)
+	case <-time.After(50 * time.Millisecond):
+	}
+	leave()
+	if code := <-answered; code != 201 {
+		t.Errorf("once there is room: %d", code)
+	}
+	if _, err := s.enter(t.Context(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	request := httptest.NewRequest("POST", route, strings.NewReader(named("New"))).WithContext(ctx)
 	r := httptest.NewRecorder()
 	s.Handler().ServeHTTP(r, request)
-	if r.Code != 413 {
-		t.Errorf("one byte more, chunked: %d", r.Code)
+	if r.Code != 503 || r.Header().Get("Retry-After") == "" || counted(t, m, "gateway_requests_rejected_total")[`{reason="memory"}`] != 1 {
+		t.Errorf("%d %v", r.Code, r.Header())
 	}
 }
 
@@ -202,26 +320,38 @@ func TestTimestamp(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	s, m := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst = 60, 2 })
+	s, m := newServer(t, func(o *Options) {
+		o.RequestsPerMinute, o.Burst = 60, 2
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		o.Unlimited = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("2001:db8::/32")}
+	})
 	now := seen
 	s.now = func() time.Time { return now }
 	send := func(client string) *httptest.ResponseRecorder {
 		return do(s, "POST", route, named("New"), "X-Forwarded-For", client)
 	}
-	for i, want := range []int{201, 201, 429, 429} {
+	for i, want := range []int{201, 201, 503, 503} {
 		r := send("10.1.1.1")
 		if r.Code != want {
 			t.Fatalf("request %d: %d", i, r.Code)
 		}
-		if want == 429 && (r.Header().Get("Retry-After") != "1" || decode(t, r)["type"] != "https://kubernaut.io/errors/rate-limit-exceeded") {
+		// AlertManager would never send again what is answered with 429.
+		if want == 503 && (r.Header().Get("Retry-After") != "1" || decode(t, r)["type"] != "https://kubernaut.io/errors/service-unavailable") {
 			t.Errorf("refusal %v %s", r.Header(), r.Body)
 		}
 	}
-	if r := do(s, "POST", eventRoute, fullEvent("Warning", "New"), "X-Forwarded-For", "10.1.1.1"); r.Code != 429 {
+	if r := do(s, "POST", eventRoute, fullEvent("Warning", "New"), "X-Forwarded-For", "10.1.1.1"); r.Code != 503 {
 		t.Errorf("the other signal route: %d", r.Code)
 	}
 	if r := send("10.1.1.2"); r.Code != 201 {
 		t.Errorf("another client: %d", r.Code)
+	}
+	for range 5 {
+		for _, client := range []string{"10.9.1.1", "::ffff:10.9.1.2", "2001:db8::7"} {
+			if r := send(client); r.Code != 201 {
+				t.Errorf("a client without a limit: %d", r.Code)
+			}
+		}
 	}
 	now = now.Add(time.Second)
 	if r := send("10.1.1.1"); r.Code != 201 {
@@ -246,31 +376,67 @@ func TestRateLimitForgetsClients(t *testing.T) {
 	}
 }
 
+// Only the word of trusted proxies counts, and of X-Forwarded-For only what they have
+// added.
 func TestRealIP(t *testing.T) {
+	var got string
+	s, _ := newServer(t, func(o *Options) {
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("::1/128")}
+	})
+	handler := s.realIP(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = clientIP(r) }))
 	for _, c := range []struct {
+		peer    string
 		headers []string
 		want    string
 	}{
-		{nil, "192.0.2.1"},
-		{[]string{"X-Forwarded-For", "10.0.0.3, 10.0.0.9"}, "10.0.0.3"},
-		{[]string{"X-Forwarded-For", "10.0.0.3", "X-Real-IP", "10.0.0.2"}, "10.0.0.2"},
-		{[]string{"X-Forwarded-For", "10.0.0.3", "X-Real-IP", "10.0.0.2", "True-Client-IP", "::1"}, "::1"},
-		{[]string{"X-Forwarded-For", "not an address"}, "192.0.2.1"},
-		{[]string{"X-Forwarded-For", "not an address, 10.0.0.3"}, "192.0.2.1"},
-		{[]string{"X-Real-IP", "not an address", "X-Forwarded-For", "10.0.0.3"}, "192.0.2.1"},
-		{[]string{"X-Real-IP", "2001:DB8:0:0::1"}, "2001:db8::1"},
+		{"192.0.2.1:1", nil, "192.0.2.1"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "10.0.0.9"}, "10.0.0.9"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "10.0.0.3, 10.0.0.9"}, "10.0.0.9"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "10.0.0.3, 10.0.0.9, 192.0.2.7"}, "10.0.0.9"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "192.0.2.9,192.0.2.7"}, "192.0.2.9"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "10.0.0.3", "X-Real-IP", "10.0.0.2"}, "10.0.0.2"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "10.0.0.3", "X-Real-IP", "10.0.0.2", "True-Client-IP", "::7"}, "::7"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "not an address"}, "192.0.2.1"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "10.0.0.3, not an address"}, "192.0.2.1"},
+		{"192.0.2.1:1", []string{"X-Forwarded-For", "not an address, 10.0.0.3"}, "10.0.0.3"},
+		{"192.0.2.1:1", []string{"X-Real-IP", "not an address", "X-Forwarded-For", "10.0.0.3"}, "192.0.2.1"},
+		{"192.0.2.1:1", []string{"X-Real-IP", "2001:DB8:0:0::1"}, "2001:db8::1"},
+		{"192.0.2.1:1", []string{"X-Real-IP", "::ffff:10.0.0.1"}, "10.0.0.1"},
+		{"[::1]:1", []string{"X-Real-IP", "10.0.0.1"}, "10.0.0.1"},
+		{"[::ffff:192.0.2.1]:1", []string{"X-Real-IP", "10.0.0.1"}, "10.0.0.1"},
+		{"198.51.100.1:1", []string{"X-Forwarded-For", "10.0.0.3", "X-Real-IP", "10.0.0.2", "True-Client-IP", "::7"}, "198.51.100.1"},
 	} {
-		var got string
-		handler := realIP(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = clientIP(r) }))
 		request := httptest.NewRequest("GET", "/", nil)
+		request.RemoteAddr = c.peer
 		for i := 0; i < len(c.headers); i += 2 {
 			request.Header.Set(c.headers[i], c.headers[i+1])
 		}
 		handler.ServeHTTP(httptest.NewRecorder(), request)
 		if got != c.want {
-			t.Errorf("%v: %s, want %s", c.headers, got, c.want)
+			t.Errorf("%s, %v: %s, want %s", c.peer, c.headers, got, c.want)
 		}
 	}
+}
+
+// By default no word counts.
+func TestForwardedForIsNotTrusted(t *testing.T) {
+	s, _ := newServer(t, func(o *Options) { o.RequestsPerMinute, o.Burst = 60, 1 })
+	s.now = func() time.Time { return seen }
+	do(s, "POST", route, named("New"))
+	if r := do(s, "POST", route, named("New"), "X-Forwarded-For", "10.0.0.77", "X-Real-IP", "10.0.0.78"); r.Code != 503 {
+		t.Errorf("with a made-up address: %d", r.Code)
+	}
+}
+
+func FuzzForwardedFor(f *testing.F) {
+	f.Add("10.0.0.3, 192.0.2.7", "", "")
+	f.Add(" , ,::1%eth0", "x", "y")
+	s := New(Options{Metrics: metrics.New(), Logger: slog.New(slog.DiscardHandler), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	f.Fuzz(func(t *testing.T, forwarded, real, client string) {
+		if address, ok := s.forwardedFor(http.Header{"X-Forwarded-For": {forwarded}, "X-Real-Ip": {real}, "True-Client-Ip": {client}}); ok != address.IsValid() {
+			t.Fatalf("%v, %t", address, ok)
+		}
+	})
 }
 
 // Senders choose the address that counts as theirs; however many they make up, the
@@ -300,7 +466,7 @@ func TestRetryAfterCoversTheWait(t *testing.T) {
 	s.now = func() time.Time { return now }
 	do(s, "POST", route, named("New"))
 	r := do(s, "POST", route, named("New"))
-	if r.Code != 429 || r.Header().Get("Retry-After") != "3" {
+	if r.Code != 503 || r.Header().Get("Retry-After") != "3" {
 		t.Errorf("%d, Retry-After %s", r.Code, r.Header().Get("Retry-After"))
 	}
 	now = now.Add(3 * time.Second)

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"stormgate.internal/gateway/openapi"
+	"stormgate.internal/gateway/signal"
 )
 
 const eventRoute = "/api/v1/signals/kubernetes-event"
@@ -77,13 +79,21 @@ func TestDescriptionIsTrue(t *testing.T) {
 	}
 	for _, path := range []string{route, eventRoute} {
 		exchange(s, "POST", path, "{")
-		exchange(s, "POST", path, strings.Repeat(" ", maxBodyBytes+1))
+		exchange(s, "POST", path, strings.Repeat(" ", defaultMaxBodyBytes+1))
 		exchange(s, "POST", path, "{}", "Content-Type", "text/plain")
 		exchange(s, "POST", path, "{}", "Content-Type", ";")
 		exchange(s, "POST", path, "{}", "X-Timestamp", "1")
 		exchange(limited, "POST", path, "{}")
 	}
 	exchange(s, "POST", route, `{"alerts":[{"labels":{"alertname":"New"}},{"labels":{}}]}`)
+	exchange(s, "POST", route, `{"alerts":[{"labels":{"alertname":"Resolved","severity":"none"}},{"labels":{"alertname":7}},"text"]}`)
+	exchange(s, "POST", route, `{"alerts":[{"labels":{}},{"labels":{}}]}`)
+	exchange(s, "POST", route, fullWebhook("New"), "Content-Encoding", "br")
+
+	old, _ := newServer(t, func(o *Options) { o.Adapters = []Adapter{signal.Event{MaxAge: time.Minute}} })
+	exchange(old, "POST", eventRoute, fullEvent("Warning", "Resolved"))
+	exchange(old, "POST", eventRoute, `{"type":"Warning","reason":"New","note":"m","regarding":{"kind":"Pod","namespace":"shop","name":"web"},"eventTime":"2025-11-24T10:00:00Z",`+
+		`"deprecatedFirstTimestamp":null,"deprecatedLastTimestamp":null,"series":{"count":2,"lastObservedTime":"2025-11-24T10:00:00Z"}}`)
 
 	if unseen := d.Unseen(); len(unseen) > 0 {
 		t.Errorf("described, and not answered: %q", unseen)

@@ -29,7 +29,6 @@ var problemKinds = map[int]struct{ kind, title string }{
 	http.StatusMethodNotAllowed:      {"method-not-allowed", "Method Not Allowed"},
 	http.StatusRequestEntityTooLarge: {"payload-too-large", "Payload Too Large"},
 	http.StatusUnsupportedMediaType:  {"unsupported-media-type", "Unsupported Media Type"},
-	http.StatusTooManyRequests:       {"rate-limit-exceeded", "Too Many Requests"},
 	http.StatusInternalServerError:   {"internal-error", "Internal Server Error"},
 	http.StatusServiceUnavailable:    {"service-unavailable", "Service Unavailable"},
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -25,7 +26,8 @@ type limiter struct {
 	swept   time.Time
 }
 
-// rateLimit refuses clients that send more than they may.
+// rateLimit refuses clients that send more than they may. It does so with 503 since
+// AlertManager never sends again what was answered with 429.
 func (s *Server) rateLimit() middleware {
 	if s.options.RequestsPerMinute <= 0 {
 		return func(next http.Handler) http.Handler { return next }
@@ -38,10 +40,14 @@ func (s *Server) rateLimit() middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			client := clientIP(r)
+			if address, err := netip.ParseAddr(client); err == nil && isIn(address, s.options.Unlimited) {
+				next.ServeHTTP(w, r)
+				return
+			}
 			if wait := l.take(client, s.now()); wait > 0 {
 				s.options.Metrics.RateLimited(client)
 				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-				s.reject(w, r, http.StatusTooManyRequests, "rate_limit", fmt.Sprintf("more than %d requests per minute", s.options.RequestsPerMinute))
+				s.reject(w, r, http.StatusServiceUnavailable, "rate_limit", fmt.Sprintf("more than %d requests per minute", s.options.RequestsPerMinute))
 				return
 			}
 			next.ServeHTTP(w, r)

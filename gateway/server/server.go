@@ -9,16 +9,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/pipeline"
 	"stormgate.internal/gateway/signal"
 )
 
-// maxBodyBytes limits the body of a signal request.
-const maxBodyBytes = 102_400
+// defaultMaxBodyBytes is the default of Options.MaxBodyBytes. A group of 2,000 alerts of
+// AlertManager's has about 2 MB.
+const defaultMaxBodyBytes = 4 << 20
 
 // readinessBudget limits all checks of a readiness probe together.
 const readinessBudget = 5 * time.Second
@@ -53,8 +57,17 @@ type Options struct {
 	// ReadTimeout, WriteTimeout and IdleTimeout are http.Server's. A request is
 	// given up after 9/10 of WriteTimeout, so that its error can still be sent.
 	ReadTimeout, WriteTimeout, IdleTimeout time.Duration
+	// MaxBodyBytes limits the body of a signal request, packed and unpacked. Default 4 MiB.
+	MaxBodyBytes int64
+	// MaxPendingBytes limits the bodies of all requests that are being handled. It is at
+	// least MaxBodyBytes; 0 means no limit.
+	MaxPendingBytes int64
 	// RequestsPerMinute and Burst limit each client. 0 requests means no limit.
 	RequestsPerMinute, Burst int
+	// Unlimited are the addresses of clients without a limit.
+	Unlimited []netip.Prefix
+	// TrustedProxies are those whose word counts on whom they forward for.
+	TrustedProxies []netip.Prefix
 
 	Adapters  []Adapter
 	Processor Processor
@@ -63,6 +76,9 @@ type Options struct {
 	Checks  []Check
 	// Logger gets contexts of logging.WithRequestID.
 	Logger *slog.Logger
+
+	// Now returns the time. Default time.Now.
+	Now func() time.Time
 
 	// ShutdownPause is how long requests are still accepted after readiness has begun
 	// to fail, so that load balancers notice. Default 5 s. Negative means none.
@@ -76,6 +92,7 @@ type Server struct {
 	options  Options
 	handler  http.Handler
 	draining atomic.Bool
+	room     *semaphore.Weighted // nil: any amount
 	now      func() time.Time
 }
 
@@ -87,7 +104,16 @@ func New(o Options) *Server {
 	if o.ShutdownBudget == 0 {
 		o.ShutdownBudget = 30 * time.Second
 	}
+	if o.MaxBodyBytes == 0 {
+		o.MaxBodyBytes = defaultMaxBodyBytes
+	}
 	s := &Server{options: o, now: time.Now}
+	if o.Now != nil {
+		s.now = o.Now
+	}
+	if o.MaxPendingBytes > 0 {
+		s.room = semaphore.NewWeighted(max(o.MaxPendingBytes, o.MaxBodyBytes))
+	}
 	mux := http.NewServeMux()
 	limit := s.rateLimit() // one for all signal routes
 	for _, adapter := range o.Adapters {
@@ -111,7 +137,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) outer(routes http.Handler) http.Handler {
 	return chain(routes,
 		requestID,
-		realIP,
+		s.realIP,
 		s.observe,
 		securityHeaders,
 	)

@@ -38,7 +38,7 @@ var seen = time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
 func (script) Process(_ context.Context, sig *signal.Signal) (pipeline.Outcome, error) {
 	object := types.NamespacedName{Namespace: "shop", Name: "rr-1"}
 	switch {
-	case sig.Resolved:
+	case sig.Resolved, sig.Ignored != "":
 		return pipeline.Outcome{}, nil
 	case sig.Name == "Duplicate":
 		return pipeline.Outcome{Duplicate: &dedup.Occurrence{Object: object, Count: 2, FirstSeen: seen, LastSeen: seen.Add(time.Second)}}, nil
@@ -101,6 +101,9 @@ func named(names ...string) string {
 		status := "firing"
 		if name == "Resolved" {
 			status = "resolved"
+		}
+		if name == "Nameless" {
+			name = ""
 		}
 		alerts = append(alerts, fmt.Sprintf(`{"status":%q,"labels":{"alertname":%q,"namespace":"shop"}}`, status, name))
 	}
@@ -178,7 +181,7 @@ func TestReplies(t *testing.T) {
 
 // Every error is a problem of RFC 7807, with the type and title of its code.
 func TestProblems(t *testing.T) {
-	const big = maxBodyBytes + 1
+	const big = defaultMaxBodyBytes + 1
 	for _, c := range []struct {
 		name, body, contentType string
 		code                    int
@@ -247,6 +250,8 @@ func TestWorstOutcomeDecides(t *testing.T) {
 		"New": 201, "Duplicate": 202, "Resolved": 200,
 		"Resolved Duplicate": 202, "Duplicate New": 201, "Resolved New Duplicate": 201, "Duplicate Resolved": 202,
 		"New NoKubernetes": 500, "NoKubernetes NoRedis New": 503,
+		// One that has no name can't be mended by sending it again.
+		"New Nameless": 201, "Nameless Duplicate": 202, "Resolved Nameless": 200, "Nameless Nameless": 400, "New Nameless NoRedis": 503,
 	} {
 		list := strings.Fields(names)
 		r := do(s, "POST", route, named(list...))
@@ -255,6 +260,32 @@ func TestWorstOutcomeDecides(t *testing.T) {
 		if r.Code != want || len(list) > 1 && len(results) != len(list) || len(list) == 1 && results != nil {
 			t.Errorf("%s: %d, %d results", names, r.Code, len(results))
 		}
+	}
+}
+
+// A good alert is stored whatever comes with it, and the reply says what became of each.
+func TestOneBadAlert(t *testing.T) {
+	s, m := newServer(t, nil)
+	r := do(s, "POST", route, `{"truncatedAlerts":3,"alerts":[{"labels":{"alertname":"X","n":3}},{"labels":{"alertname":"New"}},{"labels":{"alertname":"New"},"startsAt":""}]}`)
+	body := decode(t, r)
+	results, _ := body["results"].([]any)
+	if r.Code != 201 || body["status"] != "created" || len(results) != 3 {
+		t.Fatalf("%d %v", r.Code, body)
+	}
+	for i, want := range []string{"error", "created", "error"} {
+		result := results[i].(map[string]any)
+		if result["status"] != want || (want == "error") != (result["error"] != nil) {
+			t.Errorf("alert %d: %v", i, result)
+		}
+	}
+	if diff := cmp.Diff(map[string]float64{`{reason="malformed_alert"}`: 1, `{reason="malformed_time"}`: 1}, counted(t, m, "gateway_signals_invalid_total")); diff != "" {
+		t.Errorf("invalid (-want +got):\n%s", diff)
+	}
+	if got := counted(t, m, "gateway_requests_rejected_total"); len(got) != 0 {
+		t.Errorf("rejected %v", got)
+	}
+	if got := counted(t, m, "gateway_alerts_truncated_total")[""]; got != 3 {
+		t.Errorf("%v truncated", got)
 	}
 }
 

@@ -1,16 +1,17 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"stormgate.internal/gateway/pipeline"
+	"stormgate.internal/gateway/redact"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
@@ -48,6 +49,8 @@ type result struct {
 
 	// code is the HTTP status of a reply about this signal alone.
 	code int
+	// reason is that of an InvalidError.
+	reason string
 }
 
 // metadata describes the incident that a duplicate belongs to. The capitals are
@@ -69,14 +72,9 @@ type reply struct {
 func (s *Server) signals(adapter Adapter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		received := s.now()
-		body, err := io.ReadAll(r.Body)
-		var tooLarge *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLarge):
-			s.rejectTooLarge(w, r)
-			return
-		case err != nil:
-			s.reject(w, r, http.StatusBadRequest, "unreadable_body", fmt.Sprintf("body can't be read: %v", err))
+		body, err := readAll(r)
+		if err != nil {
+			s.rejectUnreadable(w, r, err)
 			return
 		}
 		parsed, err := adapter.Parse(body, received)
@@ -90,8 +88,23 @@ func (s *Server) signals(adapter Adapter) http.Handler {
 			ctx, cancel = context.WithTimeout(ctx, s.options.WriteTimeout-s.options.WriteTimeout/10)
 			defer cancel()
 		}
-		writeResults(w, r, s.processAll(ctx, r, parsed))
+		if left := parsed[0].Truncated; left > 0 {
+			s.options.Metrics.AlertsTruncated(left)
+			s.options.Logger.WarnContext(ctx, "sender has left alerts out of its request; AlertManager's max_alerts says how many it sends",
+				"sent", len(parsed), "left_out", left, "source_ip", clientIP(r))
+		}
+		s.writeResults(w, r, s.processAll(ctx, r, parsed))
 	})
+}
+
+// readAll reads a body into as much memory as it takes.
+func readAll(r *http.Request) ([]byte, error) {
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		body.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(r.Body)
+	return body.Bytes(), err
 }
 
 // processAll handles the signals of a request. It takes those of one incident one
@@ -102,8 +115,10 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 	var order []string
 	for i, p := range parsed {
 		if p.Err != nil {
-			s.options.Metrics.RequestRejected(invalidReason(p.Err))
+			s.options.Metrics.SignalInvalid(invalidReason(p.Err))
+			s.options.Logger.WarnContext(ctx, "signal is refused, since it is not valid", "reason", invalidReason(p.Err), "detail", redact.Text(p.Err.Error()))
 			results[i] = failed(r, "", http.StatusBadRequest, p.Err.Error())
+			results[i].reason = invalidReason(p.Err)
 			continue
 		}
 		key := p.Fingerprint
@@ -162,8 +177,12 @@ func succeeded(sig *signal.Signal, outcome pipeline.Outcome) result {
 		return gathered(sig, *outcome.Storm)
 	case outcome.Duplicate != nil:
 		d := outcome.Duplicate
+		message := "signal repeats an incident in progress"
+		if d.CoolingDown != "" {
+			message = "signal repeats an incident that ended not long ago: " + d.CoolingDown
+		}
 		return result{
-			Status: statusDuplicate, Message: "signal repeats an incident in progress", Fingerprint: sig.Fingerprint, Duplicate: true,
+			Status: statusDuplicate, Message: message, Fingerprint: sig.Fingerprint, Duplicate: true,
 			RemediationRequestName: d.Object.Name, RemediationRequestNamespace: d.Object.Namespace,
 			Metadata: &metadata{
 				Fingerprint: sig.Fingerprint, Count: d.Count, RemediationRequestRef: d.Object.String(),
@@ -172,10 +191,28 @@ func succeeded(sig *signal.Signal, outcome pipeline.Outcome) result {
 			code: http.StatusAccepted,
 		}
 	}
-	return result{
-		Status: statusIgnored, Message: "signal says that its condition is over", Fingerprint: sig.Fingerprint,
-		code: http.StatusOK,
+	if noted := outcome.Resolved; noted != nil {
+		return result{
+			Status: statusIgnored, Message: "signal says that its condition is over, which is noted on its object", Fingerprint: sig.Fingerprint,
+			RemediationRequestName: noted.Name, RemediationRequestNamespace: noted.Namespace, code: http.StatusOK,
+		}
 	}
+	return result{Status: statusIgnored, Message: ignoredBecause(sig), Fingerprint: sig.Fingerprint, code: http.StatusOK}
+}
+
+// ignoredBecause says why a signal starts nothing.
+func ignoredBecause(sig *signal.Signal) string {
+	switch {
+	case sig.Resolved:
+		return "signal says that its condition is over"
+	case sig.Heartbeat != "":
+		return "signal says that the sender works"
+	case sig.Ignored == signal.IgnoredAge:
+		return "event happened too long ago"
+	case sig.Ignored == signal.IgnoredBySeverity:
+		return "signals of this severity start nothing"
+	}
+	return "signals of this name start nothing"
 }
 
 func created(sig *signal.Signal, c pipeline.Created) result {
@@ -234,23 +271,37 @@ func invalidReason(err error) string {
 	return "invalid"
 }
 
-// writeResults answers with the worst failure if there is one. Otherwise the status is
-// 201 if anything was created, 202 if anything was accepted, and 200 if all was
-// ignored.
-func writeResults(w http.ResponseWriter, r *http.Request, results []result) {
-	var worst *result
+// writeResults answers with the worst failure if there is one that may pass, so that
+// the sender repeats the request. Repeats are harmless to what was stored. Signals that
+// are refused for good are none of that: they would have the request repeated for ever.
+// Without such a failure the status is 201 if anything was created, 202 if anything was
+// accepted, and 200 if all else was ignored. Only if every signal was refused for good is
+// the request.
+func (s *Server) writeResults(w http.ResponseWriter, r *http.Request, results []result) {
+	var worst, good *result
+	passing := false // worst may pass
 	code := http.StatusOK
 	for i := range results {
 		switch c := results[i].code; {
 		case results[i].Error != nil:
+			passes := c >= http.StatusInternalServerError
 			if worst == nil || c > worst.code {
 				worst = &results[i]
 			}
-		case c == http.StatusCreated || code == http.StatusOK:
-			code = c
+			passing = passing || passes
+		default:
+			if good == nil {
+				good = &results[i]
+			}
+			if c == http.StatusCreated || code == http.StatusOK {
+				code = c
+			}
 		}
 	}
-	if worst != nil {
+	if worst != nil && (passing || good == nil) {
+		if !passing {
+			s.options.Metrics.RequestRejected(worst.reason)
+		}
 		p := *worst.Error
 		if len(results) > 1 {
 			p.Results = results
@@ -261,7 +312,7 @@ func writeResults(w http.ResponseWriter, r *http.Request, results []result) {
 		p.write(w)
 		return
 	}
-	body := reply{result: results[0]}
+	body := reply{result: *good}
 	if len(results) > 1 {
 		body.Results = results
 	}

@@ -38,7 +38,7 @@ func eventWith(t *testing.T, changes map[string]any) string {
 	return string(body)
 }
 
-func parseEvent(t *testing.T, changes map[string]any) *Signal {
+func parseEventWith(t *testing.T, changes map[string]any) *Signal {
 	t.Helper()
 	body := eventWith(t, changes)
 	parsed, err := Event{}.Parse([]byte(body), received)
@@ -53,7 +53,7 @@ func parseEvent(t *testing.T, changes map[string]any) *Signal {
 }
 
 func TestEventNormalises(t *testing.T) {
-	got := parseEvent(t, nil)
+	got := parseEventWith(t, nil)
 	want := &Signal{
 		Type: "kubernetes-event", Source: "kubernetes-events", Name: "BackOff", Severity: "warning",
 		Namespace: "shop", Resource: Resource{Kind: "Pod", Name: "web-1", Namespace: "shop"},
@@ -73,18 +73,18 @@ func TestEventNormalises(t *testing.T) {
 
 // What an event does not say is not made up, but for the time.
 func TestEventWithoutOptionalMembers(t *testing.T) {
-	got := parseEvent(t, map[string]any{"message": nil, "count": nil, "firstTimestamp": nil, "lastTimestamp": nil, "source": nil})
+	got := parseEventWith(t, map[string]any{"message": nil, "count": nil, "firstTimestamp": nil, "lastTimestamp": nil, "source": nil})
 	want := map[string]string{"kubernaut.io/event-type": "warning", "kubernaut.io/resource-kind": "pod"}
 	if diff := cmp.Diff(want, got.Labels); diff != "" || len(got.Annotations) != 0 || !got.FiringTime.Equal(received) {
 		t.Errorf("annotations %v, firing time %s, labels (-want +got):\n%s", got.Annotations, got.FiringTime, diff)
 	}
 	for _, count := range []int{0, -1} {
-		if got := parseEvent(t, map[string]any{"count": count}).Annotations; got["kubernaut.io/event-count"] != "" {
+		if got := parseEventWith(t, map[string]any{"count": count}).Annotations; got["kubernaut.io/event-count"] != "" {
 			t.Errorf("count %d: annotations %v", count, got)
 		}
 	}
-	if got := parseEvent(t, map[string]any{"firstTimestamp": json.RawMessage("null")}); !got.FiringTime.Equal(received) {
-		t.Errorf("null as the first time: %s", got.FiringTime)
+	if got := parseEventWith(t, map[string]any{"firstTimestamp": json.RawMessage("null"), "lastTimestamp": nil}); !got.FiringTime.Equal(received) {
+		t.Errorf("null as the first time, and no last: %s", got.FiringTime)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestEventSeverity(t *testing.T) {
 		{"Warning", "Evicted", "critical"}, {"Warning", "FailedMount", "critical"}, {"Warning", "NetworkNotReady", "critical"},
 		{"Warning", "BackOff", "warning"}, {"Warning", "oomkilled", "warning"}, {"Error", "BackOff", "critical"}, {"Error", "OOMKilled", "critical"},
 	} {
-		got := parseEvent(t, map[string]any{"type": c.kind, "reason": c.reason})
+		got := parseEventWith(t, map[string]any{"type": c.kind, "reason": c.reason})
 		if got.Severity != c.want || got.Labels["kubernaut.io/event-type"] != strings.ToLower(c.kind) {
 			t.Errorf("%s %s: severity %s, want %s; labels %v", c.kind, c.reason, got.Severity, c.want, got.Labels)
 		}
@@ -104,7 +104,7 @@ func TestEventSeverity(t *testing.T) {
 // Events about objects without a namespace have an empty one, which is part of
 // their identity: the vector is the wire contract's.
 func TestEventClusterScoped(t *testing.T) {
-	got := parseEvent(t, map[string]any{"reason": "DiskPressure", "involvedObject.kind": "Node", "involvedObject.name": "worker-1", "involvedObject.namespace": nil})
+	got := parseEventWith(t, map[string]any{"reason": "DiskPressure", "involvedObject.kind": "Node", "involvedObject.name": "worker-1", "involvedObject.namespace": nil})
 	if got.Namespace != "" || got.Resource.ID() != "Node:worker-1" || got.Fingerprint != "6b075608df8e6da41743ea4f537b362eee04a10d24ef195c07f6a466816fb452" {
 		t.Errorf("namespace %q, resource %s, fingerprint %s", got.Namespace, got.Resource.ID(), got.Fingerprint)
 	}
@@ -112,16 +112,16 @@ func TestEventClusterScoped(t *testing.T) {
 
 func TestEventRefusals(t *testing.T) {
 	longest := strings.Repeat("ä", MaxNameLength)
-	if got := parseEvent(t, map[string]any{"reason": longest}).Name; got != longest {
+	if got := parseEventWith(t, map[string]any{"reason": longest}).Name; got != longest {
 		t.Errorf("a reason of %d characters became %q", MaxNameLength, got)
 	}
 	for reason, bodies := range map[string][]string{
 		ReasonMalformed: {
 			"", "{", "[]", `"text"`, "7", eventWith(t, nil) + "x",
-			eventWith(t, map[string]any{"count": "3"}), eventWith(t, map[string]any{"count": 1.5}),
-			eventWith(t, map[string]any{"message": 1}), eventWith(t, map[string]any{"firstTimestamp": "yesterday"}), eventWith(t, map[string]any{"lastTimestamp": 5}),
-			eventWith(t, map[string]any{"involvedObject": "Pod/web"}), eventWith(t, map[string]any{"involvedObject.uid": 1}),
-			eventWith(t, map[string]any{"source": []int{}}), eventWith(t, map[string]any{"source.host": true}),
+			eventWith(t, map[string]any{"firstTimestamp": "yesterday"}), eventWith(t, map[string]any{"lastTimestamp": 5}),
+			eventWith(t, map[string]any{"eventTime": "now"}), eventWith(t, map[string]any{"series": 5}),
+			eventWith(t, map[string]any{"involvedObject": "Pod/web"}), eventWith(t, map[string]any{"involvedObject.kind": 1}),
+			eventWith(t, map[string]any{"type": 1}), eventWith(t, map[string]any{"reason": []int{}}),
 		},
 		ReasonNoName: {
 			"null", "{}", eventWith(t, map[string]any{"reason": nil}), eventWith(t, map[string]any{"reason": ""}),
@@ -139,6 +139,7 @@ func TestEventRefusals(t *testing.T) {
 		ReasonTime: {
 			eventWith(t, map[string]any{"firstTimestamp": "9999-12-31T23:59:59-01:00"}),
 			eventWith(t, map[string]any{"firstTimestamp": "0001-01-01T00:00:00+01:00"}),
+			eventWith(t, map[string]any{"lastTimestamp": "9999-12-31T23:59:59-01:00"}),
 		},
 	} {
 		for _, body := range bodies {
@@ -151,13 +152,86 @@ func TestEventRefusals(t *testing.T) {
 	}
 }
 
+// Recorders write one event in three ways; all say the same.
+func TestEventVersions(t *testing.T) {
+	want := &Signal{
+		Type: "kubernetes-event", Source: "kubernetes-events", Name: "FailedScheduling", Severity: "critical",
+		Namespace: "shop", Resource: Resource{Kind: "Pod", Name: "web-1", Namespace: "shop"},
+		Labels: map[string]string{"kubernaut.io/event-source": "default-scheduler", "kubernaut.io/event-type": "warning", "kubernaut.io/resource-kind": "pod"},
+		Annotations: map[string]string{
+			"kubernaut.io/event-message": "no room", "kubernaut.io/event-count": "14",
+			"kubernaut.io/first-timestamp": "2026-03-01T09:00:00Z", "kubernaut.io/last-timestamp": "2026-03-01T09:40:00Z",
+		},
+		FiringTime: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC), ReceivedTime: received,
+		Fingerprint: Fingerprint("FailedScheduling", "shop", "Pod", "web-1"),
+	}
+	const object = `{"kind":"Pod","namespace":"shop","name":"web-1"}`
+	for name, body := range map[string]string{
+		"core/v1, old members": `{"type":"Warning","reason":"FailedScheduling","message":"no room","involvedObject":` + object + `,
+			"firstTimestamp":"2026-03-01T09:00:00Z","lastTimestamp":"2026-03-01T09:40:00Z","count":14,"source":{"component":"default-scheduler"}}`,
+		"core/v1, new members": `{"type":"Warning","reason":"FailedScheduling","message":"no room","involvedObject":` + object + `,
+			"eventTime":"2026-03-01T09:00:00.000000Z","firstTimestamp":null,"lastTimestamp":null,"series":{"count":14,"lastObservedTime":"2026-03-01T09:40:00.000000Z"},
+			"reportingComponent":"default-scheduler","source":{}}`,
+		"events.k8s.io/v1": `{"apiVersion":"events.k8s.io/v1","kind":"Event","type":"Warning","reason":"FailedScheduling","note":"no room","regarding":` + object + `,
+			"eventTime":"2026-03-01T09:00:00.000000Z","series":{"count":14,"lastObservedTime":"2026-03-01T09:40:00.000000Z"},
+			"reportingController":"default-scheduler"}`,
+		"events.k8s.io/v1, deprecated members": `{"type":"Warning","reason":"FailedScheduling","note":"no room","regarding":` + object + `,"eventTime":null,
+			"deprecatedFirstTimestamp":"2026-03-01T09:00:00Z","deprecatedLastTimestamp":"2026-03-01T09:40:00Z","deprecatedCount":14,
+			"deprecatedSource":{"component":"default-scheduler"}}`,
+		"of a watch": `{"type":"ADDED","object":{"type":"Warning","reason":"FailedScheduling","message":"no room","involvedObject":` + object + `,
+			"firstTimestamp":"2026-03-01T09:00:00Z","lastTimestamp":"2026-03-01T09:40:00Z","count":14,"source":{"component":"default-scheduler"}}}`,
+		"unused members of other types": `{"metadata":7,"type":"Warning","reason":"FailedScheduling","message":"no room","involvedObject":{"kind":"Pod","namespace":"shop","name":"web-1","uid":1},
+			"firstTimestamp":"2026-03-01T09:00:00Z","lastTimestamp":"2026-03-01T09:40:00Z","count":"14","action":[],"source":"kubelet","reportingComponent":"default-scheduler"}`,
+	} {
+		parsed, err := Event{}.Parse([]byte(body), received)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want.Payload = []byte(body)
+		if diff := cmp.Diff(want, parsed[0].Signal(), cmp.Comparer(time.Time.Equal)); diff != "" {
+			t.Errorf("%s: signal (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// An event that is sent again long after it happened begins nothing.
+func TestEventAge(t *testing.T) {
+	at := func(ago time.Duration) string { return received.Add(-ago).Format(time.RFC3339) }
+	for _, c := range []struct {
+		changes map[string]any
+		maxAge  time.Duration
+		ignored bool
+	}{
+		{map[string]any{"firstTimestamp": at(time.Hour), "lastTimestamp": at(time.Minute)}, 15 * time.Minute, false},
+		{map[string]any{"firstTimestamp": at(time.Hour), "lastTimestamp": at(16 * time.Minute)}, 15 * time.Minute, true},
+		{map[string]any{"firstTimestamp": at(time.Hour), "lastTimestamp": at(16 * time.Minute)}, 0, false},
+		{map[string]any{"firstTimestamp": at(time.Hour), "lastTimestamp": nil}, 15 * time.Minute, true},
+		{map[string]any{"firstTimestamp": nil, "lastTimestamp": nil}, 15 * time.Minute, false},
+		{map[string]any{"firstTimestamp": nil, "lastTimestamp": nil, "eventTime": at(time.Hour)}, 15 * time.Minute, true},
+		{map[string]any{"firstTimestamp": nil, "lastTimestamp": nil, "eventTime": at(time.Hour), "series": map[string]any{"lastObservedTime": at(0)}}, 15 * time.Minute, false},
+		{map[string]any{"firstTimestamp": nil, "lastTimestamp": nil, "metadata": map[string]any{"creationTimestamp": at(time.Hour)}}, 15 * time.Minute, true},
+		{map[string]any{"firstTimestamp": at(-time.Hour), "lastTimestamp": at(-time.Hour)}, 15 * time.Minute, false},
+	} {
+		parsed, err := Event{MaxAge: c.maxAge}.Parse([]byte(eventWith(t, c.changes)), received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parsed[0].Signal().Ignored; (got == IgnoredAge) != c.ignored {
+			t.Errorf("%v, at most %s ago: ignored %q", c.changes, c.maxAge, got)
+		}
+	}
+}
+
 func FuzzEvent(f *testing.F) {
 	f.Add([]byte(`{"type":"Warning","reason":"R","involvedObject":{"kind":"Pod","namespace":"n","name":"p"},"firstTimestamp":"2025-11-24T09:59:00Z"}`))
 	f.Add([]byte(`{"type":"Error","reason":"\ud800","involvedObject":{"kind":"Node","name":"n"},"count":2,"source":{"host":"h"}}`))
 	f.Add([]byte(`{"TYPE":"Normal"}`))
+	f.Add([]byte(`{"type":"Warning","reason":"R","note":"n","regarding":{"kind":"Pod","name":"p"},"eventTime":"2026-03-01T09:00:00.408032Z","series":{"count":14,"lastObservedTime":"2026-03-01T09:40:00Z"},"reportingController":"c"}`))
+	f.Add([]byte(`{"type":"ADDED","object":{"type":"Warning","reason":"R","involvedObject":{"kind":"Pod","name":"p"},"deprecatedCount":"3"}}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		parsed, err := Event{}.Parse(body, received)
+		parsed, err := Event{MaxAge: time.Hour}.Parse(body, received)
 		if err != nil {
 			var invalid *InvalidError
 			if !errors.As(err, &invalid) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"stormgate.internal/gateway/config"
 )
 
 var received = time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
@@ -91,8 +93,12 @@ func TestPrometheusSeverity(t *testing.T) {
 
 func TestPrometheusNamespace(t *testing.T) {
 	for _, c := range []struct{ labels, want string }{
-		{`"namespace":"a","exported_namespace":"b"`, "a"},
-		{`"namespace":"","exported_namespace":"b"`, ""},
+		{`"namespace":"a","exported_namespace":"b"`, "b"},
+		{`"namespace":"","exported_namespace":"b"`, "b"},
+		{`"namespace":"a","exported_namespace":""`, "a"},
+		{`"namespace":""`, ""},
+		{`"k8s.namespace.name":"otel"`, "otel"},
+		{`"k8s.namespace.name":"otel","namespace":"a"`, "a"},
 		{`"exported_namespace":"b"`, "b"},
 		{`"exported_namespace":""`, ""},
 		{`"x":"y"`, "default"},
@@ -144,23 +150,35 @@ func TestPrometheusResolved(t *testing.T) {
 	}
 }
 
+func TestPrometheusEndTime(t *testing.T) {
+	at := func(offset time.Duration) string { return received.Add(offset).UTC().Format(time.RFC3339) }
+	for member, want := range map[string]time.Time{
+		`,"endsAt":"` + at(-time.Minute) + `"`: received.Add(-time.Minute), `,"endsAt":"` + at(time.Hour) + `"`: received,
+		``: received, `,"endsAt":""`: received, `,"endsAt":7`: received, `,"endsAt":"0001-01-01T00:00:00Z"`: received, `,"endsAt":null`: received,
+	} {
+		got := parseOne(t, `{"status":"resolved","alerts":[{"labels":{"alertname":"A"}`+member+`}]}`).EndTime
+		if !got.Truncate(time.Second).Equal(want.Truncate(time.Second)) {
+			t.Errorf("%s: %s, want %s", member, got, want)
+		}
+	}
+	if got := parseOne(t, `{"alerts":[{"labels":{"alertname":"A"},"endsAt":"2025-01-01T00:00:00Z"}]}`).EndTime; !got.IsZero() {
+		t.Errorf("it is firing, and ended at %s", got)
+	}
+}
+
 func TestPrometheusRefusesBodies(t *testing.T) {
 	for body, reason := range map[string]string{
-		``:                    ReasonMalformed,
-		`{`:                   ReasonMalformed,
-		`[]`:                  ReasonMalformed,
-		`{"alerts":[{}]} x`:   ReasonMalformed,
-		`null`:                ReasonNoAlerts,
-		`{}`:                  ReasonNoAlerts,
-		`{"alerts":[]}`:       ReasonNoAlerts,
-		`{"alerts":null}`:     ReasonNoAlerts,
-		`{"alerts":{}}`:       ReasonMalformed,
-		`{"alerts":["text"]}`: ReasonMalformed,
-		`{"truncatedAlerts":"1","alerts":[{"labels":{"alertname":"A"}}]}`:                   ReasonMalformed,
-		`{"alerts":[{"labels":{"alertname":7}}]}`:                                           ReasonMalformed,
-		`{"alerts":[{"labels":{"alertname":"A"},"startsAt":"yesterday"}]}`:                  ReasonMalformed,
-		`{"alerts":[{"labels":{"alertname":"A"},"annotations":{"a":{"b":"c"}}}]}`:           ReasonMalformed,
-		`{"alerts":[{"labels":{"alertname":"A"}},{"labels":{"alertname":"B"},"endsAt":1}]}`: ReasonMalformed,
+		``:                  ReasonMalformed,
+		`{`:                 ReasonMalformed,
+		`[]`:                ReasonMalformed,
+		`{"alerts":[{}]} x`: ReasonMalformed,
+		`null`:              ReasonNoAlerts,
+		`{}`:                ReasonNoAlerts,
+		`{"alerts":[]}`:     ReasonNoAlerts,
+		`{"alerts":null}`:   ReasonNoAlerts,
+		`{"alerts":{}}`:     ReasonMalformed,
+		`{"alerts":"[]"}`:   ReasonMalformed,
+		`"text"`:            ReasonMalformed,
 	} {
 		_, err := Prometheus{}.Parse([]byte(body), received)
 		var invalid *InvalidError
@@ -179,6 +197,13 @@ func TestPrometheusRefusesSingleAlerts(t *testing.T) {
 		{"labels": map[string]string{"severity": "info"}},
 		{},
 		{"labels": map[string]string{"alertname": "A"}, "startsAt": "9999-12-31T23:59:59-01:00"},
+		{"labels": map[string]any{"alertname": 7}},
+		{"labels": map[string]any{"alertname": "A", "pod": map[string]string{"name": "web"}}},
+		{"labels": []string{"alertname"}},
+		{"labels": map[string]string{"alertname": "A"}, "startsAt": "yesterday"},
+		{"labels": map[string]string{"alertname": "A"}, "startsAt": ""},
+		{"labels": map[string]string{"alertname": "A"}, "startsAt": 5},
+		{"labels": map[string]string{"alertname": "B"}, "annotations": "none", "endsAt": 1, "status": 2, "fingerprint": []int{}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -196,9 +221,89 @@ func TestPrometheusRefusesSingleAlerts(t *testing.T) {
 		}
 		reasons = append(reasons, invalid.Reason)
 	}
-	want := []string{"", ReasonNameTooLong, ReasonNoName, ReasonNoName, ReasonNoName, ReasonTime}
+	want := []string{
+		"", ReasonNameTooLong, ReasonNoName, ReasonNoName, ReasonNoName, ReasonTime,
+		ReasonMalformedAlert, ReasonMalformedAlert, ReasonMalformedAlert, ReasonMalformedTime, ReasonMalformedTime, ReasonMalformedTime, "",
+	}
 	if diff := cmp.Diff(want, reasons); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+// What is wrong with one alert is said of that one, and the others are as if they had
+// come alone.
+func TestPrometheusOneBadAlert(t *testing.T) {
+	for name, bad := range map[string]string{
+		"a text": `"text"`, "a number": `7`, "a list": `[]`, "null": `null`, "label of a number": `{"labels":{"alertname":"A","replica":3}}`,
+		"time": `{"labels":{"alertname":"A"},"startsAt":"2025-02-30T00:00:00Z"}`,
+	} {
+		parsed, err := Prometheus{}.Parse([]byte(`{"alerts":[{"labels":{"alertname":"A"}},`+bad+`,{"labels":{"alertname":"B"}}]}`), received)
+		if err != nil || len(parsed) != 3 {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if parsed[0].Err != nil || parsed[1].Err == nil || parsed[2].Err != nil || !strings.HasPrefix(parsed[1].Err.Error(), "alerts[1]: ") {
+			t.Errorf("%s: errors %v, %v, %v", name, parsed[0].Err, parsed[1].Err, parsed[2].Err)
+		}
+		if a, b := parsed[0].Signal(), parsed[2].Signal(); a.Name != "A" || b.Name != "B" || parsed[1].Signal() != nil {
+			t.Errorf("%s: %+v, %+v", name, a, b)
+		}
+	}
+}
+
+// What nothing depends on may be anything.
+func TestPrometheusUnusedMembers(t *testing.T) {
+	for _, value := range []string{`""`, `"text"`, `7`, `-1.5`, `1e999`, `true`, `null`, `[]`, `{}`, `[{"a":1}]`, `{"a":{"b":[]}}`} {
+		for _, member := range []string{
+			"version", "groupKey", "truncatedAlerts", "status", "receiver", "groupLabels", "commonLabels", "commonAnnotations", "externalURL",
+		} {
+			s := parseOne(t, `{"`+member+`":`+value+`,"alerts":[{"labels":{"alertname":"A","pod":"p"},"annotations":{"a":"b"}}]}`)
+			if s.Name != "A" || s.Resource.Name != "p" || s.Resolved || s.Annotations["a"] == "" {
+				t.Errorf("%s is %s: %+v", member, value, s)
+			}
+		}
+		for _, member := range []string{"status", "annotations", "endsAt", "generatorURL", "fingerprint"} {
+			s := parseOne(t, `{"commonAnnotations":{"c":"d"},"alerts":[{"labels":{"alertname":"A","pod":"p"},"`+member+`":`+value+`}]}`)
+			if s.Name != "A" || s.Resource.Name != "p" || s.Annotations["c"] != "d" {
+				t.Errorf("%s of the alert is %s: %+v", member, value, s)
+			}
+		}
+	}
+	// What is no text in a map of texts is kept as its JSON.
+	s := parseOne(t, `{"commonLabels":{"n":7,"s":"x"},"alerts":[{"labels":{"alertname":"A"},"annotations":{"o":{"b":"c"},"t":"x","z":null}}]}`)
+	if s.Labels["n"] != "7" || s.Labels["s"] != "x" || s.Annotations["o"] != `{"b":"c"}` || s.Annotations["t"] != "x" || s.Annotations["z"] != "" {
+		t.Errorf("labels %v, annotations %v", s.Labels, s.Annotations)
+	}
+}
+
+func TestPrometheusTruncated(t *testing.T) {
+	for member, want := range map[string]int{`0`: 0, `7`: 7, `"7"`: 7, `7.9`: 7, `-3`: 0, `null`: 0, `{}`: 0, `18446744073709551616`: 1<<31 - 1, `"many"`: 0} {
+		parsed, err := Prometheus{}.Parse([]byte(`{"truncatedAlerts":`+member+`,"alerts":[{"labels":{"alertname":"A"}}]}`), received)
+		if err != nil || parsed[0].Truncated != want || parsed[0].Signal().Truncated != want {
+			t.Errorf("%s: %+v, %v, want %d", member, parsed, err, want)
+		}
+	}
+}
+
+func TestPrometheusIgnored(t *testing.T) {
+	for labels, want := range map[string]string{
+		`"alertname":"Watchdog","severity":"none"`:       IgnoredByName + " unknown",
+		`"alertname":"Watchdog","prometheus":"mon/k8s"`:  IgnoredByName + " mon/k8s",
+		`"alertname":"InfoInhibitor","namespace":"shop"`: IgnoredByName + " ",
+		`"alertname":"A","severity":"none"`:              IgnoredBySeverity + " ",
+		`"alertname":"A","severity":"None"`:              " ",
+		`"alertname":"A","severity":"page"`:              " ",
+		`"alertname":"A"`:                                " ",
+		`"alertname":"watchdog"`:                         " ",
+	} {
+		s := parseOne(t, `{"alerts":[{"labels":{`+labels+`}}]}`)
+		if got := s.Ignored + " " + s.Heartbeat; got != want {
+			t.Errorf("%s: %q, want %q", labels, got, want)
+		}
+	}
+	none := Prometheus{Ignored: NewIgnored(config.Ignore{})}
+	parsed, err := none.Parse([]byte(`{"alerts":[{"labels":{"alertname":"Watchdog","severity":"none"}}]}`), received)
+	if err != nil || parsed[0].Signal().Ignored != "" {
+		t.Errorf("nothing is to be ignored: %+v, %v", parsed[0].Signal(), err)
 	}
 }
 
@@ -252,6 +357,7 @@ func FuzzPrometheus(f *testing.F) {
 	f.Add([]byte(`{"status":"resolved","commonLabels":{"a":"b"},"alerts":[{"labels":{"alertname":"A"}},{"labels":{}}]}`))
 	f.Add([]byte(`{"ALERTS":[{"Labels":{"alertname":"\ud800"}}]}`))
 	f.Add([]byte(`null`))
+	f.Add([]byte(`{"groupKey":7,"commonLabels":"","truncatedAlerts":"3","alerts":[{"labels":{"alertname":"A","n":3}},{"labels":{"alertname":"B"},"annotations":[1]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		parsed, err := Prometheus{}.Parse(body, received)
 		if err != nil {

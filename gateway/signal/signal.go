@@ -44,8 +44,20 @@ type Signal struct {
 	ReceivedTime time.Time
 	// Fingerprint identifies the incident, see Fingerprint.
 	Fingerprint string
+	// Detail tells the resource apart from others that Kind, Name and Namespace are the
+	// same of: labels as {a="b"}, sorted, or "". It is part of the fingerprint.
+	Detail string
 	// Resolved is true for the end of a condition, which starts nothing.
 	Resolved bool
+	// EndTime is when the condition ended, if Resolved.
+	EndTime time.Time
+	// Ignored says why the signal starts nothing though it is firing, or is "".
+	Ignored string
+	// Heartbeat names the monitoring system that shows by this signal that it works, or
+	// is "".
+	Heartbeat string
+	// Truncated is the number of signals that the sender left out of the request.
+	Truncated int
 	// Payload is the request body that would have carried this signal alone.
 	Payload []byte
 }
@@ -78,6 +90,8 @@ type Parsed struct {
 	Err error
 	// Fingerprint is the signal's.
 	Fingerprint string
+	// Truncated is the signal's.
+	Truncated int
 
 	build func() *Signal
 }
@@ -107,13 +121,15 @@ func (e *InvalidError) Error() string { return e.Detail }
 
 // Reasons of InvalidError.
 const (
-	ReasonMalformed   = "malformed_body"
-	ReasonNoAlerts    = "no_alerts"
-	ReasonNoName      = "missing_name"
-	ReasonNameTooLong = "name_too_long"
-	ReasonNoResource  = "missing_resource"
-	ReasonEventType   = "event_type"
-	ReasonTime        = "time_out_of_range"
+	ReasonMalformed      = "malformed_body"
+	ReasonMalformedAlert = "malformed_alert"
+	ReasonMalformedTime  = "malformed_time"
+	ReasonNoAlerts       = "no_alerts"
+	ReasonNoName         = "missing_name"
+	ReasonNameTooLong    = "name_too_long"
+	ReasonNoResource     = "missing_resource"
+	ReasonEventType      = "event_type"
+	ReasonTime           = "time_out_of_range"
 )
 
 // checkName refuses names that the resource's schema does not admit.

@@ -3,6 +3,7 @@ package storm
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,7 +150,11 @@ func (s *Storms) catchUp(ctx context.Context, t task) error {
 }
 
 func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error {
-	object, err := s.add(ctx, parseName(t.object), t.ref, m, time.UnixMilli(m.arrived), true)
+	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
+	if err != nil {
+		return err
+	}
+	object, err := s.add(ctx, parseName(t.object), t.ref, m, sig, time.UnixMilli(m.arrived), true)
 	if err == nil {
 		s.settleSome(ctx, t.ref, object, m)
 		return nil
@@ -158,9 +163,8 @@ func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error 
 		return err
 	}
 	// The object is finished, or gone, without this member, which starts afresh.
-	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
-	if sig == nil || err != nil {
-		return err
+	if sig == nil {
+		return nil
 	}
 	return s.claim(ctx, t.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
 		handled, err := s.handle(ctx, sig, name, t.ref.id, t.kind)
@@ -173,6 +177,10 @@ func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error 
 func (s *Storms) settleSome(ctx context.Context, ref batchRef, object *v1alpha1.RemediationRequest, m pendingMember) {
 	part := *object
 	part.Spec.AffectedResources = []string{m.resource}
+	part.Spec.AffectedFingerprints = nil
+	if slices.Contains(object.Spec.AffectedFingerprints, m.fingerprint) {
+		part.Spec.AffectedFingerprints = []string{m.fingerprint}
+	}
 	if !part.StandsFor(m.fingerprint) {
 		// That of a cluster-scoped resource shows only beside the object's own.
 		part.Spec.AffectedResources = object.Spec.AffectedResources

@@ -38,6 +38,9 @@ func newMember(sig *signal.Signal) member {
 	m.data, header = encode(sig)
 	// In JSON, no character of a string takes more than 6 bytes, and few more than 1.
 	m.size = len(m.resource) + 3 + 5*escapes(m.resource)
+	if sig.Detail != "" {
+		m.size += len(sig.Fingerprint) + 3
+	}
 	// The header has the labels and annotations. The object has the labels twice, once
 	// of them in base64, and each of their keys once more in its managed fields.
 	m.base = fixedObjectBytes + 2*header + (header+len(sig.Payload))*4/3
@@ -69,6 +72,8 @@ type kept struct {
 	Firing      time.Time         `json:"f"`
 	Received    time.Time         `json:"rt"`
 	Fingerprint string            `json:"fp"`
+	Detail      string            `json:"d,omitempty"`
+	Truncated   int               `json:"tr,omitempty"`
 }
 
 // encode returns a signal as it is kept, and the length of what precedes its payload.
@@ -79,6 +84,7 @@ func encode(sig *signal.Signal) (data []byte, header int) {
 	_ = json.NewEncoder(&b).Encode(kept{
 		Type: sig.Type, Source: sig.Source, Name: sig.Name, Severity: sig.Severity, Namespace: sig.Namespace, Resource: sig.Resource,
 		Labels: sig.Labels, Annotations: sig.Annotations, Firing: sig.FiringTime, Received: sig.ReceivedTime, Fingerprint: sig.Fingerprint,
+		Detail: sig.Detail, Truncated: sig.Truncated,
 	})
 	header = b.Len()
 	b.Write(sig.Payload)
@@ -99,7 +105,7 @@ func decode(data string) (*signal.Signal, error) {
 	return &signal.Signal{
 		Type: k.Type, Source: k.Source, Name: k.Name, Severity: k.Severity, Namespace: k.Namespace, Resource: k.Resource,
 		Labels: k.Labels, Annotations: k.Annotations, FiringTime: k.Firing, ReceivedTime: k.Received, Fingerprint: k.Fingerprint,
-		Payload: []byte(payload),
+		Detail: k.Detail, Truncated: k.Truncated, Payload: []byte(payload),
 	}, nil
 }
 

@@ -23,7 +23,7 @@ func FuzzKeptSignal(f *testing.F) {
 			Type: "t", Source: "s", Name: name, Severity: "info", Namespace: namespace,
 			Resource: signal.Resource{Kind: "Pod", Name: resource, Namespace: namespace},
 			Labels:   map[string]string{name: value}, Annotations: map[string]string{value: name},
-			FiringTime: time.Unix(1, 2).UTC(), ReceivedTime: time.Unix(3, 4).UTC(), Fingerprint: "f", Payload: append([]byte{}, payload...),
+			FiringTime: time.Unix(1, 2).UTC(), ReceivedTime: time.Unix(3, 4).UTC(), Fingerprint: "f", Detail: value, Truncated: len(name), Payload: append([]byte{}, payload...),
 		}
 		m := newMember(want)
 		got, err := decode(string(m.data))

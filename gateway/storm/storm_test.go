@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/policy"
 	"stormgate.internal/gateway/signal"
 )
@@ -31,7 +32,7 @@ priority := "P0" if { input.severity == "critical"; input.environment == "produc
 	if err := file.Close(); err != nil {
 		panic(err)
 	}
-	loaded, err := policy.LoadPriorities(context.Background(), file.Name(), slog.New(slog.DiscardHandler))
+	loaded, err := policy.LoadPriorities(context.Background(), file.Name(), metrics.New(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		panic(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
@@ -47,12 +45,12 @@ func (s *Storms) hold(ctx context.Context, window batch, known *contents, m memb
 			return nil, err
 		}
 		// The object was created with the members of that moment.
-		if holds(object, m.resource) && (fresh || object.InProgress()) {
+		if holds(object, own) && (fresh || object.InProgress()) {
 			return object, nil
 		}
 		ref = keyOf(object)
 	}
-	object, err := s.add(ctx, ref, window.ref, own, m.sig.ReceivedTime, fresh)
+	object, err := s.add(ctx, ref, window.ref, own, m.sig, m.sig.ReceivedTime, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -64,28 +62,36 @@ func (s *Storms) hold(ctx context.Context, window batch, known *contents, m memb
 var errHeld = errors.New("the object holds the member already")
 
 // add makes a window's object hold a member. The error is errFinished if the object
-// takes none. If the member is fresh, a finished object that holds it will do.
-func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batchRef, m pendingMember, received time.Time, fresh bool) (*v1alpha1.RemediationRequest, error) {
+// takes none. If the member is fresh, a finished object that holds it will do. The signal
+// is the member's, or nil if it is not kept any more.
+func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batchRef, m pendingMember, sig *signal.Signal, received time.Time, fresh bool) (*v1alpha1.RemediationRequest, error) {
 	var seen *v1alpha1.RemediationRequest
+	var raisedFrom string
 	object, err := s.amender.Amend(ctx, ref, func(o *v1alpha1.RemediationRequest) error {
 		switch {
 		case o.Annotations[remediation.AnnotationBatch] != window.id:
 			return errFinished
-		case holds(o, m.resource) && (fresh || o.InProgress()):
+		case holds(o, m) && (fresh || o.InProgress()):
 			seen = o
 			return errHeld
 		case !o.InProgress():
 			return errFinished
 		}
-		o.Spec.AffectedResources = append(o.Spec.AffectedResources, m.resource)
+		o.Spec.AddMember(m.fingerprint, m.resource)
 		o.Spec.StormAlertCount = len(o.Spec.AffectedResources)
 		if last := &o.Spec.Deduplication.LastSeen; received.After(last.Time) {
 			*last = metav1.NewTime(received).Rfc3339Copy()
+		}
+		if sig != nil {
+			raisedFrom = s.deduplicator.Raise(ctx, o, sig)
 		}
 		return nil
 	})
 	switch {
 	case err == nil:
+		if sig != nil {
+			s.deduplicator.NoteRaised(ctx, object, sig, raisedFrom)
+		}
 		s.metrics.StormObject(object.Spec.Environment, "", object.Spec.StormAlertCount)
 		return object, nil
 	case errors.Is(err, errHeld):
@@ -96,8 +102,8 @@ func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batch
 	return nil, err
 }
 
-func holds(object *v1alpha1.RemediationRequest, resource string) bool {
-	return slices.Contains(object.Spec.AffectedResources, resource)
+func holds(object *v1alpha1.RemediationRequest, m pendingMember) bool {
+	return object.Spec.HasMember(m.fingerprint, m.resource)
 }
 
 // ensure returns the window's object, and creates it if there is none. The contents are
@@ -160,7 +166,7 @@ func (s *Storms) create(ctx context.Context, window batch, known *contents) (*v1
 	}
 	var held []string
 	for _, m := range known.pending {
-		if holds(object, m.resource) {
+		if holds(object, m) {
 			held = append(held, m.fingerprint)
 		}
 	}
@@ -194,17 +200,21 @@ func (c *contents) signals() (first, filler *signal.Signal, err error) {
 	return first, filler, nil
 }
 
-// windowDraft describes the window's object. The fingerprint, severity and resource
-// are those of the alert that filled the buffer, the rest is the first member's.
+// windowDraft describes the window's object. The fingerprint and resource are those of
+// the alert that filled the buffer, the severity is the higher one of both, and the rest
+// is the first member's.
 func (s *Storms) windowDraft(ctx context.Context, window batch, pending []pendingMember, first, filler *signal.Signal) remediation.Draft {
 	sig := *first
-	sig.Fingerprint, sig.Severity, sig.Resource = filler.Fingerprint, filler.Severity, filler.Resource
-	resources := make([]string, len(pending))
+	sig.Fingerprint, sig.Resource = filler.Fingerprint, filler.Resource
+	if sig.Severity = filler.Severity; remediation.IsMoreSevere(first.Severity, filler.Severity) {
+		sig.Severity = first.Severity
+	}
+	resources, fingerprints := make([]string, len(pending)), make([]string, len(pending))
 	for i, m := range pending {
-		resources[i] = m.resource
+		resources[i], fingerprints[i] = m.resource, m.fingerprint
 	}
 	draft := s.draft(ctx, &sig, window.name, window.ref)
-	draft.Storm = &remediation.Storm{Type: window.kind, Resources: resources, LastSeen: filler.ReceivedTime}
+	draft.Storm = &remediation.Storm{Type: window.kind, Resources: resources, Fingerprints: fingerprints, LastSeen: filler.ReceivedTime}
 	return draft
 }
 
@@ -235,27 +245,34 @@ func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence *int64, si
 		s.metrics.FlushedObject(object.Spec.Environment, object.Spec.Priority)
 	case object.Annotations[remediation.AnnotationBatch] != ref.id:
 		// It is the incident's, but was made without this alert.
-		if object, err = s.amender.Amend(ctx, keyOf(object), repeated(sig)); err != nil {
+		var raisedFrom string
+		object, err = s.amender.Amend(ctx, keyOf(object), func(o *v1alpha1.RemediationRequest) error {
+			if err := repeated(o, sig); err != nil {
+				return err
+			}
+			raisedFrom = s.deduplicator.Raise(ctx, o, sig)
+			return nil
+		})
+		if err != nil {
 			return nil, err
 		}
+		s.deduplicator.NoteRaised(ctx, object, sig, raisedFrom)
 	}
 	s.settle(ctx, ref, object, []string{sig.Fingerprint})
 	return object, nil
 }
 
 // repeated counts a signal on the object of its incident.
-func repeated(sig *signal.Signal) amend.Change {
-	return func(o *v1alpha1.RemediationRequest) error {
-		if !o.InProgress() {
-			return errFinished
-		}
-		d := &o.Spec.Deduplication
-		d.OccurrenceCount++
-		if sig.ReceivedTime.After(d.LastSeen.Time) {
-			d.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()
-		}
-		return nil
+func repeated(o *v1alpha1.RemediationRequest, sig *signal.Signal) error {
+	if !o.InProgress() {
+		return errFinished
 	}
+	d := &o.Spec.Deduplication
+	d.OccurrenceCount++
+	if sig.ReceivedTime.After(d.LastSeen.Time) {
+		d.LastSeen = metav1.NewTime(sig.ReceivedTime).Rfc3339Copy()
+	}
+	return nil
 }
 
 // keyOf returns the name by which the cluster knows an object.

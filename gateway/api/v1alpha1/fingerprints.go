@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"iter"
+	"slices"
 )
 
 // Fingerprints returns the fingerprints of all incidents that the object stands
@@ -17,7 +18,32 @@ func (r *RemediationRequest) Fingerprints() []string {
 			fingerprints = append(fingerprints, member)
 		}
 	}
+	for _, member := range r.Spec.AffectedFingerprints {
+		if member != r.Spec.SignalFingerprint {
+			fingerprints = append(fingerprints, member)
+		}
+	}
 	return fingerprints
+}
+
+// AddMember makes the storm stand for one more alert, given its fingerprint and the id
+// of its resource, if it does not already.
+func (s *RemediationRequestSpec) AddMember(fingerprint, resource string) {
+	if !slices.Contains(s.AffectedResources, resource) {
+		s.AffectedResources = append(s.AffectedResources, resource)
+	}
+	if !s.HasMember(fingerprint, resource) {
+		s.AffectedFingerprints = append(s.AffectedFingerprints, fingerprint)
+	}
+}
+
+// HasMember reports whether the storm stands for an alert, given its fingerprint and the
+// id of its resource.
+func (s *RemediationRequestSpec) HasMember(fingerprint, resource string) bool {
+	if slices.Contains(s.AffectedFingerprints, fingerprint) {
+		return true
+	}
+	return slices.Contains(s.AffectedResources, resource) && hexSum(s.memberPrefix()+resource) == fingerprint
 }
 
 // Members yields the affected resources of a storm, each after its fingerprint.
@@ -39,6 +65,9 @@ func (r *RemediationRequest) StandsFor(fingerprint string) bool {
 	if len(r.Spec.AffectedResources) == 0 {
 		return false
 	}
+	if slices.Contains(r.Spec.AffectedFingerprints, fingerprint) {
+		return true
+	}
 	decoded, err := hex.DecodeString(fingerprint)
 	if err != nil || len(decoded) != sha256.Size {
 		return false
@@ -55,7 +84,7 @@ func (r *RemediationRequest) StandsFor(fingerprint string) bool {
 // memberSums yields each affected resource with its fingerprint in bytes. A
 // fingerprint is the hash of name:namespace:kind:resource, and a resource is
 // namespace:kind:resource already, except that a cluster-scoped one lacks the
-// empty part.
+// empty part. Fingerprints that have more in them are AffectedFingerprints.
 func (s *RemediationRequestSpec) memberSums() iter.Seq2[string, [sha256.Size]byte] {
 	return func(yield func(string, [sha256.Size]byte) bool) {
 		prefix := s.memberPrefix()

@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,6 +54,44 @@ func TestFingerprints(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Alerts whose fingerprints have more in them than the resource are told apart, however
+// they are mixed with others.
+func TestMembersWithDetails(t *testing.T) {
+	name := "DiskFull"
+	type alert struct{ namespace, kind, resource, detail string }
+	fingerprint := func(a alert) string { return signal.Fingerprint(name, a.namespace, a.kind, a.resource+a.detail) }
+	id := func(a alert) string {
+		return signal.Resource{Namespace: a.namespace, Kind: a.kind, Name: a.resource}.ID()
+	}
+	for _, namespace := range []string{"shop", ""} {
+		alerts := []alert{
+			{namespace, "Host", "a", `{mountpoint="/var"}`}, {namespace, "Host", "a", `{mountpoint="/opt"}`}, {namespace, "Host", "b", ""},
+			{namespace, "Host", "c", `{mountpoint="/var"}`}, {namespace, "Host", "c", ""},
+		}
+		for filler := range alerts {
+			r := &v1alpha1.RemediationRequest{Spec: v1alpha1.RemediationRequestSpec{SignalName: name, SignalFingerprint: fingerprint(alerts[filler])}}
+			for range 2 { // the second time changes nothing
+				for _, a := range alerts {
+					r.Spec.AddMember(fingerprint(a), id(a))
+				}
+			}
+			if len(r.Spec.AffectedResources) != 3 {
+				t.Errorf("namespace %q, filler %d: resources %q", namespace, filler, r.Spec.AffectedResources)
+			}
+			for i, a := range alerts {
+				if !r.StandsFor(fingerprint(a)) || !r.Spec.HasMember(fingerprint(a), id(a)) || !slices.Contains(r.Fingerprints(), fingerprint(a)) {
+					t.Errorf("namespace %q, filler %d: does not stand for alert %d: %+v", namespace, filler, i, r.Spec)
+				}
+			}
+			for _, foreign := range []alert{{namespace, "Host", "a", ""}, {namespace, "Host", "b", `{mountpoint="/var"}`}, {namespace, "Host", "d", ""}} {
+				if f := fingerprint(foreign); r.Spec.HasMember(f, id(foreign)) && foreign.resource != "a" {
+					t.Errorf("namespace %q, filler %d: has member %+v", namespace, filler, foreign)
+				}
+			}
+		}
 	}
 }
 

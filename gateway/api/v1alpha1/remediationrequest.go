@@ -84,6 +84,11 @@ type RemediationRequestSpec struct {
 	// +optional
 	AffectedResources []string `json:"affectedResources,omitempty"`
 
+	// AffectedFingerprints are the fingerprints of those alerts of a storm whose
+	// fingerprint has more in it than the resource, such as a mount point.
+	// +optional
+	AffectedFingerprints []string `json:"affectedFingerprints,omitempty"`
+
 	// SignalLabels are the signal's labels. Values are cut to 63 bytes.
 	// +optional
 	SignalLabels map[string]string `json:"signalLabels,omitempty"`

@@ -27,6 +27,7 @@ end
 if incident then
   return { 'left', incident:match('^%?%d+:(.+)$') or ARGV[2] }
 end
-local complete = redis.call('GET', KEYS[3]) == data_identity()
+local identity = data_identity()
+local complete = identity ~= '' and redis.call('GET', KEYS[3]) == identity
 redis.call('SET', KEYS[1], '?' .. milliseconds() .. ':' .. ARGV[2])
 return { complete and 'new' or 'unsure', ARGV[2] }

@@ -4,7 +4,7 @@
 -- ARGV  token of the caller, identity of the data
 --
 -- Returns 1 if it did, else 0.
-if redis.call('GET', KEYS[2]) ~= ARGV[1] or data_identity() ~= ARGV[2] then
+if ARGV[2] == '' or redis.call('GET', KEYS[2]) ~= ARGV[1] or data_identity() ~= ARGV[2] then
   return 0
 end
 redis.call('SET', KEYS[1], ARGV[2])

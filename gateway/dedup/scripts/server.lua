@@ -3,8 +3,10 @@
 -- Returns a name of the data that the server holds. A server takes a new replication
 -- id when it starts and when it is promoted: its data may then lack the latest writes.
 -- FLUSHALL keeps the id, but removes what was stored beside it.
+-- Returns "" if the server may not be asked.
 local function data_identity()
-  return redis.call('INFO', 'replication'):match('master_replid:(%x+)')
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string' and info:match('master_replid:(%x+)') or ''
 end
 
 local function milliseconds()

@@ -8,14 +8,21 @@
 --         {"busy"}       if it is somebody else's turn,
 --         {"evicting"}   if the server may drop any key when its memory is full:
 --                        the index can't be relied on then,
+--         {"blind"}      if the caller may not ask the server whose data it holds: no
+--                        loss of data would be noticed, so the index can't be relied
+--                        on either,
 --         {"incomplete" or "due", identity of the data, time in ms}  if the caller
 --                        has the turn now.
+local identity = data_identity()
+if identity == '' then
+  redis.call('DEL', KEYS[1])
+  return { 'blind' }
+end
 local memory = redis.call('INFO', 'memory')
 if not memory:find('maxmemory:0\r', 1, true) and memory:find('maxmemory_policy:allkeys', 1, true) then
   redis.call('DEL', KEYS[1])
   return { 'evicting' }
 end
-local identity = data_identity()
 local complete = redis.call('GET', KEYS[1]) == identity
 if complete and redis.call('EXISTS', KEYS[2]) == 1 then
   return { 'rest' }

@@ -1,0 +1,207 @@
+package redisclient
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/redistest"
+)
+
+// authority issues certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	file        string
+}
+
+func newAuthority(t *testing.T, dir, name string) *authority {
+	t.Helper()
+	a := &authority{file: filepath.Join(dir, name+".pem")}
+	a.certificate, a.key = issue(t, nil, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, a.file, "")
+	return a
+}
+
+// leaf writes a certificate for 127.0.0.1 and its key.
+func (a *authority) leaf(t *testing.T, dir, name string) (certFile, keyFile string) {
+	t.Helper()
+	certFile, keyFile = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
+	issue(t, a, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, certFile, keyFile)
+	return certFile, keyFile
+}
+
+func issue(t *testing.T, by *authority, template *x509.Certificate, certFile, keyFile string) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	parent, signer := template, key
+	if by != nil {
+		parent, signer = by.certificate, by.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(file, kind string, der []byte) {
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(certFile, "CERTIFICATE", der)
+	if keyFile != "" {
+		keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(keyFile, "PRIVATE KEY", keyDER)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate, key
+}
+
+// check connects and returns why Redis can't be used.
+func check(t *testing.T, cfg config.Redis) error {
+	t.Helper()
+	client, monitor, err := New(cfg, metrics.New(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	return monitor.Check(t.Context())
+}
+
+// Connections are encrypted, both sides show who they are, and a renewed certificate is
+// used without a restart.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	ours, theirs := newAuthority(t, dir, "ours"), newAuthority(t, dir, "theirs")
+	serverCert, serverKey := ours.leaf(t, dir, "server")
+	clientCert, clientKey := ours.leaf(t, dir, "client")
+	port := redistest.FreePort(t)
+	redistest.StartWith(t, "--tls-port", port, "--tls-cert-file", serverCert, "--tls-key-file", serverKey, "--tls-ca-cert-file", ours.file, "--tls-auth-clients", "yes")
+	cfg := config.Redis{Addr: "127.0.0.1:" + port, TLS: config.RedisTLS{Enabled: true, CAFile: ours.file, CertFile: clientCert, KeyFile: clientKey}}
+	if err := check(t, cfg); err != nil {
+		t.Errorf("right certificates: %v", err)
+	}
+	for name, change := range map[string]func(*config.RedisTLS){
+		"no TLS":                   func(c *config.RedisTLS) { *c = config.RedisTLS{} },
+		"another authority":        func(c *config.RedisTLS) { c.CAFile = theirs.file },
+		"another name":             func(c *config.RedisTLS) { c.ServerName = "redis.example" },
+		"no certificate of ours":   func(c *config.RedisTLS) { c.CertFile, c.KeyFile = "", "" },
+		"certificate of strangers": func(c *config.RedisTLS) { c.CertFile, c.KeyFile = theirs.leaf(t, dir, "stranger") },
+	} {
+		wrong := cfg
+		change(&wrong.TLS)
+		if err := check(t, wrong); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	// The file is read anew for each connection.
+	renewed := cfg
+	renewed.TLS.CertFile, renewed.TLS.KeyFile = theirs.leaf(t, dir, "renewed")
+	client, monitor, err := New(renewed, metrics.New(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := monitor.Check(t.Context()); err == nil {
+		t.Error("certificate of strangers: accepted")
+	}
+	ours.leaf(t, dir, "renewed")
+	if err := monitor.Check(t.Context()); err != nil {
+		t.Errorf("once the certificate is renewed: %v", err)
+	}
+}
+
+func TestTLSFilesMustBeReadable(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mentions, cfg := range map[string]config.RedisTLS{
+		"infrastructure.redis.tls.ca_file":                {Enabled: true, CAFile: filepath.Join(dir, "none")},
+		"holds no certificate":                            {Enabled: true, CAFile: empty},
+		"infrastructure.redis.tls.cert_file and key_file": {Enabled: true, CertFile: empty, KeyFile: empty},
+	} {
+		if _, _, err := New(config.Redis{Addr: "127.0.0.1:1", TLS: cfg}, metrics.New(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), mentions) {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+}
+
+func newSentinelClient(addr string) *redis.SentinelClient {
+	return redis.NewSentinelClient(&redis.Options{Addr: addr, MaxRetries: -1})
+}
+
+// Sentinels name the master, also after it has changed.
+func TestSentinel(t *testing.T) {
+	first, second := redistest.FreePort(t), redistest.FreePort(t)
+	master := redistest.StartWith(t, "--port", first, "--bind", "127.0.0.1")
+	replica := redistest.StartWith(t, "--port", second, "--bind", "127.0.0.1", "--replicaof", "127.0.0.1", first)
+	sentinel := redistest.StartSentinel(t, "main", first)
+	m := metrics.New()
+	client, monitor, err := New(config.Redis{Sentinel: config.Sentinel{MasterName: "main", Addrs: config.Strings{sentinel}}}, m, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := monitor.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	portOf := func() string { return client.ConfigGet(t.Context(), "port").Val()["port"] }
+	if got := portOf(); got != first {
+		t.Fatalf("master at port %s, want %s", got, first)
+	}
+	// Sentinel takes some seconds to know the replica.
+	admin := master.Client()
+	defer admin.Close()
+	sentinels := newSentinelClient(sentinel)
+	defer sentinels.Close()
+	for deadline := time.Now().Add(60 * time.Second); sentinels.Failover(t.Context(), "main").Err() != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no failover in 60 s: %v", sentinels.Failover(t.Context(), "main").Err())
+		}
+	}
+	for deadline := time.Now().Add(60 * time.Second); portOf() != second; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the client is still at port %s", portOf())
+		}
+		_ = monitor.Check(t.Context())
+	}
+	if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil {
+		t.Errorf("at the new master: %v", err)
+	}
+	other := replica.Client()
+	defer other.Close()
+	if got := other.Get(t.Context(), "key").Val(); got != "value" {
+		t.Errorf("the new master has %q", got)
+	}
+}
