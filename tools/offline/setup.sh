@@ -5,7 +5,8 @@
 #   root-KEY/     Debian testing with Bazel and redis-server; mounted by bubblewrap
 #   modules-KEY/  rules_go, gazelle, stand-ins, the machine's Go as an SDK
 #                 repository, and the bazelrc that points Bazel at them
-# Variables in: workspace, cache. Functions in: say, die.
+# Variables in: workspace, caches, cache, elsewhere, out_of_reach, and remember, a file to make
+# once the set-up is there. Functions in: say, die, need_space, go_version.
 
 # file: test-setup.sh of Bazel lists the types of undeclared outputs with it.
 offline_packages=bazel-bootstrap,bazel-rules-shell,ca-certificates,file,git,redis-server
@@ -18,10 +19,13 @@ _offline_mirror() {
     grep -v security | sort -u | head -n 1
 }
 
+# _offline_need PROGRAM PACKAGE ...
 _offline_need() {
   local missing=()
-  command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
-  command -v bwrap >/dev/null || missing+=(bubblewrap)
+  while (($#)); do
+    command -v "$1" >/dev/null || missing+=("$2")
+    shift 2
+  done
   if ((${#missing[@]})); then
     if [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
       say "installing ${missing[*]} (Debian packages)"
@@ -29,14 +33,21 @@ _offline_need() {
       { apt-get update -q && apt-get install -y -q -o DPkg::Lock::Timeout=300 "${missing[@]}"; } >"$cache/offline/apt.log" 2>&1 ||
         die "apt-get install ${missing[*]} failed; see $cache/offline/apt.log"
     else
-      die "this machine reaches no Bazel release, and ${missing[*]} is missing for the other way: sudo apt-get install ${missing[*]} (or install Bazelisk; if releases are in reach again, delete $cache/bazelisk-out-of-reach)"
+      die "this machine reaches no Bazel release, and ${missing[*]} is missing for the other way: sudo apt-get install ${missing[*]} (or install Bazelisk; if releases are in reach again, delete $out_of_reach)"
     fi
   fi
 }
 
+# What a log ends with, without the addresses of a network that is not ours to tell.
+_offline_last_words() {
+  { grep '^E:' "$1" || tail -n 1 "$1"; } | tail -n 1 | sed 's/https*:[^ ]*/URL/g' | cut -c 1-200
+}
+
 _offline_root() {
   local mirror tmp
-  _offline_need
+  need_space 3000 "a root folder with Debian's Bazel"
+  # An ordinary user's needs ids beside the own one while it is made.
+  if [[ $EUID == 0 ]]; then _offline_need mmdebstrap mmdebstrap; else _offline_need mmdebstrap mmdebstrap newuidmap uidmap; fi
   mirror="$(_offline_mirror)"
   if [[ -z "$mirror" ]]; then
     { [[ $EUID == 0 ]] && apt-get update -q >"$cache/offline/apt.log" 2>&1; } || true
@@ -45,22 +56,26 @@ _offline_root() {
   [[ -n "$mirror" ]] || die "no Debian mirror in apt's configuration (apt-get indextargets); run apt-get update"
   say "making a root folder with Debian's Bazel and Redis (about 90 s and 1.5 GB, once)"
   tmp="$(mktemp -d "$cache/offline/tmp.XXXXXX")"
-  if ! mmdebstrap --variant=apt \
+  mkdir "$tmp/root"
+  # By way of an archive, all of it is this user's: mmdebstrap has other owners' files in a
+  # folder that it makes for an ordinary user, who then can neither use nor remove it.
+  if ! mmdebstrap --variant=apt --format=tar \
     --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-    --include="$offline_packages" forky "$tmp/root" "deb $mirror forky main" >"$cache/offline/mmdebstrap.log" 2>&1; then
+    --include="$offline_packages" forky - "deb $mirror forky main" 2>"$cache/offline/mmdebstrap.log" |
+    tar -x -C "$tmp/root" --no-same-owner --same-permissions --exclude='./dev/*' --exclude='./var/cache/apt/archives/*.deb' 2>>"$cache/offline/mmdebstrap.log"; then
     rm -rf "$tmp"
-    die "mmdebstrap failed; see $cache/offline/mmdebstrap.log"
+    die "mmdebstrap failed: $(_offline_last_words "$cache/offline/mmdebstrap.log"). Is Debian's mirror in reach (a proxy of your network belongs in http_proxy)? All that was said is in $cache/offline/mmdebstrap.log"
   fi
-  rm -rf "$tmp"/root/var/cache/apt/archives/*.deb
   mv -T "$tmp/root" "$1"
   rmdir "$tmp"
 }
 
 # A Go module as a writable folder; module zips carry no modes, so scripts get theirs back.
 _offline_module() {
-  local dir
-  dir="$(cd / && GOFLAGS=-mod=mod go mod download -json "$1@$2" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')"
-  [[ -d "$dir" ]] || die "go mod download $1@$2 failed; is the Go module proxy in reach?"
+  local answer dir
+  answer="$(cd / && GO111MODULE=on GOFLAGS=-mod=mod go mod download -json "$1@$2" 2>&1 || true)"
+  dir="$(sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p' <<<"$answer")"
+  [[ -d "$dir" ]] || die "go mod download $1@$2 failed: $(sed -n 's/^\t"Error": "\(.*\)",\{0,1\}$/\1/p' <<<"$answer" | sed 's/https*:[^ ]*/URL/g'). Is the Go module proxy in reach (go env GOPROXY; a proxy of your network belongs in HTTPS_PROXY)?"
   cp -r "$dir" "$3"
   chmod -R u+w "$3"
   find "$3" -name '*.sh' -exec chmod +x {} +
@@ -103,12 +118,16 @@ _offline_coverage_tools() {
 
 _offline_modules() {
   local tmp dest="$1" root="$2"
+  need_space 500 "what Bazel needs of rules_go and gazelle"
+  _offline_need git git
   say "collecting rules_go $offline_rules_go and gazelle $offline_gazelle from the Go module proxy (about 10 s, once)"
   tmp="$(mktemp -d "$cache/offline/tmp.XXXXXX")"
   mkdir "$tmp/modules"
   _offline_module github.com/bazelbuild/rules_go "$offline_rules_go" "$tmp/modules/rules_go"
   _offline_module github.com/bazelbuild/bazel-gazelle "$offline_gazelle" "$tmp/modules/gazelle"
   # MODULE.bazel's patches: an overridden module gets none from Bazel.
+  # Of a repository around them, such as a home that is one, git would skip what is outside.
+  local -x GIT_CEILING_DIRECTORIES="$tmp/modules"
   git -C "$tmp/modules/rules_go" apply "$workspace/tools/nogo/rules_go_facts.patch" ||
     die "tools/nogo/rules_go_facts.patch does not apply to rules_go $offline_rules_go"
   git -C "$tmp/modules/rules_go" apply "$workspace/tools/coverage/rules_go_stdlib.patch" ||
@@ -123,17 +142,18 @@ _offline_modules() {
     echo "# Written by tools/offline/setup.sh."
     # Debian's own, but for an option that Bazel warns of and one that keeps sandboxes.
     sed '/^try-import/d; /host_javabase/d; /sandbox_debug/d' "$root/etc/bazel/bazelrc"
+    # Quoted, as a path may have a space.
     echo "common --override_module=rules_shell=/usr/share/bazel/rules/shell"
     local name
     for name in rules_go gazelle buildozer zlib apple_support protobuf package_metadata; do
-      echo "common --override_module=$name=$dest/$name"
+      echo "common --override_module=\"$name=$dest/$name\""
     done
-    echo "common --override_repository=rules_go~~go_sdk~stormgate_go_sdk=$dest/go_sdk"
+    echo "common --override_repository=\"rules_go~~go_sdk~stormgate_go_sdk=$dest/go_sdk\""
     # Of all that Bazel downloads for its own use, a query of Go packages loads this one.
-    echo "common --override_repository=bazel_tools~remote_coverage_tools_extension~remote_coverage_tools=$dest/coverage_tools"
+    echo "common --override_repository=\"bazel_tools~remote_coverage_tools_extension~remote_coverage_tools=$dest/coverage_tools\""
     echo "common --repo_env=GO_REPOSITORY_USE_HOST_MODCACHE=1"
-    echo "common --repo_env=GOMODCACHE=$(go env GOMODCACHE)"
-    echo "common --repo_env=GOPROXY=$(go env GOPROXY)"
+    echo "common --repo_env=\"GOMODCACHE=$(go env GOMODCACHE)\""
+    echo "common --repo_env=\"GOPROXY=$(go env GOPROXY)\""
   } >"$tmp/modules/bazelrc"
   mv -T "$tmp/modules" "$dest"
   rmdir "$tmp"
@@ -143,9 +163,59 @@ _offline_modules() {
 _offline_check_go() {
   command -v go >/dev/null || die "no go on PATH: install Go, $1 or newer"
   local have
-  have="$(cd / && go env GOVERSION)"
-  if [[ "$(printf '%s\n' "$1" "${have#go}" | sort -V | head -n 1)" != "$1" ]]; then
-    die "the machine's Go is ${have#go}, go.mod asks for $1: install that or newer"
+  have="$(cd / && go env GOVERSION)" || die "the go on PATH does not run: install Go, $1 or newer"
+  _offline_older "${have#go}" "$1" || return 0
+  # A Go that can fetch another one from the module proxy does so for this call alone.
+  if ! _offline_older "${have#go}" 1.21 && [[ "$(cd / && GOTOOLCHAIN="go$1" go env GOVERSION 2>/dev/null)" == "go$1" ]]; then
+    export GOTOOLCHAIN="go$1"
+    return
+  fi
+  die "the machine's Go is ${have#go}, go.mod asks for $1: install that or newer"
+}
+
+_offline_older() { [[ "$1" != "$2" && "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" == "$1" ]]; }
+
+# A home that can't be written has no place for Go's modules and their checksums either.
+_offline_gopath() {
+  local dir
+  dir="$(go env GOPATH)"
+  dir="${dir%%:*}"
+  if ! mkdir -p "$dir" 2>/dev/null || [[ ! -w "$dir" ]]; then
+    export GOPATH="$cache/gopath"
+  fi
+}
+
+# Sets binds to what of the machine the root folder shows: all but its system. Checkouts, homes,
+# caches, output bases and files that a program is told of lie anywhere. What lay nowhere would
+# be made in the root folder, and be the same for all checkouts.
+_offline_binds() {
+  local root="$1" path goroot
+  binds=(--bind "$root" / --dev-bind /dev /dev --bind /proc /proc --bind /sys /sys)
+  for path in /*; do
+    case "$path" in
+      /bin | /boot | /dev | /etc | /lib* | /lost+found | /proc | /sbin | /sys | /usr) ;;
+      *) if [[ -d "$path" ]]; then binds+=(--bind "$path" "$path"); fi ;;
+    esac
+  done
+  for path in "$HOME" "$workspace" "$caches" "$(pwd -P)" "$(go env GOMODCACHE)" "${XDG_RUNTIME_DIR:-}" "${TMPDIR:-}" "${TEST_TMPDIR:-}" "$(_offline_repository)"; do
+    case "$path" in
+      # Below what is left out above: a checkout in /usr/src. The root folder's own stay.
+      /bin/* | /boot/* | /etc/* | /lib*/* | /sbin/* | /usr/* | /.*)
+        if [[ -d "$path" && -z "$(ls -A "$root$path" 2>/dev/null)" ]]; then binds+=(--bind "$path" "$path"); fi ;;
+    esac
+  done
+  goroot="$(go env GOROOT)"
+  binds+=(--ro-bind "$goroot" "$goroot")
+  # Debian's has links that lead out of it.
+  while read -r path; do
+    [[ "$path" == "$goroot"/* ]] || binds+=(--ro-bind "$path" "$path")
+  done < <(find "$goroot" -maxdepth 1 -type l -exec realpath {} +)
+  for path in /etc/resolv.conf /etc/hosts /etc/ssl/certs /etc/passwd /etc/group; do
+    if [[ -e "$path" ]]; then binds+=(--ro-bind "$(realpath "$path")" "$path"); fi
+  done
+  # For `bazel run ENVIRONMENT.kubectl`: a static program of the machine's.
+  if path="$(command -v kubectl)"; then
+    binds+=(--ro-bind "$(realpath "$path")" /usr/local/bin/kubectl)
   fi
 }
 
@@ -162,9 +232,10 @@ _offline_repository() {
 # Runs Bazel in the root folder with the arguments given; does not return.
 offline_exec() {
   local want root modules key
-  want="$(awk '$1 == "toolchain" {print substr($2, 3)}' "$workspace/go.mod")"
+  want="$(go_version)"
   _offline_check_go "$want"
   mkdir -p "$cache/offline" "$cache/disk"
+  _offline_gopath
   root="$cache/offline/root-$(echo "$offline_packages" | sha256sum | cut -c 1-12)"
   key="$({
     echo "$cache $offline_rules_go $offline_gazelle $(go env GOROOT GOVERSION GOMODCACHE GOPROXY)"
@@ -176,32 +247,47 @@ offline_exec() {
     } | LC_ALL=C sort -z | xargs -0 cat
   } | sha256sum | cut -c 1-12)"
   modules="$cache/offline/modules-$key"
+  _offline_need bwrap bubblewrap nsenter util-linux
   if [[ ! -d "$root" || ! -d "$modules" ]]; then
     # One process at a time: one that waited finds it done.
     exec 9>"$cache/offline/lock"
-    flock 9
-    rm -rf "$cache"/offline/tmp.*  # of a set-up that was broken off
+    if ! flock -n 9; then
+      say "another run is making what this one needs; waiting for it"
+      flock 9
+    fi
+    # Of a set-up that was broken off. Go's modules have folders that can't be written.
+    find "$cache/offline" -maxdepth 1 -name 'tmp.*' -exec chmod -R u+rwX {} + -exec rm -rf {} +
     [[ -d "$root" ]] || _offline_root "$root"
     [[ -d "$modules" ]] || _offline_modules "$modules" "$root"
     exec 9>&-
   fi
-  local binds=(--bind "$root" / --dev-bind /dev /dev --bind /proc /proc --bind /sys /sys --bind /tmp /tmp
-    --bind "$HOME" "$HOME" --bind "$workspace" "$workspace" --bind "$cache" "$cache")
-  local goroot path
-  goroot="$(go env GOROOT)"
+  if [[ -n "${remember:-}" ]]; then : >"$remember"; fi
+  local binds
+  _offline_binds "$root"
   # In the place of Debian's rc file, which Bazel would miss otherwise.
-  binds+=(--ro-bind "$goroot" "$goroot" --ro-bind "$modules/bazelrc" /etc/bazel/bazelrc)
-  for path in "$(go env GOMODCACHE)" "$(pwd -P)" "$(_offline_repository)" ${XDG_RUNTIME_DIR:-}; do
-    [[ -d "$path" ]] && binds+=(--bind "$path" "$path")
-  done
-  for path in /etc/resolv.conf /etc/hosts /etc/ssl/certs /etc/passwd /etc/group; do
-    [[ -e "$path" ]] && binds+=(--ro-bind "$(realpath "$path")" "$path")
-  done
-  # For `bazel run ENVIRONMENT.kubectl`: a static program of the machine's.
-  if path="$(command -v kubectl)"; then
-    binds+=(--ro-bind "$(realpath "$path")" /usr/local/bin/kubectl)
-  fi
+  binds+=(--ro-bind "$modules/bazelrc" /etc/bazel/bazelrc)
+  _offline_enter "$root" "$@"
+}
+
+# bubblewrap makes the namespaces, and this very process enters them and becomes Bazel's client.
+# As bubblewrap's child the client would not get the signals that are sent to this process,
+# and would go on when Ctrl-C had ended bubblewrap.
+_offline_enter() {
+  local root="$1" holder nsenter enter
+  shift
   # A fresh /proc would bar linux-sandbox from mounting its own (hence --bind /proc).
-  PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-    exec bwrap "${binds[@]}" --setenv STORMGATE_OFFLINE_ROOT "$root" --chdir "$(pwd -P)" bazel "$@"
+  exec 7< <(exec bwrap --die-with-parent "${binds[@]}" /bin/sh -c 'echo $$ && exec sleep 600' </dev/null)
+  read -r holder <&7 || die "bubblewrap could not enter Debian's root folder. If it says that namespaces are not permitted: as root it needs none for users; else let it make them (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; for Docker --security-opt seccomp=unconfined), or install Bazelisk"
+  exec 8<"/proc/$holder/ns/mnt" 9<"/proc/$holder/ns/user"
+  enter=(--mount=/proc/self/fd/8)
+  if [[ "$(readlink "/proc/$holder/ns/user")" != "$(readlink "/proc/$$/ns/user")" ]]; then
+    enter+=(--user=/proc/self/fd/9 --preserve-credentials)
+  fi
+  exec 7<&-
+  kill "$holder"
+  wait "$!" 2>/dev/null || true
+  nsenter="$(command -v nsenter)"
+  export STORMGATE_OFFLINE_ROOT="$root"
+  PATH="$(go env GOROOT)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+    exec "$nsenter" "${enter[@]}" -- /bin/bash -c 'exec 8<&- 9<&- && cd "$1" && shift && exec bazel "$@"' bazel "$(pwd -P)" "$@"
 }

@@ -52,6 +52,14 @@ def _host_program_repository_impl(ctx):
             fail("host_program.capture '{}': the archive has no {}".format(_name(ctx), ctx.attr.program))
     else:
         program = ctx.which(ctx.attr.program)
+        if not program and ctx.getenv("STORMGATE_OFFLINE_ROOT"):
+            # The program may well be on the machine: whoever reads this has looked there.
+            fail("host_program.capture '{}': no {} in the root folder in which tools/bazel runs Bazel here, {}, whose programs stand for this machine's. Add the Debian package that `{}` installs to offline_packages in tools/offline/setup.sh (or pin an archive by urls and sha256 in MODULE.bazel)".format(
+                _name(ctx),
+                ctx.attr.program,
+                ctx.getenv("STORMGATE_OFFLINE_ROOT"),
+                ctx.attr.install,
+            ))
         if not program:
             fail("host_program.capture '{}': no {} on this machine's PATH. Install it: {} (or pin an archive by urls and sha256 in MODULE.bazel)".format(
                 _name(ctx),
