@@ -412,11 +412,22 @@ func TestCtrlCWhileProbing(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	m.event()
+	_, id, _ := strings.Cut(m.event(), " ")
+	probe, err := unix.PidfdOpen(atoi(t, id), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(probe)
 	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Error("it went well")
+	}
+	// Readable once it has ended.
+	ended := []unix.PollFd{{Fd: int32(probe), Events: unix.POLLIN}}
+	if n, err := unix.Poll(ended, 10_000); n != 1 {
+		t.Errorf("the probe goes on: %v", err)
+		unix.PidfdSendSignal(probe, unix.SIGKILL, nil, 0)
 	}
 }

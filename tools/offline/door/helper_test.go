@@ -61,12 +61,13 @@ esac`,
 	"bazelisk-of-go": `
 if [ "$1" = --version ]; then
   echo bazelisk >>"$LOG"
-  [ -z "${FAKE_SLOW:-}" ] || { echo probing >"$FAKE/events"; sleep 600; }
+  [ -z "${FAKE_SLOW:-}" ] || { echo "probing $$" >"$FAKE/events"; exec sleep 600; }
   [ -n "${FAKE_RELEASES:-}" ] || { echo "could not fetch https://releases.invalid/bazel" >&2; exit 1; }
 else
   exec "$FAKE/bazel" "$@"
 fi`,
 	"bazel": `
+[ "${1:-}" != --version ] || exit 0 # none of ours, on PATH
 echo "HOME=$HOME" "TMPDIR=${TMPDIR:-}" "PWD=$(pwd -P)" "GOTOOLCHAIN=${GOTOOLCHAIN:-}" "GOPATH=${GOPATH:-}"
 for argument; do echo "argument=$argument"; done
 if [ -n "${FAKE_SLOW:-}" ]; then
@@ -154,7 +155,7 @@ func (m *machine) checkout(dir string) {
 	}
 	m.write(filepath.Join(dir, "go.mod"), "module x\n\ngo 1.26.0\n\ntoolchain go"+goVersion+"\n")
 	m.write(filepath.Join(dir, ".bazelversion"), "7.7.1\n")
-	patch := "--- a/go/private/BUILD.sdk.bazel\n+++ b/go/private/BUILD.sdk.bazel\n@@ -1 +1,2 @@\n {version}\n+# patched\n"
+	patch := "diff --git a/go/private/BUILD.sdk.bazel b/go/private/BUILD.sdk.bazel\n--- a/go/private/BUILD.sdk.bazel\n+++ b/go/private/BUILD.sdk.bazel\n@@ -1 +1,2 @@\n {version}\n+# patched\n"
 	m.write(filepath.Join(dir, "tools/nogo/rules_go_facts.patch"), patch)
 	m.write(filepath.Join(dir, "tools/coverage/rules_go_stdlib.patch"), strings.ReplaceAll(patch, "@@ -1 +1,2 @@\n {version}\n", "@@ -1,2 +1,3 @@\n {version}\n # patched\n"))
 	for _, name := range []string{"tools/offline/modules", "tools/coverage/lcov", "tools/coverage/cmd/lcov_merger", "sub"} {
