@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/app"
@@ -117,11 +118,15 @@ func TestCoolDown(t *testing.T) {
 	g := start(t, server.Addr, c, func(cfg *config.Config, _ *app.Options) {
 		cfg.Processing.CoolDown.Completed = config.Duration(time.Hour)
 	})
+	// As controllers do, with one write: an object that is finished and does not say when
+	// has no cool-down.
 	end := func(object *v1alpha1.RemediationRequest, phase string, ago time.Duration) {
 		t.Helper()
-		c.setPhase(t, object, phase)
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+			t.Fatal(err)
+		}
 		at := metav1.NewTime(time.Now().Add(-ago))
-		object.Status.CompletedAt = &at
+		object.Status.OverallPhase, object.Status.CompletedAt = phase, &at
 		if err := c.Status().Update(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
