@@ -242,6 +242,13 @@ func TestSubmodule(t *testing.T) {
 	if got, want := outer.labels("--base="+base), "//a:a_test //sub/b:b_test"; got != want {
 		t.Errorf("a changed file of the submodule: %q, want %q", got, want)
 	}
+	t.Run("in a hook", func(t *testing.T) {
+		t.Setenv("GIT_INDEX_FILE", ".git/index") // what pre-commit has
+		answer, problem, err := outer.run("--base="+base, "--output=json")
+		if err != nil || strings.Contains(answer, "sub/MODULE.bazel") {
+			t.Errorf("a changed file of the submodule: %v, %s, %s", err, problem, answer)
+		}
+	})
 	sub.commit("inner")
 	if got, want := outer.labels("--base="+base), "//a:a_test //sub/b:b_test"; got != want {
 		t.Errorf("another commit of the submodule: %q, want %q", got, want)

@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,14 +55,18 @@ type Repository struct {
 	objects *objects
 	// objectsOnly says that Dir is the folder of the objects, without a work tree.
 	objectsOnly bool
+	// apart says that it is a submodule: the variables of a hook are its parent's.
+	apart bool
 }
 
 // Open finds the repository of a folder.
-func Open(ctx context.Context, dir string) (*Repository, error) {
+func Open(ctx context.Context, dir string) (*Repository, error) { return open(ctx, dir, false) }
+
+func open(ctx context.Context, dir string, apart bool) (*Repository, error) {
 	if _, err := exec.LookPath("git"); err != nil {
 		return nil, fmt.Errorf("find git: %w: it is needed to read revisions", err)
 	}
-	r := &Repository{Dir: dir}
+	r := &Repository{Dir: dir, apart: apart}
 	out, err := r.run(ctx, "rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-object-format", "--show-prefix")
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w: revisions can be compared only in a git repository", dir, err)
@@ -296,7 +302,7 @@ func (r *Repository) Has(ctx context.Context, id string) bool {
 // At is the repository of a submodule, which must be checked out.
 func (r *Repository) At(ctx context.Context, folder string) (*Repository, error) {
 	dir := path.Join(r.Dir, folder)
-	sub, err := Open(ctx, dir)
+	sub, err := open(ctx, dir, true)
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +329,7 @@ func (r *Repository) Kept(ctx context.Context, commit, folder string) (*Reposito
 		if err != nil {
 			return nil, fmt.Errorf("find submodule %s: %w", folder, err)
 		}
-		kept := &Repository{Dir: strings.TrimSuffix(string(dir), "\n"), ObjectFormat: r.ObjectFormat, objectsOnly: true}
+		kept := &Repository{Dir: strings.TrimSuffix(string(dir), "\n"), ObjectFormat: r.ObjectFormat, objectsOnly: true, apart: true}
 		if _, err := kept.run(ctx, "rev-parse", "--git-dir"); err != nil {
 			return nil, fmt.Errorf("find submodule %s: %w", folder, err)
 		}
@@ -353,7 +359,21 @@ func (r *Repository) command(ctx context.Context, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = r.Dir
+	if r.apart {
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+			name, _, _ := strings.Cut(v, "=")
+			return slices.Contains(local, name)
+		})
+	}
 	return cmd
+}
+
+// local are the variables by which a hook tells git of its repository (git rev-parse
+// --local-env-vars). In a submodule they would name another one's index.
+var local = []string{
+	"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_OBJECT_DIRECTORY",
+	"GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS",
+	"GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR",
 }
 
 // objects is `git cat-file --batch`.

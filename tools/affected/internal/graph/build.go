@@ -152,6 +152,7 @@ func (s *Side) lower(prefix string) int {
 type builder struct {
 	ctx         context.Context
 	side, other *Side
+	isHead      bool
 	graph       *Graph
 	parsed      map[string]load.Label
 	facts       Facts
@@ -182,11 +183,11 @@ type Facts struct {
 func Build(ctx context.Context, base, head *Side, facts Facts) (*Graph, *Graph) {
 	base.prepare()
 	head.prepare()
-	return build(ctx, base, head, facts), build(ctx, head, base, facts)
+	return build(ctx, base, head, facts, false), build(ctx, head, base, facts, true)
 }
 
-func build(ctx context.Context, side, other *Side, facts Facts) *Graph {
-	b := &builder{ctx: ctx, side: side, other: other, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
+func build(ctx context.Context, side, other *Side, facts Facts, isHead bool) *Graph {
+	b := &builder{ctx: ctx, side: side, other: other, isHead: isHead, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
 		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
@@ -367,13 +368,13 @@ func (b *builder) content(where string) string {
 	return "file " + e.ID + " " + string(e.Mode)
 }
 
-// inert says that it means nothing that a file is executable, and was not, or the other
-// way round: it is text without a line #!, so that no program can be run by it. Bazel has
-// no mode in any key; a script without it fails where nothing is cached.
+// inert says that it means nothing that a file has become executable: it is text without a
+// line #!, so that no program is run by it. Bazel has no mode in any key; a script that
+// can't be executed any more fails where nothing is cached, also without such a line.
 func (b *builder) inert(where string, e snapshot.Entry) bool {
 	o, ok := b.other.Workspace.Snapshot.Lookup(where)
-	if !ok || o.ID != e.ID || o.Mode != git.Regular {
-		return false // It is compared with nothing, or its mode with the same.
+	if !ok || o.ID != e.ID || o.Mode != git.Regular || !b.isHead {
+		return false // It is compared with nothing, its mode with the same, or lost it.
 	}
 	content, err := b.side.Workspace.Snapshot.Read(b.ctx, where)
 	return err == nil && !bytes.HasPrefix(content, []byte("#!")) && !bytes.ContainsRune(content, 0)
