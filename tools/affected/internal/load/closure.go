@@ -94,6 +94,7 @@ func (w *walked) name(m *module, name string) {
 		}
 		return
 	}
+	w.whole(m)
 	for _, i := range m.outline.binds[name] {
 		w.statement(m, i)
 	}
@@ -105,6 +106,24 @@ func (w *walked) name(m *module, name string) {
 func (w *walked) text(m *module, text string) {
 	w.files[m.file] = append(w.files[m.file], text)
 	w.packages[m.file] = Label{Repo: m.label.Repo, Package: m.label.Package}.String()
+}
+
+// whole follows all of a file that is one whole, and its order.
+func (w *walked) whole(m *module) {
+	key := "whole " + m.file
+	if !m.outline.whole || w.seen[key] {
+		return
+	}
+	w.seen[key] = true
+	texts := []string{"order"}
+	for i := range m.outline.statements {
+		w.statement(m, i)
+		texts = append(texts, m.outline.statements[i].text)
+	}
+	w.text(m, digest(texts...))
+	for _, name := range sortedKeys(m.outline.loads) {
+		w.name(m, name)
+	}
 }
 
 // definition is the digest of all that a name of a file depends on.
@@ -161,6 +180,7 @@ func (w *walked) value(v starlark.Value) {
 			w.files[pos.Filename()] = append(w.files[pos.Filename()], "function "+v.Name())
 			return
 		}
+		w.whole(m)
 		if i, ok := m.outline.at(pos.Line); ok {
 			w.statement(m, i)
 		}
