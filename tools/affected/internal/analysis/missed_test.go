@@ -88,3 +88,99 @@ func TestConstantsSwap(t *testing.T) {
 		"d.bzl": "load(\":a.bzl\", \"one\")\nload(\":b.bzl\", \"two\")\nFS = [one, two]\ndef _f(g, h):\n    return lambda x: g(x) + h(x)\nFLAGS = [_f(one, two)]\n" + echoes})
 	try(t, "constants of captured functions swap files", parts, x, sub("a.bzl", `"1"`, `"2"`), sub("b.bzl", `"2"`, `"1"`))
 }
+
+// TestRefused: what Bazel refuses now, and did not, affects all tests above it; what it
+// allows now affects none.
+func TestRefused(t *testing.T) {
+	const x = "//:x_test"
+	both := func(name string, base map[string]string, edits ...edit) {
+		t.Helper()
+		try(t, name, base, x, edits...)
+		head := maps.Clone(base)
+		for _, e := range edits {
+			e(head)
+		}
+		try(t, name+", the other way round", head, "", func(f map[string]string) {
+			clear(f)
+			maps.Copy(f, base)
+		})
+	}
+	lib := func(more map[string]string) map[string]string {
+		files := onWorkspace(map[string]string{
+			"lib/BUILD": "filegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\"//visibility:public\"])\n", "lib/l.txt": "l", "other/BUILD": "",
+			"BUILD": "filegroup(name = \"m\", srcs = [\"//lib:l\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":m\"])\n",
+		})
+		maps.Copy(files, more)
+		return files
+	}
+	build := func(text string) map[string]string { return map[string]string{"lib/BUILD": text} }
+	both("visibility narrowed", lib(nil), sub("lib/BUILD", "public", "private"))
+	both("visibility is gone", lib(nil), sub("lib/BUILD", ", visibility = [\"//visibility:public\"]", ""))
+	both("an entry of a visibility is another", lib(build("filegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\"//:__pkg__\"])\n")), sub("lib/BUILD", "//:__pkg__", "//other:__pkg__"))
+	try(t, "an entry more of a visibility", lib(build("filegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\"//:__pkg__\"])\n")), "", sub("lib/BUILD", `"//:__pkg__"`, `"//:__pkg__", "//other:__pkg__"`))
+	try(t, "an entry less that is another package's", lib(build("filegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\"//:__subpackages__\", \"//other:__pkg__\"])\n")), "", sub("lib/BUILD", `, "//other:__pkg__"`, ``))
+	byDefault := build("package(default_visibility = [\"//:__subpackages__\"])\nfilegroup(name = \"l\", srcs = [\"l.txt\"])\n")
+	both("default visibility narrowed", lib(byDefault), sub("lib/BUILD", "//:__subpackages__", ":__pkg__"))
+	both("default visibility is gone", lib(byDefault), sub("lib/BUILD", "package(default_visibility = [\"//:__subpackages__\"])\n", ""))
+	repo := lib(map[string]string{"lib/BUILD": "filegroup(name = \"l\", srcs = [\"l.txt\"])\n", "REPO.bazel": "repo(default_visibility = [\"//visibility:public\"])\n"})
+	both("visibility of all packages narrowed", repo, sub("REPO.bazel", "public", "private"))
+	both("narrower than that of all packages", repo, sub("lib/BUILD", `["l.txt"]`, `["l.txt"], visibility = ["//other:__pkg__"]`))
+	grouped := lib(build("package_group(name = \"g\", packages = [\"//\"], includes = [\":h\"])\npackage_group(name = \"h\", packages = [\"//else/...\"])\nfilegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\":g\"])\n"))
+	both("a package group loses the package", grouped, sub("lib/BUILD", `["//"]`, `["//other"]`))
+	both("a package group takes the package out", grouped, sub("lib/BUILD", `["//"]`, `["//", "-//"]`))
+	try(t, "a package group loses another package", grouped, "", sub("lib/BUILD", `["//else/..."]`, `["//otherwise"]`))
+	try(t, "a package moves to an included group", grouped, "", sub("lib/BUILD", `["//"]`, `[]`), sub("lib/BUILD", `["//else/..."]`, `["//..."]`))
+	defaults := lib(map[string]string{"lib/BUILD": "filegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\"//visibility:public\"])\n",
+		"BUILD": "load(\"//rules:d.bzl\", \"r\")\nr(name = \"r\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":r\"])\n", "rules/BUILD": "",
+		"rules/d.bzl": "FLAGS = []\n" + strings.Replace(echoes, "{\"deps\":", "{\"_d\": attr.label(default = \"//lib:l\"), \"deps\":", 1)})
+	both("visibility of a rule's default narrowed", defaults, sub("lib/BUILD", "public", "private"))
+
+	groups := onWorkspace(map[string]string{"BUILD": "filegroup(name = \"a\", srcs = [\"t.sh\"])\nfilegroup(name = \"b\", srcs = [\":a\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":b\"])\n"})
+	both("testonly", groups, sub("BUILD", "name = \"a\",", "name = \"a\", testonly = True,"))
+	try(t, "testonly of what only tests have", groups, "", sub("BUILD", "name = \"b\",", "name = \"b\", testonly = True,"))
+	testonly := lib(build("package(default_testonly = False)\nfilegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\"//visibility:public\"])\n"))
+	both("default testonly", testonly, sub("lib/BUILD", "default_testonly = False", "default_testonly = True"))
+
+	exported := lib(map[string]string{"lib/BUILD": "exports_files([\"l.txt\", \"m.txt\"])\n", "lib/m.txt": "m", "BUILD": "sh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\"//lib:l.txt\"])\n"})
+	both("an export is gone", exported, sub("lib/BUILD", `"l.txt", `, ""))
+	both("an export is narrower", exported, sub("lib/BUILD", `"m.txt"]`, `"m.txt"], visibility = ["//other:__pkg__"]`))
+	try(t, "another file's export is gone", exported, "", sub("lib/BUILD", `, "m.txt"`, ""))
+
+	loaded := lib(map[string]string{"lib/BUILD": "", "lib/l.bzl": "visibility(\"public\")\nX = \"t.sh\"\n", "BUILD": "load(\"//lib:l.bzl\", \"X\")\nsh_test(name = \"x_test\", srcs = [X])\n"})
+	both("visibility of a .bzl file", loaded, sub("lib/l.bzl", `"public"`, `"private"`))
+	both("visibility of a .bzl file for others", loaded, sub("lib/l.bzl", `"public"`, `["//other/..."]`))
+	try(t, "visibility of a .bzl file for this one", loaded, "", sub("lib/l.bzl", `"public"`, `["//"]`))
+	between := maps.Clone(loaded)
+	between["other/m.bzl"] = "load(\"//lib:l.bzl\", Y = \"X\")\nX = Y\n"
+	between["BUILD"] = strings.Replace(between["BUILD"], "//lib:l.bzl", "//other:m.bzl", 1)
+	both("visibility of a .bzl file that another one loads", between, sub("lib/l.bzl", `"public"`, `["//"]`))
+
+	one := onWorkspace(map[string]string{"x.txt": "", "y.txt": "", "BUILD": "filegroup(name = \"f\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\"x.txt\"])\n"})
+	both("data twice", one, sub("BUILD", `["x.txt"]`, `["x.txt", ":x.txt"]`))
+	both("a target twice", one, sub("BUILD", "filegroup(name = \"f\")\n", "filegroup(name = \"f\")\nfilegroup(name = \"f\")\n"))
+	empty := onWorkspace(map[string]string{".bazelversion": "8.4.2\n", "x.md": "", "BUILD": "filegroup(name = \"f\", srcs = glob([\"*.md\"]))\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n"})
+	both("an empty glob", empty, del("x.md"))
+	two := maps.Clone(empty)
+	two["BUILD"], two["y.rst"] = strings.Replace(two["BUILD"], `["*.md"]`, `["*.md", "*.rst"]`, 1), ""
+	both("a pattern of a glob without a match", two, del("x.md"))
+	seven := maps.Clone(empty)
+	seven[".bazelversion"] = "7.7.1\n"
+	try(t, "an empty glob before Bazel 8", seven, "", del("x.md"))
+	seven[".bazelrc"] = "build --incompatible_disallow_empty_glob\n"
+	both("an empty glob, by an option", seven, del("x.md"))
+	allowed := maps.Clone(empty)
+	allowed["BUILD"] = strings.Replace(allowed["BUILD"], `["*.md"]`, `["*.md"], allow_empty = True`, 1)
+	try(t, "an empty glob that is allowed", allowed, "", del("x.md"))
+	allowed[".bazelversion"] = "7.7.1\n"
+	allowed["BUILD"] = strings.Replace(allowed["BUILD"], "True", "False", 1)
+	both("an empty glob that is not allowed", allowed, del("x.md"))
+
+	rules := onWorkspace(map[string]string{"BUILD": strings.Replace(echoed, ", deps = []", "", 1), "d.bzl": "FLAGS = []\n" + echoes})
+	both("an attribute must be given", rules, sub("d.bzl", "allow_files = True", "allow_files = True, mandatory = True"))
+	both("an attribute may not be empty", rules, sub("d.bzl", "allow_files = True", "allow_files = True, allow_empty = False"))
+	both("an attribute wants a provider", rules, sub("d.bzl", "allow_files = True", "allow_files = True, providers = [Info]"))
+	try(t, "an attribute takes fewer files", rules, x, sub("d.bzl", "allow_files = True", "allow_files = [\".x\"]"))
+	valued := maps.Clone(rules)
+	valued["d.bzl"] = strings.Replace(valued["d.bzl"], "{\"deps\":", "{\"v\": attr.string(default = \"a\", values = [\"a\", \"b\"]), \"deps\":", 1)
+	try(t, "an attribute takes fewer values", valued, x, sub("d.bzl", `["a", "b"]`, `["a"]`))
+}

@@ -46,6 +46,13 @@ type Side struct {
 	outputs map[string]string       // output's label to the target's
 	failed  map[string]bool         // packages
 	classes map[string]*load.Class  // by digest
+	byKey   map[string]*load.Class
+	ctx     context.Context
+	// version is the first number of Bazel's version, emptyGlobs what noEmptyGlobs has found,
+	// visibilities are the defaults of repositories.
+	version      int
+	emptyGlobs   *bool
+	visibilities map[string][]string
 }
 
 // Key is the key of a package in Side.Packages.
@@ -56,12 +63,17 @@ func Key(repo, pkg string) string {
 	return "@" + repo + "//" + pkg
 }
 
-func (s *Side) prepare() {
+func (s *Side) prepare(ctx context.Context) {
+	s.ctx, s.visibilities = ctx, map[string][]string{}
+	if content, err := s.Workspace.Snapshot.Read(ctx, ".bazelversion"); err == nil {
+		s.version = majorVersion(string(content))
+	}
 	s.targets, s.outputs, s.failed = map[string]*load.Target{}, map[string]string{}, map[string]bool{}
-	s.classes = map[string]*load.Class{}
+	s.classes, s.byKey = map[string]*load.Class{}, map[string]*load.Class{}
 	for key, p := range s.Packages {
 		for i := range p.Classes {
 			s.classes[p.Classes[i].Digest] = &p.Classes[i]
+			s.byKey[p.Classes[i].Key] = &p.Classes[i]
 		}
 		s.failed[key] = p.Failed != ""
 		for i := range p.Targets {
@@ -152,6 +164,7 @@ func (s *Side) lower(prefix string) int {
 type builder struct {
 	ctx         context.Context
 	side, other *Side
+	isHead      bool
 	graph       *Graph
 	parsed      map[string]load.Label
 	facts       Facts
@@ -180,13 +193,13 @@ type Facts struct {
 
 // Build makes the graphs of both sides.
 func Build(ctx context.Context, base, head *Side, facts Facts) (*Graph, *Graph) {
-	base.prepare()
-	head.prepare()
-	return build(ctx, base, head, facts), build(ctx, head, base, facts)
+	base.prepare(ctx)
+	head.prepare(ctx)
+	return build(ctx, base, head, false, facts), build(ctx, head, base, true, facts)
 }
 
-func build(ctx context.Context, side, other *Side, facts Facts) *Graph {
-	b := &builder{ctx: ctx, side: side, other: other, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
+func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Graph {
+	b := &builder{ctx: ctx, isHead: isHead, side: side, other: other, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
 		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
@@ -528,6 +541,9 @@ func (b *builder) pkg(key string, p *load.Package) {
 		if b.defines(t.Variables) || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Variables, Why: "make variables"})
 		}
+		if b.isHead {
+			b.refused(n, p, t, name)
+		}
 		var parts []string
 		for _, k := range sorted(n.Parts) {
 			parts = append(parts, k, n.Parts[k])
@@ -610,6 +626,10 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		n.Parts[p.File] = p.Digest
 	}
 	n.Digest = digest(c.Schema, c.Code)
+	if more := b.limits(c); b.isHead && len(more) > 0 {
+		n.Parts["conditions"] = digest(more...)
+		n.Digest = digest(c.Schema, c.Code, n.Parts["conditions"])
+	}
 	for _, r := range c.Refs {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "default"})

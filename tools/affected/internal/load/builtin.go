@@ -454,7 +454,7 @@ func (l *Loader) nativeFunctions() starlark.StringDict {
 		})
 	}
 	return starlark.StringDict{
-		"exports_files": nothing("exports_files"), "licenses": nothing("licenses"), "package_group": nothing("package_group"),
+		"exports_files": inPackage("exports_files", (*loading).exports), "licenses": nothing("licenses"), "package_group": inPackage("package_group", (*loading).group),
 		"environment_group": nothing("environment_group"), "workspace": nothing("workspace"),
 		"package":      inPackage("package", (*loading).packageDefaults),
 		"glob":         inPackage("glob", (*loading).glob),
@@ -523,6 +523,14 @@ func (p *loading) packageDefaults(_ *starlark.Thread, _ starlark.Tuple, kwargs [
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
 		switch name {
+		case "default_visibility":
+			p.out.Visible = p.entries(kv[1])
+		case "default_testonly":
+			var t Target
+			p.say(&t, "testonly", kv[1])
+			p.out.TestOnly = t.TestOnly
+		}
+		switch name {
 		case "default_visibility", "default_deprecation", "default_testonly", "default_applicable_licenses", "default_package_metadata":
 			continue
 		}
@@ -581,6 +589,7 @@ func (p *loading) glob(_ *starlark.Thread, args starlark.Tuple, kwargs []starlar
 	if err != nil {
 		return nil, err
 	}
+	p.nothingFound("glob", allowEmpty, files, in, len(found))
 	for _, f := range files {
 		// A submodule whose files can't be seen may have some that match.
 		full := path.Join(p.loader.workspace.Repos[p.label.Repo].Root, p.label.Package, f)
@@ -613,10 +622,12 @@ func (p *loading) subpackages(_ *starlark.Thread, args starlark.Tuple, kwargs []
 		return nil, fmt.Errorf("subpackages: %w", err)
 	}
 	p.out.Globs = true
-	found, err := glob(p.loader.workspace.subpackages(p.label.Repo, p.label.Package), in, out)
+	all := p.loader.workspace.subpackages(p.label.Repo, p.label.Package)
+	found, err := glob(all, in, out)
 	if err != nil {
 		return nil, err
 	}
+	p.nothingFound("subpackages", allowEmpty, all, in, len(found))
 	return stringList(found), nil
 }
 
@@ -632,9 +643,7 @@ func (l *Loader) bzlNames() starlark.StringDict {
 	names["tag_class"] = fn("tag_class", l.makeTagClass)
 	names["repository_rule"] = fn("repository_rule", l.makeRepositoryRule)
 	names["provider"] = fn("provider", l.makeProvider)
-	names["visibility"] = fn("visibility", func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-		return starlark.None, nil
-	})
+	names["visibility"] = fn("visibility", l.setVisibility)
 	return names
 }
 
@@ -686,6 +695,9 @@ func (l *Loader) attrFunction(kind string) starlark.Value {
 				// Conditions on what is given: they make errors, no actions.
 				a.mandatory = a.mandatory || name == "mandatory" && bool(kv[1].Truth())
 				a.limited = a.limited || name != "mandatory"
+				if _, off := kv[1].(starlark.Bool); !off || (name == "mandatory") == bool(kv[1].Truth()) {
+					a.limits = append(a.limits, name+"="+l.text(kv[1]))
+				}
 			default:
 				a.flags = append(a.flags, name+"="+l.text(kv[1]))
 				switch kv[1].(type) {
@@ -717,7 +729,9 @@ func (l *Loader) makeClass(what string) builtin {
 				if kv[1] != starlark.None {
 					c.initializer = kv[1]
 				}
-			case "doc", "provides", "skylark_testable", "_skylark_testable":
+			case "doc", "skylark_testable", "_skylark_testable":
+			case "provides":
+				c.flags = append(c.flags, "provides="+l.text(kv[1])) // Others may ask for it, and it must be returned.
 			case "attrs":
 				d, ok := kv[1].(*starlark.Dict)
 				if !ok {

@@ -244,6 +244,9 @@ func (l *Loader) class(c *class) *Class {
 	w.value(c.initializer)
 	for _, name := range slices.Sorted(maps.Keys(c.attributes)) {
 		a := c.attributes[name]
+		for _, limit := range a.limits {
+			out.Limits = append(out.Limits, name+" "+limit)
+		}
 		if c.what == "rule" && !c.unsure && c.initializer == nil && a.idle() && !w.mentions(name) {
 			continue
 		}
@@ -348,4 +351,8 @@ type module struct {
 	loads      map[string]bool
 	doubt      string
 	conditions []string
+	loader     *Loader
+	// visible is what visibility() says, nil if it isn't called; refused are loads of files
+	// that may not be.
+	visible, refused []string
 }

@@ -84,7 +84,9 @@ func (p *loading) remember(kind, name string, kwargs []starlark.Tuple) {
 	for _, kv := range kwargs {
 		_ = d.SetKey(kv[0], kv[1])
 	}
-	if _, ok := p.raw[name]; !ok {
+	if _, ok := p.raw[name]; ok {
+		p.refuse("two targets are named %s", name)
+	} else {
 		p.order = append(p.order, name)
 	}
 	p.raw[name] = d
@@ -234,7 +236,11 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 	}
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
-		if kv[1] == starlark.None || keyless[name] {
+		if kv[1] == starlark.None {
+			continue
+		}
+		p.say(t, name, kv[1])
+		if keyless[name] {
 			continue
 		}
 		a := Attribute{Name: name}
@@ -272,6 +278,9 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 			e.made(kv[1])
 		default:
 			e.attribute(kind, kv[1])
+		}
+		if kind := typeOf(name); kind == "label_list" || kind == "labels?" {
+			p.twice(t, name, kv[1])
 		}
 		text := e.b.String()
 		if t.Kind == "sh_test" && t.Symbol == "" && t.Class == "" && name == "args" {

@@ -49,6 +49,10 @@ type Target struct {
 	Variables []string
 	// Stamps says when it reads the workspace status.
 	Stamps Stamps
+	// Visible are the entries of its visibility, nil if it doesn't say; TestOnly is its
+	// testonly, if SaysTestOnly.
+	Visible                []string
+	TestOnly, SaysTestOnly bool
 }
 
 // AnyVariable stands for every make variable.
@@ -99,6 +103,8 @@ type Class struct {
 	Parts []Part
 	// Refs are defaults of attributes.
 	Refs []Ref
+	// Limits are conditions on what attributes are given: Bazel refuses what isn't so.
+	Limits []string
 	// Toolchains are types of toolchains.
 	Toolchains []Ref
 	// Aspects are the digests of the classes of aspects.
@@ -129,4 +135,13 @@ type Package struct {
 	Doubt string
 	// Literals are all strings of its files that may be labels, if Failed or Doubt is set.
 	Literals []Ref
+	// Refused says why Bazel refuses the package though it can be evaluated, Empty are globs
+	// without a match, which it refuses if so configured.
+	Refused, Empty []string
+	// Visible is the package's default_visibility, nil if it has none, TestOnly its
+	// default_testonly.
+	Visible  []string
+	TestOnly bool
+	Exports  []Exported
+	Groups   []Group
 }

@@ -242,7 +242,9 @@ type attribute struct {
 	// mandatory says that it has to be given, limited that not each value of its type is
 	// taken.
 	mandatory, limited bool
-	parts              []starlark.Value
+	// limits are the conditions on what is given.
+	limits []string
+	parts  []starlark.Value
 }
 
 func (a *attribute) String() string        { return "<attr." + a.kind + ">" }
