@@ -184,3 +184,79 @@ func TestRefused(t *testing.T) {
 	valued["d.bzl"] = strings.Replace(valued["d.bzl"], "{\"deps\":", "{\"v\": attr.string(default = \"a\", values = [\"a\", \"b\"]), \"deps\":", 1)
 	try(t, "an attribute takes fewer values", valued, x, sub("d.bzl", `["a", "b"]`, `["a"]`))
 }
+
+// TestQuiet: what enters no action by itself counts where code asks for it.
+func TestQuiet(t *testing.T) {
+	const x = "//:x_test"
+	aspected := func(code, group string) map[string]string {
+		return onWorkspace(map[string]string{
+			"BUILD": "load(\":d.bzl\", \"c\")\n" + group + "\nc(name = \"c\", of = [\":f\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":c\"])\n",
+			"d.bzl": "I = provider()\ndef _a(target, ctx):\n    return [I(t = " + code + ")]\na = aspect(implementation = _a)\n" +
+				"def _c(ctx):\n    o = ctx.actions.declare_file(\"o\")\n    ctx.actions.write(o, str([d[I].t for d in ctx.attr.of]))\n    return [DefaultInfo(files = depset([o]))]\nc = rule(implementation = _c, attrs = {\"of\": attr.label_list(aspects = [a])})\n",
+		})
+	}
+	const tagged, seen = `filegroup(name = "f", tags = ["a"])`, `filegroup(name = "f", visibility = ["//visibility:private"])`
+	tags, wider := sub("BUILD", `tags = ["a"]`, `tags = ["b"]`), sub("BUILD", "private", "public")
+	try(t, "tags that an aspect reads", aspected("ctx.rule.attr.tags", tagged), x, tags)
+	try(t, "tags that no aspect reads", aspected("ctx.rule.attr.srcs", tagged), "", tags)
+	try(t, "tags that an aspect may read", aspected("getattr(ctx.rule.attr, \"ta\" + \"gs\")", tagged), x, tags)
+	try(t, "tags beside what an aspect reads from a list", aspected("[getattr(ctx.rule.attr, k, None) for k in [\"srcs\", \"deps\"]]", tagged), "", tags)
+	try(t, "tags among what an aspect reads from a list", aspected("[getattr(ctx.rule.attr, k, None) for k in [\"srcs\", \"tags\"]]", tagged), x, tags)
+	try(t, "all that an aspect can list", aspected("dir(ctx.rule.attr)", tagged), x, tags)
+	try(t, "visibility that an aspect reads", aspected("ctx.rule.attr.visibility", seen), x, wider)
+	try(t, "visibility that no aspect reads", aspected("ctx.rule.attr.tags", seen), "", wider)
+	withDefault := aspected("ctx.rule.attr.visibility", `package(default_visibility = ["//visibility:private"])`+"\n"+`filegroup(name = "f")`)
+	try(t, "default visibility that an aspect reads", withDefault, x, wider)
+	own := func(code, attributes string) map[string]string {
+		return onWorkspace(map[string]string{
+			"BUILD": "load(\":d.bzl\", \"c\")\nc(name = \"c\", " + attributes + ")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":c\"])\n",
+			"d.bzl": "def _c(ctx):\n    o = ctx.actions.declare_file(\"o\")\n    ctx.actions.write(o, str(" + code + "))\n    return [DefaultInfo(files = depset([o]))]\nc = rule(implementation = _c)\n",
+		})
+	}
+	try(t, "a rule reads its tags", own("ctx.attr.tags", `tags = ["a"]`), x, tags)
+	try(t, "a rule reads none of its tags", own("ctx.attr.name", `tags = ["a"]`), "", tags)
+	try(t, "a rule reads testonly", own("ctx.attr.testonly", "testonly = False"), x, sub("BUILD", "False", "True"))
+	try(t, "a rule reads its features", own("ctx.features", `features = ["a"]`), x, sub("BUILD", `"a"`, `"b"`))
+	try(t, "a rule reads its deprecation", own("getattr(ctx.attr, \"deprecation\")", `deprecation = "a"`), x, sub("BUILD", `"a"`, `"b"`))
+	query := func(expression string) map[string]string {
+		return onWorkspace(map[string]string{
+			"BUILD":     "genquery(name = \"q\", expression = \"" + expression + "\", scope = [\"//lib:l\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":q\"])\n",
+			"lib/BUILD": "filegroup(name = \"l\", srcs = [\"f.txt\"], tags = [\"a\"], visibility = [\"//:__pkg__\"])\n", "lib/f.txt": "1",
+		})
+	}
+	try(t, "a query of visibility", query("attr(visibility, public, //lib:l)"), x, sub("lib/BUILD", "//:__pkg__", "//visibility:public"))
+	try(t, "a query of tags", query("attr(tags, a, //lib:l)"), x, sub("lib/BUILD", `["a"]`, `["b"]`))
+	try(t, "a query of dependencies", query("deps(//lib:l)"), "", sub("lib/BUILD", `["a"]`, `["b"]`))
+	listed := onWorkspace(map[string]string{"BUILD": "load(\":d.bzl\", \"m\")\nfilegroup(name = \"f\", visibility = [\"//visibility:private\"])\nm()\n",
+		"d.bzl": "def m():\n    native.sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = native.existing_rule(\"f\")[\"visibility\"])\n"})
+	try(t, "a macro reads visibility", listed, x, wider)
+
+	for _, attribute := range []string{`deprecation = "a"`, `tags = ["a"]`, `visibility = ["a"]`, `package_metadata = ["a"]`} {
+		for repository, want := range map[string]string{"foo": x, "rules_go": ""} {
+			foreign := onWorkspace(map[string]string{"BUILD": "load(\"@" + repository + "//:d.bzl\", \"some_library\")\nsome_library(name = \"l\", " + attribute + ")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":l\"])\n",
+				"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"" + repository + "\", version = \"1\")\n"})
+			try(t, "another repository's "+repository+" "+attribute[:4], foreign, want, sub("BUILD", `"a"`, `"b"`))
+		}
+	}
+}
+
+// TestIdleForAspects: an attribute of a rule that nobody gives counts if an aspect asks.
+func TestIdleForAspects(t *testing.T) {
+	for code, want := range map[string]string{`hasattr(ctx.rule.attr, "version")`: "//:x_test", `"version" in dir(ctx.rule.attr)`: "//:x_test", `hasattr(ctx.rule.attr, "deps")`: ""} {
+		files := onWorkspace(map[string]string{"d.bzl": `
+def _lib(ctx):
+    return []
+lib = rule(implementation = _lib, attrs = {"deps": attr.label_list()})
+Col = provider()
+def _asp(target, ctx):
+    return [Col(x = ` + code + `)]
+asp = aspect(implementation = _asp)
+def _chk(ctx):
+    o = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(o, str([d[Col].x for d in ctx.attr.of]))
+    return [DefaultInfo(files = depset([o]))]
+chk = rule(implementation = _chk, attrs = {"of": attr.label_list(aspects = [asp])})
+`, "BUILD": "load(\":d.bzl\", \"chk\", \"lib\")\nlib(name = \"lib\")\nchk(name = \"chk\", of = [\":lib\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":chk\"])\n"})
+		try(t, "an aspect asks "+code, files, want, sub("d.bzl", `{"deps": attr.label_list()}`, `{"deps": attr.label_list(), "version": attr.string()}`))
+	}
+}

@@ -165,9 +165,11 @@ type builder struct {
 	ctx         context.Context
 	side, other *Side
 	isHead      bool
-	graph       *Graph
-	parsed      map[string]load.Label
-	facts       Facts
+	// asked are names of attributes that something may ask any target for.
+	asked  []string
+	graph  *Graph
+	parsed map[string]load.Label
+	facts  Facts
 	// modulesOfGo are the repositories of go_deps, once they were asked for.
 	modulesOfGo map[string]bool
 	// made is of what repositories that this workspace makes are made.
@@ -205,6 +207,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 	b.node(Status, "workspace status")
 	b.node(Variables, "make variables")
 	b.status()
+	b.asked = asked(side, other)
 	for _, key := range sorted(side.Packages) {
 		b.pkg(key, side.Packages[key])
 	}
@@ -541,6 +544,7 @@ func (b *builder) pkg(key string, p *load.Package) {
 		if b.defines(t.Variables) || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Variables, Why: "make variables"})
 		}
+		b.quiet(n, t)
 		if b.isHead {
 			b.refused(n, p, t, name)
 		}
@@ -626,9 +630,15 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		n.Parts[p.File] = p.Digest
 	}
 	n.Digest = digest(c.Schema, c.Code)
+	for _, a := range c.Idle {
+		if load.Reads(b.asked, a.File) {
+			n.Parts["attribute "+a.File] = a.Digest
+			n.Digest = digest(n.Digest, a.File, a.Digest)
+		}
+	}
 	if more := b.limits(c); b.isHead && len(more) > 0 {
 		n.Parts["conditions"] = digest(more...)
-		n.Digest = digest(c.Schema, c.Code, n.Parts["conditions"])
+		n.Digest = digest(n.Digest, n.Parts["conditions"])
 	}
 	for _, r := range c.Refs {
 		for _, to := range b.ref(r) {

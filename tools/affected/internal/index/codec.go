@@ -154,12 +154,13 @@ func (c *codec) entry(e *entry) {
 		c.flag(&x.Variables)
 		c.flag(&x.Features)
 		c.flag(&x.Blind)
-		list(c, &x.Parts, func(p *load.Part) {
-			c.text(&p.File)
-			c.text(&p.Digest)
-		})
+		list(c, &x.Parts, c.part)
 		list(c, &x.Refs, c.ref)
 		list(c, &x.Limits, c.text)
+		c.flag(&x.Aspect)
+		c.flag(&x.Foreign)
+		list(c, &x.Reads, c.text)
+		list(c, &x.Idle, c.part)
 		list(c, &x.Toolchains, c.ref)
 		list(c, &x.Aspects, c.text)
 	})
@@ -178,6 +179,8 @@ func (c *codec) entry(e *entry) {
 		c.optional(&t.Visible)
 		c.flag(&t.TestOnly)
 		c.flag(&t.SaysTestOnly)
+		c.flag(&t.Asks)
+		list(c, &t.Quiet, c.part)
 		list(c, &t.Attributes, func(a *load.Attribute) {
 			c.text(&a.Name)
 			c.text(&a.Digest)
@@ -205,4 +208,9 @@ func (c *codec) optional(s *[]string) {
 	if *s == nil {
 		*s = []string{}
 	}
+}
+
+func (c *codec) part(p *load.Part) {
+	c.text(&p.File)
+	c.text(&p.Digest)
 }

@@ -522,6 +522,10 @@ func (w *Workspace) moduleName(repo string) string {
 func (p *loading) packageDefaults(_ *starlark.Thread, _ starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
+		switch plain := strings.TrimPrefix(name, "default_"); plain {
+		case "visibility", "deprecation", "testonly", "applicable_licenses", "package_metadata":
+			p.quiets = append(p.quiets, Part{plain, digest(p.loader.text(kv[1]))})
+		}
 		switch name {
 		case "default_visibility":
 			p.out.Visible = p.entries(kv[1])

@@ -248,6 +248,7 @@ func (l *Loader) class(c *class) *Class {
 			out.Limits = append(out.Limits, name+" "+limit)
 		}
 		if c.what == "rule" && !c.unsure && c.initializer == nil && a.idle() && !w.mentions(name) {
+			out.Idle = append(out.Idle, Part{name, digest(a.kind)})
 			continue
 		}
 		text := name + ":" + a.kind + ":" + strings.Join(a.flags, ",")
@@ -260,6 +261,7 @@ func (l *Loader) class(c *class) *Class {
 		for _, part := range a.parts {
 			e.anything(part)
 		}
+		out.Foreign = out.Foreign || slices.ContainsFunc(a.flags, func(f string) bool { return strings.HasPrefix(f, "aspect=") })
 		for _, aspect := range a.aspects {
 			out.Aspects = append(out.Aspects, l.class(aspect).Digest)
 			text += "," + l.class(aspect).Digest
@@ -289,6 +291,7 @@ func (l *Loader) class(c *class) *Class {
 	}
 	out.Parts, out.Code = code.parts, code.digest
 	out.Blind = l.blind(c, w)
+	out.Aspect, out.Reads = c.what == "aspect", w.reads()
 	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)

@@ -149,6 +149,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		out.Targets = syntaxTargets
 	}
 	for i := range out.Targets {
+		p.inherited(&out.Targets[i])
 		if len(l.conditions) > 0 {
 			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "a condition that another repository decides", Digest: digest(l.conditions...)})
 		}

@@ -20,6 +20,7 @@ type loading struct {
 	classes  map[string]bool
 	defaults []string // package(...), as text, but what enters no action
 	refs     []Ref    // of package(...)
+	quiets   []Part   // of package(...), what enters no action
 }
 
 const localKey = "affected.package"
@@ -240,7 +241,8 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 			continue
 		}
 		p.say(t, name, kv[1])
-		if keyless[name] {
+		if name == "name" || keyless[name] && !t.foreign() {
+			p.quiet(t, name, kv[1])
 			continue
 		}
 		a := Attribute{Name: name}
@@ -248,7 +250,8 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		switch kind := typeOf(name); {
 		case name == "tags":
 			tags := t.Tags
-			if !t.Test && (t.Symbol == "" || testless.MatchString(t.Kind)) {
+			if !t.Test && (t.Symbol == "" || testless.MatchString(t.Kind) && !t.foreign()) {
+				p.quiet(t, name, kv[1])
 				tags = nil
 				for _, tag := range t.Tags {
 					if executionTag.MatchString(tag) {
@@ -261,11 +264,17 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 			}
 			e.b.WriteString(strings.Join(tags, "\n"))
 		case name == "message" && t.Kind == "genrule" && t.Symbol == "" && t.Class == "":
+			p.quiet(t, name, kv[1])
 			continue // It is printed.
 		case t.Test && t.Symbol == "" && name == "flaky":
+			p.quiet(t, name, kv[1])
 			continue // How often it is tried enters no key.
 		case t.Test && t.Symbol == "" && (name == "size" || name == "timeout") && t.usual(name, kwargs):
+			p.quiet(t, name, kv[1])
 			continue
+		case name == "visibility":
+			e.plain(kv[1])
+			e.refs = nil // It names packages.
 		case kind == "":
 			e.anything(kv[1])
 		case kind == "labels?":
@@ -302,11 +311,19 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		if t.Kind == "config_setting" {
 			t.Variables = append(t.Variables, defined(name, kv[1])...)
 		}
+		if t.Kind == "genquery" && t.Symbol == "" && queries.MatchString(text) {
+			t.Asks = true
+		}
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
 	}
 	p.set(t, kwargs)
 	if p.featureless(t) {
+		for _, a := range t.Attributes {
+			if a.Name == "features" {
+				t.Quiet = append(t.Quiet, Part{a.Name, a.Digest})
+			}
+		}
 		t.Attributes = slices.DeleteFunc(t.Attributes, func(a Attribute) bool { return a.Name == "features" })
 	}
 	slices.Sort(t.Variables)

@@ -53,6 +53,11 @@ type Target struct {
 	// testonly, if SaysTestOnly.
 	Visible                []string
 	TestOnly, SaysTestOnly bool
+	// Quiet are attributes, by name, that count only where something asks for them: they
+	// enter no action by themselves.
+	Quiet []Part
+	// Asks says that it is a query that may print what attributes of others say.
+	Asks bool
 }
 
 // AnyVariable stands for every make variable.
@@ -103,6 +108,14 @@ type Class struct {
 	Parts []Part
 	// Refs are defaults of attributes.
 	Refs []Ref
+	// Aspect says that it is an aspect. Reads are the names of attributes that it may read,
+	// of its own target or, if it is an aspect, of those that it visits. Idle are attributes
+	// that Schema leaves out: they count if an aspect may ask for them.
+	Aspect bool
+	Reads  []string
+	Idle   []Part
+	// Foreign says that an aspect of another repository visits its dependencies.
+	Foreign bool
 	// Limits are conditions on what attributes are given: Bazel refuses what isn't so.
 	Limits []string
 	// Toolchains are types of toolchains.
