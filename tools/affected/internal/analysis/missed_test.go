@@ -260,3 +260,69 @@ chk = rule(implementation = _chk, attrs = {"of": attr.label_list(aspects = [asp]
 		try(t, "an aspect asks "+code, files, want, sub("d.bzl", `{"deps": attr.label_list()}`, `{"deps": attr.label_list(), "version": attr.string()}`))
 	}
 }
+
+// TestBelowBlind: content below a rule that only writes text counts where something other
+// than that rule reads it: an aspect above the test, or validation actions, which run with
+// the test.
+func TestBelowBlind(t *testing.T) {
+	const x = "//:x_test"
+	const rules = `
+def _inv(ctx):
+    out = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(out, "\n".join([str(d.label) for d in ctx.attr.deps]))
+    return [DefaultInfo(files = depset([out]))]
+inv = rule(implementation = _inv, attrs = {"deps": attr.label_list(allow_files = True)})
+Col = provider()
+def _asp(target, ctx):
+    files = []
+    for a in ["srcs", "deps", "data"]:
+        for d in getattr(ctx.rule.attr, a, []):
+            files.append(d.files)
+            if Col in d:
+                files.append(d[Col].files)
+    return [Col(files = depset(transitive = files))]
+asp = aspect(implementation = _asp, attr_aspects = ["srcs", "deps", "data"])
+def _chk(ctx):
+    o = ctx.actions.declare_file(ctx.label.name)
+    fs = depset(transitive = [d[Col].files for d in ctx.attr.of])
+    ctx.actions.run_shell(outputs = [o], inputs = fs, command = "cat %s > %s" % (" ".join([f.path for f in fs.to_list()]), o.path))
+    return [DefaultInfo(files = depset([o]))]
+chk = rule(implementation = _chk, attrs = {"of": attr.label_list(aspects = [asp])})
+`
+	through := onWorkspace(map[string]string{"d.bzl": rules, "f.txt": "1", "BUILD": `load(":d.bzl", "chk", "inv")
+filegroup(name = "lib", srcs = ["f.txt"])
+inv(name = "inv", deps = [":lib"])
+sh_test(name = "inv_test", srcs = ["t.sh"], data = [":inv"])
+sh_test(name = "other_test", srcs = ["t.sh"], data = [":inv"])
+test_suite(name = "suite", tests = [":inv_test", ":other_test"])
+chk(name = "chk", of = [":inv_test"], testonly = True)
+sh_test(name = "x_test", srcs = ["t.sh"], data = [":chk"])
+`})
+	// The test below the aspect is selected too: which of both an edge serves isn't told apart.
+	try(t, "an aspect sees through a test", through, "//:inv_test //:x_test", set("f.txt", "2"))
+	lib := func(info string) map[string]string {
+		return onWorkspace(map[string]string{"d.bzl": rules + `
+def _lib(ctx):
+    v = ctx.actions.declare_file(ctx.label.name + ".ok")
+    ctx.actions.run_shell(outputs = [v], inputs = ctx.files.srcs, command = "grep -q fine %s && touch %s" % (ctx.files.srcs[0].path, v.path))
+    return [DefaultInfo(), OutputGroupInfo(` + info + `)]
+lib = rule(implementation = _lib, attrs = {"srcs": attr.label_list(allow_files = True)})
+`, "f.txt": "fine", "BUILD": `load(":d.bzl", "inv", "lib")
+filegroup(name = "files", srcs = ["f.txt"])
+lib(name = "lib", srcs = [":files"])
+filegroup(name = "between", srcs = [":lib"])
+inv(name = "inv", deps = [":between"])
+sh_test(name = "x_test", srcs = ["t.sh"], data = [":inv"])
+`})
+	}
+	try(t, "validation of what such a rule lists", lib("_validation = depset([v])"), x, set("f.txt", "bad"))
+	try(t, "validation under a name that is computed", lib(`**{"_valid" + "ation": depset([v])}`), x, set("f.txt", "bad"))
+	try(t, "other output groups", lib("reports = depset([v])"), "", set("f.txt", "bad"))
+	library := func(load, kind string) map[string]string {
+		return onWorkspace(map[string]string{"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"rules_go\", version = \"0.60.0\")\n", "d.bzl": rules, "f.go": "package f\n",
+			"BUILD": load + "load(\":d.bzl\", \"inv\")\n" + kind + "(name = \"lib\", srcs = [\"f.go\"])\ninv(name = \"inv\", deps = [\":lib\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":inv\"])\n"})
+	}
+	try(t, "validation by another repository's rule", library("load(\"@rules_go//go:def.bzl\", \"go_library\")\n", "go_library"), x, set("f.go", "package f\nvar x = 1\n"))
+	try(t, "validation by a rule of Bazel", library("", "cc_library"), x, set("f.go", "x"))
+	try(t, "no validation by a rule of Bazel", library("", "filegroup"), "", set("f.go", "x"))
+}

@@ -176,6 +176,7 @@ type builder struct {
 	made map[string]*made
 	// shapes are edges that become edges to shapes.
 	shapes []struct {
+		name string
 		node *Node
 		edge int
 	}
@@ -214,7 +215,11 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 	b.toolchains()
 	b.options()
 	b.modules()
+	seen := b.seenThrough()
 	for _, s := range b.shapes {
+		if seen[s.name] {
+			continue
+		}
 		s.node.Edges[s.edge].To = b.shape(s.node.Edges[s.edge].To)
 	}
 	return b.graph
@@ -238,6 +243,9 @@ func (b *builder) shape(name string) string {
 	if whole == nil {
 		return name
 	}
+	if b.side.validates(name) {
+		return name // Its validation reads content.
+	}
 	switch whole.Kind {
 	case "target", "rule":
 		if _, ok := b.graph.Nodes[shapeOf+name]; ok {
@@ -259,6 +267,49 @@ func (b *builder) shape(name string) string {
 		return shapeOf + name
 	}
 	return name
+}
+
+// seenThrough are the targets that something other than a suite depends on, or an aspect
+// that an option names visits: an aspect may see what is below them.
+func (b *builder) seenThrough() map[string]bool {
+	seen := map[string]bool{}
+	all := slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "aspects" })
+	for name, n := range b.graph.Nodes {
+		if all {
+			seen[name] = true
+		}
+		if n.Kind == "target" && n.Rule == "test_suite" && b.side.targets[name] != nil && b.side.targets[name].Symbol == "" {
+			continue
+		}
+		for _, e := range n.Edges {
+			seen[e.To] = true
+		}
+	}
+	return seen
+}
+
+// validates says that a target may have validation actions: they run with a test that
+// depends on it, even if that reads nothing of it. What isn't seen may have some, and
+// rules of Bazel for languages have.
+func (s *Side) validates(label string) bool {
+	t := s.targets[label]
+	switch {
+	case t == nil:
+		return false
+	case t.Symbol != "":
+		return true
+	case t.Class != "":
+		c := s.classes[t.Class]
+		return c == nil || c.Validates
+	}
+	return !plainRules[t.Kind]
+}
+
+// plainRules are rules of Bazel that validate nothing.
+var plainRules = map[string]bool{
+	"alias": true, "config_setting": true, "constraint_setting": true, "constraint_value": true, "filegroup": true, "genquery": true, "genrule": true,
+	"label_flag": true, "label_setting": true, "platform": true, "sh_binary": true, "sh_library": true, "sh_test": true, "test_suite": true,
+	"toolchain": true, "toolchain_type": true,
 }
 
 // blind says that no action of a target reads a file of another one.
@@ -518,12 +569,13 @@ func (b *builder) pkg(key string, p *load.Package) {
 					if !seen[to] && to != name {
 						seen[to] = true
 						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name, Special: r.Special})
-						// Nothing is above a test, no aspect either, that would see through it.
+						// Unless something is above the test, whose aspect sees through it.
 						if a.Name == "data" && t.Kind == "sh_test" && t.Class == "" && t.Symbol == "" && b.side.blind(to) {
 							b.shapes = append(b.shapes, struct {
+								name string
 								node *Node
 								edge int
-							}{n, len(n.Edges) - 1})
+							}{name, n, len(n.Edges) - 1})
 						}
 					}
 				}

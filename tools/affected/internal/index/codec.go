@@ -157,6 +157,7 @@ func (c *codec) entry(e *entry) {
 		list(c, &x.Parts, c.part)
 		list(c, &x.Refs, c.ref)
 		list(c, &x.Limits, c.text)
+		c.flag(&x.Validates)
 		c.flag(&x.Aspect)
 		c.flag(&x.Foreign)
 		list(c, &x.Reads, c.text)

@@ -291,6 +291,15 @@ func (l *Loader) class(c *class) *Class {
 	}
 	out.Parts, out.Code = code.parts, code.digest
 	out.Blind = l.blind(c, w)
+	out.Validates = c.unsure || out.Foreign || len(w.repos) > 0
+	for _, texts := range w.files {
+		out.Validates = out.Validates || slices.ContainsFunc(texts, validates.MatchString)
+	}
+	for _, a := range c.attributes {
+		for _, aspect := range a.aspects {
+			out.Validates = out.Validates || l.class(aspect).Validates
+		}
+	}
 	out.Aspect, out.Reads = c.what == "aspect", w.reads()
 	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
 	out.Refs = compact(e.refs)

@@ -125,6 +125,9 @@ type Class struct {
 	// Status says that its implementation reads the workspace status, Variables that
 	// it reads make variables, Features that it may ask for features.
 	Status, Variables, Features bool
+	// Validates says that its targets may have validation actions, which run, and fail,
+	// with whatever test depends on them, whatever that reads.
+	Validates bool
 	// Blind says that no action of its targets reads a file of another target: all that they
 	// write is text from the analysis, which knows names and no content.
 	Blind bool
