@@ -326,3 +326,24 @@ sh_test(name = "x_test", srcs = ["t.sh"], data = [":inv"])
 	try(t, "validation by a rule of Bazel", library("", "cc_library"), x, set("f.go", "x"))
 	try(t, "no validation by a rule of Bazel", library("", "filegroup"), "", set("f.go", "x"))
 }
+
+// TestSymbolicMacros: a value that nobody gives is what Bazel has for it, and whatever a
+// macro decides by its values may be decided otherwise.
+func TestSymbolicMacros(t *testing.T) {
+	const x = "//:x_test"
+	files := func(call, kind, args string) map[string]string {
+		return onWorkspace(map[string]string{"a.txt": "a", "b.txt": "b", "c.txt": "c",
+			"BUILD": "load(\":d.bzl\", \"m\")\nm(name = \"x\"" + call + ")\nsh_test(name = \"y_test\", srcs = [\"t.sh\"])\n",
+			"d.bzl": "def other():\n    return 1\ndef _i(name, visibility, v):\n    native.sh_test(name = name + \"_test\", srcs = [\"t.sh\"], " + args + ")\nm = macro(implementation = _i, attrs = {\"v\": attr." + kind + "})\n",
+		})
+	}
+	const text, configurable = "string(configurable = False)", "string()"
+	try(t, "a value", files(`, v = "1"`, text, "args = [v]"), x, sub("BUILD", `"1"`, `"2"`))
+	try(t, "a text that nobody gives", files("", text, `args = ["a" if v == None else "b"]`), x, sub("d.bzl", `else "b"`, `else "c"`))
+	try(t, "a file for a text that nobody gives", files("", text, `data = ["a.txt" if v == None else "b.txt"]`), x, set("b.txt", "x"))
+	try(t, "a number that nobody gives", files("", "int()", `data = ["a.txt" if v == 0 else "b.txt"]`), x, set("a.txt", "x"))
+	try(t, "a file that is taken if the value is a select", files(`, v = ""`, configurable, `data = ["a.txt" if v else "b.txt"]`), x, set("a.txt", "x"))
+	try(t, "a file that the macro does not name", files(`, v = "1"`, text, `data = ["a.txt"]`), "", set("c.txt", "x"))
+	try(t, "a comment of the macro", files(`, v = "1"`, text, `data = ["a.txt"]`), "", sub("d.bzl", "def _i", "# More.\ndef _i"))
+	try(t, "a function beside the macro", files(`, v = "1"`, text, `data = ["a.txt"]`), "", sub("d.bzl", "return 1", "return 2"))
+}

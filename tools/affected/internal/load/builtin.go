@@ -718,7 +718,7 @@ func (l *Loader) attrFunction(kind string) starlark.Value {
 // makeClass is rule(), aspect() and macro().
 func (l *Loader) makeClass(what string) builtin {
 	return func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		c := &class{loader: l, what: what, file: l.caller(thread), attributes: map[string]*attribute{}}
+		c := &class{loader: l, what: what, file: l.caller(thread), attributes: map[string]*attribute{}, inherited: map[string]bool{}}
 		if thread.CallStackDepth() > 1 {
 			c.line = thread.CallFrame(1).Pos.Line
 		}
@@ -761,6 +761,7 @@ func (l *Loader) makeClass(what string) builtin {
 					for k, a := range p.attributes {
 						if _, own := c.attributes[k]; !own {
 							c.attributes[k] = a
+							c.inherited[k] = true
 						}
 					}
 					c.test = c.test || p.test

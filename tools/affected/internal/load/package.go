@@ -495,11 +495,15 @@ func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tup
 		}
 		a := c.attributes[name]
 		var v starlark.Value = starlark.None
-		if a.fallback != nil {
+		switch zero, ok := zeros[a.kind]; {
+		case a.fallback != nil:
 			v = p.loader.asLabels(a.kind, a.fallback, a.in)
-		} else if strings.HasSuffix(a.kind, "_list") {
+		case c.inherited[name]: // None, so that the rule's own default is not overwritten.
+		case ok:
+			v = zero()
+		case strings.HasSuffix(a.kind, "_list"):
 			v = starlark.NewList(nil)
-		} else if strings.HasSuffix(a.kind, "_dict") {
+		case strings.HasSuffix(a.kind, "_dict"):
 			v = starlark.NewDict(0)
 		}
 		args = append(args, starlark.Tuple{starlark.String(name), v})
@@ -507,7 +511,39 @@ func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tup
 	if !given["visibility"] {
 		args = append(args, starlark.Tuple{starlark.String("visibility"), starlark.None})
 	}
+	first := len(p.out.Targets)
 	_, err := starlark.Call(thread, c.implementation, nil, args)
+	// Bazel makes a select of each value that is configurable, on which a macro may decide
+	// otherwise than on the value. So each target depends on all that the macro is made of
+	// and given, and on what that may name.
+	w := p.loader.walk()
+	w.value(c.implementation)
+	e := &encoder{loader: p.loader, in: p.label}
+	for _, kv := range args {
+		if name := kv[0].(starlark.String); name != "visibility" && name != "testonly" && name != "deprecation" {
+			e.b.WriteString(string(name) + "=")
+			e.anything(kv[1])
+		}
+	}
+	for _, texts := range w.files {
+		for _, t := range texts {
+			for _, m := range quotedText.FindAllStringSubmatch(t, -1) {
+				e.candidate(m[1], false)
+			}
+		}
+	}
+	code := w.done()
+	e.repos(code.repos)
+	for i := first; i < len(p.out.Targets); i++ {
+		t := &p.out.Targets[i]
+		var refs []Ref
+		for _, r := range compact(e.refs) {
+			if r.Label != (Label{Repo: p.label.Repo, Package: p.label.Package, Name: t.Name}).String() {
+				refs = append(refs, r)
+			}
+		}
+		t.Attributes = append(t.Attributes, Attribute{Name: "macro", Digest: digest(code.digest, e.b.String()), Refs: refs})
+	}
 	return err
 }
 

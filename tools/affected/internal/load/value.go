@@ -263,7 +263,8 @@ type class struct {
 	implementation starlark.Value
 	initializer    starlark.Value
 	attributes     map[string]*attribute
-	unsure         bool // attributes are not all known
+	inherited      map[string]bool // attributes that are those of another class
+	unsure         bool            // attributes are not all known
 	unsureParts    []starlark.Value
 	test           bool
 	flags          []string
