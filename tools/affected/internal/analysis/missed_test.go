@@ -201,6 +201,7 @@ func TestQuiet(t *testing.T) {
 	try(t, "tags that no aspect reads", aspected("ctx.rule.attr.srcs", tagged), "", tags)
 	try(t, "tags that an aspect may read", aspected("getattr(ctx.rule.attr, \"ta\" + \"gs\")", tagged), x, tags)
 	try(t, "tags beside what an aspect reads from a list", aspected("[getattr(ctx.rule.attr, k, None) for k in [\"srcs\", \"deps\"]]", tagged), "", tags)
+	try(t, "tags beside what an aspect reads from a tuple", aspected("[getattr(ctx.rule.attr, k, None) for k in (\"srcs\", \"deps\")]", tagged), "", tags)
 	try(t, "tags among what an aspect reads from a list", aspected("[getattr(ctx.rule.attr, k, None) for k in [\"srcs\", \"tags\"]]", tagged), x, tags)
 	try(t, "all that an aspect can list", aspected("dir(ctx.rule.attr)", tagged), x, tags)
 	try(t, "visibility that an aspect reads", aspected("ctx.rule.attr.visibility", seen), x, wider)

@@ -21,7 +21,7 @@ var (
 	// askedFor is what getattr asks for by a variable: each element of a list.
 	askedFor   = regexp.MustCompile(`^(?:\w+ \. )*\w+ , (\w+) ,`)
 	askedBy    = regexp.MustCompile(`^(?:\w+ \. )*\w+ , string literal:"`)
-	inList     = `\bfor NAME in \[ (?:string literal:"[^"]*" , )*\]`
+	inList     = `\bfor NAME in [\[(] (?:string literal:"[^"]*" , )*[\])]`
 	quotedText = regexp.MustCompile(`string literal:"([^"]*)"`)
 )
 
