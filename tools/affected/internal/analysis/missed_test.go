@@ -198,6 +198,9 @@ func TestQuiet(t *testing.T) {
 	const tagged, seen = `filegroup(name = "f", tags = ["a"])`, `filegroup(name = "f", visibility = ["//visibility:private"])`
 	tags, wider := sub("BUILD", `tags = ["a"]`, `tags = ["b"]`), sub("BUILD", "private", "public")
 	try(t, "tags that an aspect reads", aspected("ctx.rule.attr.tags", tagged), x, tags)
+	aside := aspected("ctx.rule.attr.tags", `filegroup(name = "f")`)
+	aside["BUILD"] += "filegroup(name = \"g\", tags = [\"a\"])\nsh_test(name = \"y_test\", srcs = [\"t.sh\"], data = [\":g\"])\n"
+	try(t, "tags of what no aspect visits", aside, "", tags)
 	try(t, "tags that no aspect reads", aspected("ctx.rule.attr.srcs", tagged), "", tags)
 	try(t, "tags that an aspect may read", aspected("getattr(ctx.rule.attr, \"ta\" + \"gs\")", tagged), x, tags)
 	try(t, "tags beside what an aspect reads from a list", aspected("[getattr(ctx.rule.attr, k, None) for k in [\"srcs\", \"deps\"]]", tagged), "", tags)

@@ -215,6 +215,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 	b.toolchains()
 	b.options()
 	b.modules()
+	b.visited()
 	seen := b.seenThrough()
 	for _, s := range b.shapes {
 		if seen[s.name] {
@@ -682,12 +683,6 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		n.Parts[p.File] = p.Digest
 	}
 	n.Digest = digest(c.Schema, c.Code)
-	for _, a := range c.Idle {
-		if load.Reads(b.asked, a.File) {
-			n.Parts["attribute "+a.File] = a.Digest
-			n.Digest = digest(n.Digest, a.File, a.Digest)
-		}
-	}
 	if more := b.limits(c); b.isHead && len(more) > 0 {
 		n.Parts["conditions"] = digest(more...)
 		n.Digest = digest(n.Digest, n.Parts["conditions"])
