@@ -46,6 +46,13 @@ type Side struct {
 	outputs map[string]string       // output's label to the target's
 	failed  map[string]bool         // packages
 	classes map[string]*load.Class  // by digest
+	byKey   map[string]*load.Class
+	ctx     context.Context
+	// version is the first number of Bazel's version, emptyGlobs what noEmptyGlobs has found,
+	// visibilities are the defaults of repositories.
+	version      int
+	emptyGlobs   *bool
+	visibilities map[string][]string
 }
 
 // Key is the key of a package in Side.Packages.
@@ -56,12 +63,17 @@ func Key(repo, pkg string) string {
 	return "@" + repo + "//" + pkg
 }
 
-func (s *Side) prepare() {
+func (s *Side) prepare(ctx context.Context) {
+	s.ctx, s.visibilities = ctx, map[string][]string{}
+	if content, err := s.Workspace.Snapshot.Read(ctx, ".bazelversion"); err == nil {
+		s.version = majorVersion(string(content))
+	}
 	s.targets, s.outputs, s.failed = map[string]*load.Target{}, map[string]string{}, map[string]bool{}
-	s.classes = map[string]*load.Class{}
+	s.classes, s.byKey = map[string]*load.Class{}, map[string]*load.Class{}
 	for key, p := range s.Packages {
 		for i := range p.Classes {
 			s.classes[p.Classes[i].Digest] = &p.Classes[i]
+			s.byKey[p.Classes[i].Key] = &p.Classes[i]
 		}
 		s.failed[key] = p.Failed != ""
 		for i := range p.Targets {
@@ -153,15 +165,18 @@ type builder struct {
 	ctx         context.Context
 	side, other *Side
 	isHead      bool
-	graph       *Graph
-	parsed      map[string]load.Label
-	facts       Facts
+	// asked are names of attributes that something may ask any target for.
+	asked  []string
+	graph  *Graph
+	parsed map[string]load.Label
+	facts  Facts
 	// modulesOfGo are the repositories of go_deps, once they were asked for.
 	modulesOfGo map[string]bool
 	// made is of what repositories that this workspace makes are made.
 	made map[string]*made
 	// shapes are edges that become edges to shapes.
 	shapes []struct {
+		name string
 		node *Node
 		edge int
 	}
@@ -181,25 +196,31 @@ type Facts struct {
 
 // Build makes the graphs of both sides.
 func Build(ctx context.Context, base, head *Side, facts Facts) (*Graph, *Graph) {
-	base.prepare()
-	head.prepare()
-	return build(ctx, base, head, facts, false), build(ctx, head, base, facts, true)
+	base.prepare(ctx)
+	head.prepare(ctx)
+	return build(ctx, base, head, false, facts), build(ctx, head, base, true, facts)
 }
 
-func build(ctx context.Context, side, other *Side, facts Facts, isHead bool) *Graph {
-	b := &builder{ctx: ctx, side: side, other: other, isHead: isHead, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
+func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Graph {
+	b := &builder{ctx: ctx, isHead: isHead, side: side, other: other, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
 		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
 	b.node(Variables, "make variables")
 	b.status()
+	b.asked = asked(side, other)
 	for _, key := range sorted(side.Packages) {
 		b.pkg(key, side.Packages[key])
 	}
 	b.toolchains()
 	b.options()
 	b.modules()
+	b.visited()
+	seen := b.seenThrough()
 	for _, s := range b.shapes {
+		if seen[s.name] {
+			continue
+		}
 		s.node.Edges[s.edge].To = b.shape(s.node.Edges[s.edge].To)
 	}
 	return b.graph
@@ -223,6 +244,9 @@ func (b *builder) shape(name string) string {
 	if whole == nil {
 		return name
 	}
+	if b.side.validates(name) {
+		return name // Its validation reads content.
+	}
 	switch whole.Kind {
 	case "target", "rule":
 		if _, ok := b.graph.Nodes[shapeOf+name]; ok {
@@ -244,6 +268,49 @@ func (b *builder) shape(name string) string {
 		return shapeOf + name
 	}
 	return name
+}
+
+// seenThrough are the targets that something other than a suite depends on, or an aspect
+// that an option names visits: an aspect may see what is below them.
+func (b *builder) seenThrough() map[string]bool {
+	seen := map[string]bool{}
+	all := slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "aspects" })
+	for name, n := range b.graph.Nodes {
+		if all {
+			seen[name] = true
+		}
+		if n.Kind == "target" && n.Rule == "test_suite" && b.side.targets[name] != nil && b.side.targets[name].Symbol == "" {
+			continue
+		}
+		for _, e := range n.Edges {
+			seen[e.To] = true
+		}
+	}
+	return seen
+}
+
+// validates says that a target may have validation actions: they run with a test that
+// depends on it, even if that reads nothing of it. What isn't seen may have some, and
+// rules of Bazel for languages have.
+func (s *Side) validates(label string) bool {
+	t := s.targets[label]
+	switch {
+	case t == nil:
+		return false
+	case t.Symbol != "":
+		return true
+	case t.Class != "":
+		c := s.classes[t.Class]
+		return c == nil || c.Validates
+	}
+	return !plainRules[t.Kind]
+}
+
+// plainRules are rules of Bazel that validate nothing.
+var plainRules = map[string]bool{
+	"alias": true, "config_setting": true, "constraint_setting": true, "constraint_value": true, "filegroup": true, "genquery": true, "genrule": true,
+	"label_flag": true, "label_setting": true, "platform": true, "sh_binary": true, "sh_library": true, "sh_test": true, "test_suite": true,
+	"toolchain": true, "toolchain_type": true,
 }
 
 // blind says that no action of a target reads a file of another one.
@@ -503,12 +570,13 @@ func (b *builder) pkg(key string, p *load.Package) {
 					if !seen[to] && to != name {
 						seen[to] = true
 						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name, Special: r.Special})
-						// Nothing is above a test, no aspect either, that would see through it.
+						// Unless something is above the test, whose aspect sees through it.
 						if a.Name == "data" && t.Kind == "sh_test" && t.Class == "" && t.Symbol == "" && b.side.blind(to) {
 							b.shapes = append(b.shapes, struct {
+								name string
 								node *Node
 								edge int
-							}{n, len(n.Edges) - 1})
+							}{name, n, len(n.Edges) - 1})
 						}
 					}
 				}
@@ -528,6 +596,10 @@ func (b *builder) pkg(key string, p *load.Package) {
 		}
 		if b.defines(t.Variables) || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Variables, Why: "make variables"})
+		}
+		b.quiet(n, t)
+		if b.isHead {
+			b.refused(n, p, t, name)
 		}
 		var parts []string
 		for _, k := range sorted(n.Parts) {
@@ -611,6 +683,10 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		n.Parts[p.File] = p.Digest
 	}
 	n.Digest = digest(c.Schema, c.Code)
+	if more := b.limits(c); b.isHead && len(more) > 0 {
+		n.Parts["conditions"] = digest(more...)
+		n.Digest = digest(n.Digest, n.Parts["conditions"])
+	}
 	for _, r := range c.Refs {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "default"})

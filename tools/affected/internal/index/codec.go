@@ -132,6 +132,19 @@ func (c *codec) entry(e *entry) {
 	c.text(&p.Doubt)
 	list(c, &p.Loads, c.text)
 	list(c, &p.Literals, c.ref)
+	list(c, &p.Refused, c.text)
+	list(c, &p.Empty, c.text)
+	c.optional(&p.Visible)
+	c.flag(&p.TestOnly)
+	list(c, &p.Exports, func(x *load.Exported) {
+		c.text(&x.Name)
+		c.optional(&x.Visible)
+	})
+	list(c, &p.Groups, func(g *load.Group) {
+		c.text(&g.Name)
+		list(c, &g.Packages, c.text)
+		list(c, &g.Includes, c.text)
+	})
 	list(c, &p.Classes, func(x *load.Class) {
 		c.text(&x.Key)
 		c.text(&x.Digest)
@@ -141,11 +154,14 @@ func (c *codec) entry(e *entry) {
 		c.flag(&x.Variables)
 		c.flag(&x.Features)
 		c.flag(&x.Blind)
-		list(c, &x.Parts, func(p *load.Part) {
-			c.text(&p.File)
-			c.text(&p.Digest)
-		})
+		list(c, &x.Parts, c.part)
 		list(c, &x.Refs, c.ref)
+		list(c, &x.Limits, c.text)
+		c.flag(&x.Validates)
+		c.flag(&x.Aspect)
+		c.flag(&x.Foreign)
+		list(c, &x.Reads, c.text)
+		list(c, &x.Idle, c.part)
 		list(c, &x.Toolchains, c.ref)
 		list(c, &x.Aspects, c.text)
 	})
@@ -161,6 +177,11 @@ func (c *codec) entry(e *entry) {
 		c.number(&stamps)
 		t.Stamps = load.Stamps(stamps)
 		list(c, &t.Tags, c.text)
+		c.optional(&t.Visible)
+		c.flag(&t.TestOnly)
+		c.flag(&t.SaysTestOnly)
+		c.flag(&t.Asks)
+		list(c, &t.Quiet, c.part)
 		list(c, &t.Attributes, func(a *load.Attribute) {
 			c.text(&a.Name)
 			c.text(&a.Digest)
@@ -175,4 +196,22 @@ func (c *codec) ref(r *load.Ref) {
 	c.text(&r.Label)
 	c.flag(&r.Sure)
 	c.flag(&r.Special)
+}
+
+// optional is a list that may be nil, which is not the same as empty.
+func (c *codec) optional(s *[]string) {
+	there := *s != nil
+	c.flag(&there)
+	if !there {
+		return
+	}
+	list(c, s, c.text)
+	if *s == nil {
+		*s = []string{}
+	}
+}
+
+func (c *codec) part(p *load.Part) {
+	c.text(&p.File)
+	c.text(&p.Digest)
 }

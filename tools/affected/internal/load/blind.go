@@ -23,6 +23,10 @@ var (
 	dynamic = regexp.MustCompile(`\bgetattr call\( (?:[^c]|c[^t]|ct[^x]|ctx [^.]|ctx \. [^r]|ctx \. rule [^.]|ctx \. rule \. [^a])`)
 )
 
+// validates is what code has that makes validation actions: a name in OutputGroupInfo,
+// which may be computed.
+var validates = regexp.MustCompile(`_validation\b|\bOutputGroupInfo (?:;|.*\bunary \*\*)|output_group`)
+
 // blind says so of a rule. Its outputs must be its own: declared in the implementation and
 // written by it. What it returns in other providers reaches no test that has it as data.
 func (l *Loader) blind(c *class, w *walked) bool {

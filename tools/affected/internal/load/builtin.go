@@ -454,7 +454,7 @@ func (l *Loader) nativeFunctions() starlark.StringDict {
 		})
 	}
 	return starlark.StringDict{
-		"exports_files": nothing("exports_files"), "licenses": nothing("licenses"), "package_group": nothing("package_group"),
+		"exports_files": inPackage("exports_files", (*loading).exports), "licenses": nothing("licenses"), "package_group": inPackage("package_group", (*loading).group),
 		"environment_group": nothing("environment_group"), "workspace": nothing("workspace"),
 		"package":      inPackage("package", (*loading).packageDefaults),
 		"glob":         inPackage("glob", (*loading).glob),
@@ -522,6 +522,18 @@ func (w *Workspace) moduleName(repo string) string {
 func (p *loading) packageDefaults(_ *starlark.Thread, _ starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
+		switch plain := strings.TrimPrefix(name, "default_"); plain {
+		case "visibility", "deprecation", "testonly", "applicable_licenses", "package_metadata":
+			p.quiets = append(p.quiets, Part{plain, digest(p.loader.text(kv[1]))})
+		}
+		switch name {
+		case "default_visibility":
+			p.out.Visible = p.entries(kv[1])
+		case "default_testonly":
+			var t Target
+			p.say(&t, "testonly", kv[1])
+			p.out.TestOnly = t.TestOnly
+		}
 		switch name {
 		case "default_visibility", "default_deprecation", "default_testonly", "default_applicable_licenses", "default_package_metadata":
 			continue
@@ -581,6 +593,7 @@ func (p *loading) glob(_ *starlark.Thread, args starlark.Tuple, kwargs []starlar
 	if err != nil {
 		return nil, err
 	}
+	p.nothingFound("glob", allowEmpty, files, in, len(found))
 	for _, f := range files {
 		// A submodule whose files can't be seen may have some that match.
 		full := path.Join(p.loader.workspace.Repos[p.label.Repo].Root, p.label.Package, f)
@@ -613,10 +626,12 @@ func (p *loading) subpackages(_ *starlark.Thread, args starlark.Tuple, kwargs []
 		return nil, fmt.Errorf("subpackages: %w", err)
 	}
 	p.out.Globs = true
-	found, err := glob(p.loader.workspace.subpackages(p.label.Repo, p.label.Package), in, out)
+	all := p.loader.workspace.subpackages(p.label.Repo, p.label.Package)
+	found, err := glob(all, in, out)
 	if err != nil {
 		return nil, err
 	}
+	p.nothingFound("subpackages", allowEmpty, all, in, len(found))
 	return stringList(found), nil
 }
 
@@ -632,9 +647,7 @@ func (l *Loader) bzlNames() starlark.StringDict {
 	names["tag_class"] = fn("tag_class", l.makeTagClass)
 	names["repository_rule"] = fn("repository_rule", l.makeRepositoryRule)
 	names["provider"] = fn("provider", l.makeProvider)
-	names["visibility"] = fn("visibility", func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-		return starlark.None, nil
-	})
+	names["visibility"] = fn("visibility", l.setVisibility)
 	return names
 }
 
@@ -686,6 +699,9 @@ func (l *Loader) attrFunction(kind string) starlark.Value {
 				// Conditions on what is given: they make errors, no actions.
 				a.mandatory = a.mandatory || name == "mandatory" && bool(kv[1].Truth())
 				a.limited = a.limited || name != "mandatory"
+				if _, off := kv[1].(starlark.Bool); !off || (name == "mandatory") == bool(kv[1].Truth()) {
+					a.limits = append(a.limits, name+"="+l.text(kv[1]))
+				}
 			default:
 				a.flags = append(a.flags, name+"="+l.text(kv[1]))
 				switch kv[1].(type) {
@@ -702,7 +718,7 @@ func (l *Loader) attrFunction(kind string) starlark.Value {
 // makeClass is rule(), aspect() and macro().
 func (l *Loader) makeClass(what string) builtin {
 	return func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		c := &class{loader: l, what: what, file: l.caller(thread), attributes: map[string]*attribute{}}
+		c := &class{loader: l, what: what, file: l.caller(thread), attributes: map[string]*attribute{}, inherited: map[string]bool{}}
 		if thread.CallStackDepth() > 1 {
 			c.line = thread.CallFrame(1).Pos.Line
 		}
@@ -717,7 +733,9 @@ func (l *Loader) makeClass(what string) builtin {
 				if kv[1] != starlark.None {
 					c.initializer = kv[1]
 				}
-			case "doc", "provides", "skylark_testable", "_skylark_testable":
+			case "doc", "skylark_testable", "_skylark_testable":
+			case "provides":
+				c.flags = append(c.flags, "provides="+l.text(kv[1])) // Others may ask for it, and it must be returned.
 			case "attrs":
 				d, ok := kv[1].(*starlark.Dict)
 				if !ok {
@@ -743,6 +761,7 @@ func (l *Loader) makeClass(what string) builtin {
 					for k, a := range p.attributes {
 						if _, own := c.attributes[k]; !own {
 							c.attributes[k] = a
+							c.inherited[k] = true
 						}
 					}
 					c.test = c.test || p.test

@@ -94,6 +94,7 @@ func (w *walked) name(m *module, name string) {
 		}
 		return
 	}
+	w.whole(m)
 	for _, i := range m.outline.binds[name] {
 		w.statement(m, i)
 	}
@@ -105,6 +106,24 @@ func (w *walked) name(m *module, name string) {
 func (w *walked) text(m *module, text string) {
 	w.files[m.file] = append(w.files[m.file], text)
 	w.packages[m.file] = Label{Repo: m.label.Repo, Package: m.label.Package}.String()
+}
+
+// whole follows all of a file that is one whole, and its order.
+func (w *walked) whole(m *module) {
+	key := "whole " + m.file
+	if !m.outline.whole || w.seen[key] {
+		return
+	}
+	w.seen[key] = true
+	texts := []string{"order"}
+	for i := range m.outline.statements {
+		w.statement(m, i)
+		texts = append(texts, m.outline.statements[i].text)
+	}
+	w.text(m, digest(texts...))
+	for _, name := range sortedKeys(m.outline.loads) {
+		w.name(m, name)
+	}
 }
 
 // definition is the digest of all that a name of a file depends on.
@@ -161,6 +180,7 @@ func (w *walked) value(v starlark.Value) {
 			w.files[pos.Filename()] = append(w.files[pos.Filename()], "function "+v.Name())
 			return
 		}
+		w.whole(m)
 		if i, ok := m.outline.at(pos.Line); ok {
 			w.statement(m, i)
 		}
@@ -224,7 +244,11 @@ func (l *Loader) class(c *class) *Class {
 	w.value(c.initializer)
 	for _, name := range slices.Sorted(maps.Keys(c.attributes)) {
 		a := c.attributes[name]
+		for _, limit := range a.limits {
+			out.Limits = append(out.Limits, name+" "+limit)
+		}
 		if c.what == "rule" && !c.unsure && c.initializer == nil && a.idle() && !w.mentions(name) {
+			out.Idle = append(out.Idle, Part{name, digest(a.kind)})
 			continue
 		}
 		text := name + ":" + a.kind + ":" + strings.Join(a.flags, ",")
@@ -237,6 +261,7 @@ func (l *Loader) class(c *class) *Class {
 		for _, part := range a.parts {
 			e.anything(part)
 		}
+		out.Foreign = out.Foreign || slices.ContainsFunc(a.flags, func(f string) bool { return strings.HasPrefix(f, "aspect=") })
 		for _, aspect := range a.aspects {
 			out.Aspects = append(out.Aspects, l.class(aspect).Digest)
 			text += "," + l.class(aspect).Digest
@@ -266,6 +291,16 @@ func (l *Loader) class(c *class) *Class {
 	}
 	out.Parts, out.Code = code.parts, code.digest
 	out.Blind = l.blind(c, w)
+	out.Validates = c.unsure || out.Foreign || len(w.repos) > 0
+	for _, texts := range w.files {
+		out.Validates = out.Validates || slices.ContainsFunc(texts, validates.MatchString)
+	}
+	for _, a := range c.attributes {
+		for _, aspect := range a.aspects {
+			out.Validates = out.Validates || l.class(aspect).Validates
+		}
+	}
+	out.Aspect, out.Reads = c.what == "aspect", w.reads()
 	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)
@@ -328,4 +363,8 @@ type module struct {
 	loads      map[string]bool
 	doubt      string
 	conditions []string
+	loader     *Loader
+	// visible is what visibility() says, nil if it isn't called; refused are loads of files
+	// that may not be.
+	visible, refused []string
 }

@@ -111,6 +111,9 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		dict, m, err := l.load(ls, p.label, file)
 		if m != nil {
 			maps.Copy(loads, m.loads)
+			for _, text := range m.refusals(p.label) {
+				p.refuse("%s", text)
+			}
 			if m.doubt != "" {
 				l.doubt("%s", m.doubt)
 			}
@@ -146,6 +149,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		out.Targets = syntaxTargets
 	}
 	for i := range out.Targets {
+		p.inherited(&out.Targets[i])
 		if len(l.conditions) > 0 {
 			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "a condition that another repository decides", Digest: digest(l.conditions...)})
 		}
@@ -274,7 +278,7 @@ func (l *Loader) module(label Label) *module {
 		}
 		return m
 	}
-	m := &module{label: label, loading: true, loads: map[string]bool{}}
+	m := &module{loader: l, label: label, loading: true, loads: map[string]bool{}}
 	l.modules[label.String()] = m
 	defer func() { m.loading = false }()
 	m.file, _ = l.workspace.File(label)
@@ -306,6 +310,7 @@ func (l *Loader) module(label Label) *module {
 		dict, other, err := l.load(ls, label, m.file)
 		if other != nil {
 			maps.Copy(m.loads, other.loads)
+			m.refused = append(m.refused, other.refusals(label)...)
 			m.doubt = cmpText(m.doubt, other.doubt)
 			m.conditions = append(m.conditions, other.conditions...)
 		}

@@ -20,6 +20,7 @@ type loading struct {
 	classes  map[string]bool
 	defaults []string // package(...), as text, but what enters no action
 	refs     []Ref    // of package(...)
+	quiets   []Part   // of package(...), what enters no action
 }
 
 const localKey = "affected.package"
@@ -84,7 +85,9 @@ func (p *loading) remember(kind, name string, kwargs []starlark.Tuple) {
 	for _, kv := range kwargs {
 		_ = d.SetKey(kv[0], kv[1])
 	}
-	if _, ok := p.raw[name]; !ok {
+	if _, ok := p.raw[name]; ok {
+		p.refuse("two targets are named %s", name)
+	} else {
 		p.order = append(p.order, name)
 	}
 	p.raw[name] = d
@@ -234,7 +237,12 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 	}
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
-		if kv[1] == starlark.None || keyless[name] {
+		if kv[1] == starlark.None {
+			continue
+		}
+		p.say(t, name, kv[1])
+		if name == "name" || keyless[name] && !t.foreign() {
+			p.quiet(t, name, kv[1])
 			continue
 		}
 		a := Attribute{Name: name}
@@ -242,7 +250,8 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		switch kind := typeOf(name); {
 		case name == "tags":
 			tags := t.Tags
-			if !t.Test && (t.Symbol == "" || testless.MatchString(t.Kind)) {
+			if !t.Test && (t.Symbol == "" || testless.MatchString(t.Kind) && !t.foreign()) {
+				p.quiet(t, name, kv[1])
 				tags = nil
 				for _, tag := range t.Tags {
 					if executionTag.MatchString(tag) {
@@ -255,11 +264,17 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 			}
 			e.b.WriteString(strings.Join(tags, "\n"))
 		case name == "message" && t.Kind == "genrule" && t.Symbol == "" && t.Class == "":
+			p.quiet(t, name, kv[1])
 			continue // It is printed.
 		case t.Test && t.Symbol == "" && name == "flaky":
+			p.quiet(t, name, kv[1])
 			continue // How often it is tried enters no key.
 		case t.Test && t.Symbol == "" && (name == "size" || name == "timeout") && t.usual(name, kwargs):
+			p.quiet(t, name, kv[1])
 			continue
+		case name == "visibility":
+			e.plain(kv[1])
+			e.refs = nil // It names packages.
 		case kind == "":
 			e.anything(kv[1])
 		case kind == "labels?":
@@ -272,6 +287,9 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 			e.made(kv[1])
 		default:
 			e.attribute(kind, kv[1])
+		}
+		if kind := typeOf(name); kind == "label_list" || kind == "labels?" {
+			p.twice(t, name, kv[1])
 		}
 		text := e.b.String()
 		if t.Kind == "sh_test" && t.Symbol == "" && t.Class == "" && name == "args" {
@@ -293,11 +311,19 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		if t.Kind == "config_setting" {
 			t.Variables = append(t.Variables, defined(name, kv[1])...)
 		}
+		if t.Kind == "genquery" && t.Symbol == "" && queries.MatchString(text) {
+			t.Asks = true
+		}
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
 	}
 	p.set(t, kwargs)
 	if p.featureless(t) {
+		for _, a := range t.Attributes {
+			if a.Name == "features" {
+				t.Quiet = append(t.Quiet, Part{a.Name, a.Digest})
+			}
+		}
 		t.Attributes = slices.DeleteFunc(t.Attributes, func(a Attribute) bool { return a.Name == "features" })
 	}
 	slices.Sort(t.Variables)
@@ -469,11 +495,15 @@ func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tup
 		}
 		a := c.attributes[name]
 		var v starlark.Value = starlark.None
-		if a.fallback != nil {
+		switch zero, ok := zeros[a.kind]; {
+		case a.fallback != nil:
 			v = p.loader.asLabels(a.kind, a.fallback, a.in)
-		} else if strings.HasSuffix(a.kind, "_list") {
+		case c.inherited[name]: // None, so that the rule's own default is not overwritten.
+		case ok:
+			v = zero()
+		case strings.HasSuffix(a.kind, "_list"):
 			v = starlark.NewList(nil)
-		} else if strings.HasSuffix(a.kind, "_dict") {
+		case strings.HasSuffix(a.kind, "_dict"):
 			v = starlark.NewDict(0)
 		}
 		args = append(args, starlark.Tuple{starlark.String(name), v})
@@ -481,7 +511,39 @@ func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tup
 	if !given["visibility"] {
 		args = append(args, starlark.Tuple{starlark.String("visibility"), starlark.None})
 	}
+	first := len(p.out.Targets)
 	_, err := starlark.Call(thread, c.implementation, nil, args)
+	// Bazel makes a select of each value that is configurable, on which a macro may decide
+	// otherwise than on the value. So each target depends on all that the macro is made of
+	// and given, and on what that may name.
+	w := p.loader.walk()
+	w.value(c.implementation)
+	e := &encoder{loader: p.loader, in: p.label}
+	for _, kv := range args {
+		if name := kv[0].(starlark.String); name != "visibility" && name != "testonly" && name != "deprecation" {
+			e.b.WriteString(string(name) + "=")
+			e.anything(kv[1])
+		}
+	}
+	for _, texts := range w.files {
+		for _, t := range texts {
+			for _, m := range quotedText.FindAllStringSubmatch(t, -1) {
+				e.candidate(m[1], false)
+			}
+		}
+	}
+	code := w.done()
+	e.repos(code.repos)
+	for i := first; i < len(p.out.Targets); i++ {
+		t := &p.out.Targets[i]
+		var refs []Ref
+		for _, r := range compact(e.refs) {
+			if r.Label != (Label{Repo: p.label.Repo, Package: p.label.Package, Name: t.Name}).String() {
+				refs = append(refs, r)
+			}
+		}
+		t.Attributes = append(t.Attributes, Attribute{Name: "macro", Digest: digest(code.digest, e.b.String()), Refs: refs})
+	}
 	return err
 }
 

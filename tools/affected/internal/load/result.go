@@ -49,6 +49,15 @@ type Target struct {
 	Variables []string
 	// Stamps says when it reads the workspace status.
 	Stamps Stamps
+	// Visible are the entries of its visibility, nil if it doesn't say; TestOnly is its
+	// testonly, if SaysTestOnly.
+	Visible                []string
+	TestOnly, SaysTestOnly bool
+	// Quiet are attributes, by name, that count only where something asks for them: they
+	// enter no action by themselves.
+	Quiet []Part
+	// Asks says that it is a query that may print what attributes of others say.
+	Asks bool
 }
 
 // AnyVariable stands for every make variable.
@@ -99,6 +108,16 @@ type Class struct {
 	Parts []Part
 	// Refs are defaults of attributes.
 	Refs []Ref
+	// Aspect says that it is an aspect. Reads are the names of attributes that it may read,
+	// of its own target or, if it is an aspect, of those that it visits. Idle are attributes
+	// that Schema leaves out: they count if an aspect may ask for them.
+	Aspect bool
+	Reads  []string
+	Idle   []Part
+	// Foreign says that an aspect of another repository visits its dependencies.
+	Foreign bool
+	// Limits are conditions on what attributes are given: Bazel refuses what isn't so.
+	Limits []string
 	// Toolchains are types of toolchains.
 	Toolchains []Ref
 	// Aspects are the digests of the classes of aspects.
@@ -106,6 +125,9 @@ type Class struct {
 	// Status says that its implementation reads the workspace status, Variables that
 	// it reads make variables, Features that it may ask for features.
 	Status, Variables, Features bool
+	// Validates says that its targets may have validation actions, which run, and fail,
+	// with whatever test depends on them, whatever that reads.
+	Validates bool
 	// Blind says that no action of its targets reads a file of another target: all that they
 	// write is text from the analysis, which knows names and no content.
 	Blind bool
@@ -129,4 +151,13 @@ type Package struct {
 	Doubt string
 	// Literals are all strings of its files that may be labels, if Failed or Doubt is set.
 	Literals []Ref
+	// Refused says why Bazel refuses the package though it can be evaluated, Empty are globs
+	// without a match, which it refuses if so configured.
+	Refused, Empty []string
+	// Visible is the package's default_visibility, nil if it has none, TestOnly its
+	// default_testonly.
+	Visible  []string
+	TestOnly bool
+	Exports  []Exported
+	Groups   []Group
 }

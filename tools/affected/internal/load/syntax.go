@@ -37,6 +37,8 @@ type outline struct {
 	binds      map[string][]int
 	effects    map[string][]int     // expression statements that mention a name
 	loads      map[string]loadedRef // local name to where it comes from
+	// whole says that each name depends on all of the file, in its order: see whole.
+	whole bool
 }
 
 type loadedRef struct{ module, name string }
@@ -44,6 +46,7 @@ type loadedRef struct{ module, name string }
 func newOutline(f *syntax.File) *outline {
 	o := &outline{binds: map[string][]int{}, effects: map[string][]int{}, loads: map[string]loadedRef{}}
 	sorts := sortsAsUsual(f)
+	o.whole = whole(f)
 	for _, s := range f.Stmts {
 		if l, ok := s.(*syntax.LoadStmt); ok {
 			for i := range l.From {

@@ -242,7 +242,9 @@ type attribute struct {
 	// mandatory says that it has to be given, limited that not each value of its type is
 	// taken.
 	mandatory, limited bool
-	parts              []starlark.Value
+	// limits are the conditions on what is given.
+	limits []string
+	parts  []starlark.Value
 }
 
 func (a *attribute) String() string        { return "<attr." + a.kind + ">" }
@@ -261,7 +263,8 @@ type class struct {
 	implementation starlark.Value
 	initializer    starlark.Value
 	attributes     map[string]*attribute
-	unsure         bool // attributes are not all known
+	inherited      map[string]bool // attributes that are those of another class
+	unsure         bool            // attributes are not all known
 	unsureParts    []starlark.Value
 	test           bool
 	flags          []string

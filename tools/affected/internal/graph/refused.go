@@ -1,0 +1,306 @@
+package graph
+
+import (
+	"cmp"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stormgate.internal/tools/affected/internal/load"
+)
+
+// refused adds to a target of head what Bazel refuses of it now, and did not: nothing above
+// it can be built. What is allowed now, and was refused, affects nothing.
+func (b *builder) refused(n *Node, p *load.Package, t *load.Target, name string) {
+	base := b.other.Packages[Key(p.Repo, p.Path)]
+	var errors []string
+	for _, text := range b.side.refusals(p) {
+		if base == nil || !slices.Contains(b.other.refusals(base), text) {
+			errors = append(errors, text)
+		}
+	}
+	if was := b.other.targets[name]; was != nil && base != nil {
+		labels := map[string]bool{}
+		for _, a := range t.Attributes {
+			for _, r := range a.Refs {
+				labels[r.Label] = true
+			}
+		}
+		for _, label := range sorted(labels) {
+			errors = append(errors, b.forbidden(label, p, b.side.testOnly(t, p), b.other.testOnly(was, base))...)
+		}
+	}
+	if len(errors) > 0 {
+		n.Parts["what Bazel refuses"] = digest(errors...)
+	}
+}
+
+// limits are conditions of a rule that base does not have, and visibilities of its
+// defaults that are narrower.
+func (b *builder) limits(c *load.Class) []string {
+	was := b.other.byKey[c.Key]
+	if was == nil {
+		return nil
+	}
+	var more []string
+	for _, limit := range c.Limits {
+		if !slices.Contains(was.Limits, limit) {
+			more = append(more, limit)
+		}
+	}
+	file, _, _ := strings.Cut(c.Key, "%")
+	if in, err := load.ParseLabel(file); err == nil {
+		for _, r := range c.Refs {
+			more = append(more, b.forbidden(r.Label, &load.Package{Repo: in.Repo, Path: in.Package}, true, true)...)
+		}
+	}
+	return more
+}
+
+// forbidden says why a package may not depend on a label any more.
+func (b *builder) forbidden(text string, p *load.Package, testOnly, wasTestOnly bool) []string {
+	if strings.HasPrefix(text, "@") && !strings.Contains(text, "//") {
+		return nil
+	}
+	label := b.label(text)
+	if _, here := b.side.Workspace.Repos[label.Repo]; !here {
+		return nil
+	}
+	var errors []string
+	if label.Repo != p.Repo || label.Package != p.Path {
+		now, was := b.side.visible(text, label, p), b.other.visible(text, label, p)
+		if now.narrower(was) {
+			errors = append(errors, "may not see "+text)
+		}
+	}
+	if !testOnly && b.side.isTestOnly(text, label) && (wasTestOnly || !b.other.isTestOnly(text, label)) {
+		errors = append(errors, "is not testonly, as "+text+" is")
+	}
+	return errors
+}
+
+func (s *Side) testOnly(t *load.Target, p *load.Package) bool {
+	if t.SaysTestOnly {
+		return t.TestOnly
+	}
+	return t.Test || p.TestOnly
+}
+
+func (s *Side) isTestOnly(text string, label load.Label) bool {
+	t, p := s.targets[text], s.Packages[Key(label.Repo, label.Package)]
+	if t == nil {
+		t = s.targets[s.outputs[text]]
+	}
+	return t != nil && p != nil && s.testOnly(t, p)
+}
+
+// refusals are why Bazel refuses a package.
+func (s *Side) refusals(p *load.Package) []string {
+	if s.noEmptyGlobs() {
+		return slices.Concat(p.Refused, p.Empty)
+	}
+	return p.Refused
+}
+
+// noEmptyGlobs says that a glob that says nothing of it must match something: so it is
+// since Bazel 8, and by an option.
+func (s *Side) noEmptyGlobs() bool {
+	if s.emptyGlobs == nil {
+		forbidden := false
+		for _, e := range s.Workspace.Snapshot.Files {
+			if e.Path == ".bazelversion" {
+				forbidden = s.version >= 8 || s.version == 0
+			}
+		}
+		for _, o := range s.RC {
+			if o.Name == "incompatible_disallow_empty_glob" {
+				forbidden = o.Value != "0" && o.Value != "false" && o.Value != "no"
+			}
+		}
+		s.emptyGlobs = &forbidden
+	}
+	return *s.emptyGlobs
+}
+
+// sight is who may see something: the package that was asked for, or it can't be known,
+// and depends on open entries.
+type sight struct {
+	sees bool
+	open []string
+}
+
+func (now sight) narrower(was sight) bool {
+	switch {
+	case now.sees:
+		return false
+	case len(now.open) > 0 && !was.sees:
+		return slices.ContainsFunc(was.open, func(e string) bool { return !slices.Contains(now.open, e) })
+	}
+	return was.sees || len(was.open) > 0
+}
+
+// visible says whether targets of a package may depend on a label.
+func (s *Side) visible(text string, label load.Label, user *load.Package) sight {
+	p := s.Packages[Key(label.Repo, label.Package)]
+	if p == nil {
+		return sight{}
+	}
+	t := s.targets[text]
+	if t == nil {
+		t = s.targets[s.outputs[text]]
+	}
+	if t != nil {
+		entries := t.Visible
+		if entries == nil {
+			entries = s.defaultVisibility(p)
+		}
+		return s.matches(entries, user)
+	}
+	for _, e := range p.Exports {
+		if e.Name == label.Name {
+			if e.Visible == nil {
+				return sight{sees: true}
+			}
+			return s.matches(e.Visible, user)
+		}
+	}
+	// What is not exported may all the same be seen if a target of its package names it.
+	var open []string
+	for _, e := range s.defaultVisibility(p) {
+		open = append(open, "default "+e)
+	}
+	for i := range p.Targets {
+		for _, a := range p.Targets[i].Attributes {
+			if slices.ContainsFunc(a.Refs, func(r load.Ref) bool { return r.Label == text }) {
+				return sight{open: append(open, "named in its package")}
+			}
+		}
+	}
+	return sight{open: open}
+}
+
+var (
+	ofRepository = regexp.MustCompile(`default_visibility\s*=\s*\[([^\]]*)\]`)
+	quoted       = regexp.MustCompile(`["']([^"']*)["']`)
+)
+
+// defaultVisibility is that of a package, else that of its repository, else none.
+func (s *Side) defaultVisibility(p *load.Package) []string {
+	if p.Visible != nil {
+		return p.Visible
+	}
+	entries, ok := s.visibilities[p.Repo]
+	if !ok {
+		entries = []string{"//visibility:private"}
+		if r := s.Workspace.Repos[p.Repo]; r != nil {
+			if content, err := s.Workspace.Snapshot.Read(s.ctx, path.Join(r.Root, "REPO.bazel")); err == nil {
+				if m := ofRepository.FindSubmatch(content); m != nil {
+					entries = nil
+					for _, q := range quoted.FindAllSubmatch(m[1], -1) {
+						l, err := load.ParseIn(string(q[1]), load.Label{Repo: p.Repo}, r.Mapping)
+						if l.Package == "visibility" {
+							l.Repo = ""
+						}
+						text := l.String()
+						if err != nil {
+							text = "?" + string(q[1])
+						}
+						entries = append(entries, text)
+					}
+				}
+			}
+		}
+		s.visibilities[p.Repo] = entries
+	}
+	return entries
+}
+
+func (s *Side) matches(entries []string, user *load.Package) sight {
+	var open []string
+	for _, e := range entries {
+		label, err := load.ParseLabel(e)
+		switch {
+		case strings.HasPrefix(e, "?") || err != nil:
+			open = append(open, e)
+		case e == "//visibility:public":
+			return sight{sees: true}
+		case label.Repo == "" && label.Package == "visibility":
+		case label.Name == "__pkg__":
+			if label.Repo == user.Repo && label.Package == user.Path {
+				return sight{sees: true}
+			}
+		case label.Name == "__subpackages__":
+			if label.Repo == user.Repo && (label.Package == "" || user.Path == label.Package || strings.HasPrefix(user.Path, label.Package+"/")) {
+				return sight{sees: true}
+			}
+		default:
+			in := s.inGroup(label, user, 0)
+			if in.sees {
+				return in
+			}
+			open = append(open, in.open...)
+		}
+	}
+	return sight{open: open}
+}
+
+// inGroup says that a package_group has a package.
+func (s *Side) inGroup(label load.Label, user *load.Package, depth int) sight {
+	p := s.Packages[Key(label.Repo, label.Package)]
+	if p == nil || depth > 20 {
+		return sight{open: []string{label.String()}}
+	}
+	i := slices.IndexFunc(p.Groups, func(g load.Group) bool { return g.Name == label.Name })
+	if i < 0 {
+		return sight{open: []string{label.String()}}
+	}
+	has, not := false, false
+	var open []string
+	for _, spec := range p.Groups[i].Packages {
+		if strings.HasPrefix(spec, "?") {
+			open = append(open, spec)
+			continue
+		}
+		spec, negative := strings.CutPrefix(spec, "-")
+		repo := label.Repo
+		if rest, ok := strings.CutPrefix(spec, "@"); ok {
+			name, after, _ := strings.Cut(strings.TrimPrefix(rest, "@"), "//")
+			repo, spec = name, "//"+after
+			if r := s.Workspace.Repos[label.Repo]; r != nil {
+				if mapped, ok := r.Mapping[name]; ok {
+					repo = mapped
+				}
+			}
+		}
+		if spec == "public" || repo == user.Repo && load.Covers(spec, user.Path) {
+			has, not = has || !negative, not || negative
+		}
+	}
+	if has && !not {
+		return sight{sees: true}
+	}
+	for _, e := range p.Groups[i].Includes {
+		if l, err := load.ParseLabel(e); err == nil {
+			in := s.inGroup(l, user, depth+1)
+			if in.sees {
+				return in
+			}
+			open = append(open, in.open...)
+		} else {
+			open = append(open, e)
+		}
+	}
+	return sight{open: open}
+}
+
+// majorVersion is the first number of .bazelversion, 0 if it has none.
+func majorVersion(text string) int {
+	first, _, _ := strings.Cut(strings.TrimSpace(text), ".")
+	n, err := strconv.Atoi(cmp.Or(first, "0"))
+	if err != nil {
+		return 0
+	}
+	return n
+}
