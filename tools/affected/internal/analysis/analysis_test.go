@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -391,6 +392,57 @@ func compare(t *testing.T, base, head map[string]string, options Options) *Answe
 		t.Fatal(err)
 	}
 	return answer
+}
+
+// expect compares a workspace with itself after some edits: the tests that are affected
+// are those of want, no more and no fewer.
+func expect(t *testing.T, name string, base map[string]string, want string, edits ...edit) {
+	t.Helper()
+	head := maps.Clone(base)
+	both(edits...)(head)
+	answer := compare(t, base, head, Options{})
+	var got []string
+	for _, test := range answer.Tests {
+		got = append(got, test.Label)
+	}
+	if text := strings.Join(got, " "); text != want {
+		t.Errorf("%s: affects %q, want %q", name, text, want)
+	}
+}
+
+// tiny is a workspace with one test, and more files.
+func tiny(files map[string]string) map[string]string {
+	all := map[string]string{
+		"MODULE.bazel": "module(name = \"tiny\", version = \"1\")\n", ".bazelrc": "", "t.sh": "#!/bin/sh\n",
+		"BUILD": "sh_test(name = \"t\", srcs = [\"t.sh\"])\n",
+	}
+	maps.Copy(all, files)
+	return all
+}
+
+// with are files of a workspace with other ones added or in their place.
+func with(files map[string]string, more ...string) map[string]string {
+	all := maps.Clone(files)
+	for i := 0; i < len(more); i += 2 {
+		all[more[i]] = more[i+1]
+	}
+	return all
+}
+
+// TestOptionsThatCount: options of the system's own config, and the last of two
+// spellings.
+func TestOptionsThatCount(t *testing.T) {
+	system := strings.Replace(runtime.GOOS, "darwin", "macos", 1)
+	rc := "common --enable_platform_specific_config\nbuild:" + system + " --test_env=A=1\nbuild:elsewhere --test_env=A=1\n"
+	base := tiny(map[string]string{".bazelrc": rc})
+	expect(t, "the system's config", base, "//:t", sub(".bazelrc", "A=1", "A=2"))
+	expect(t, "another system's config", base, "", sub(".bazelrc", "elsewhere --test_env=A=1", "elsewhere --test_env=A=2"))
+	base = tiny(map[string]string{".bazelrc": "common --noenable_platform_specific_config\nbuild:" + system + " --test_env=A=1\n"})
+	expect(t, "the system's config, which is off", base, "", sub(".bazelrc", "A=1", "A=2"))
+	base = tiny(map[string]string{".bazelrc": "build --jobs=4\nbuild -c dbg\nbuild --compilation_mode=opt\n"})
+	expect(t, "two spellings of one option change places", base, "//:t", set(".bazelrc", "build --jobs=4\nbuild --compilation_mode=opt\nbuild -c dbg\n"))
+	expect(t, "another spelling of one option", base, "", sub(".bazelrc", "-c dbg", "--compilation_mode=dbg"))
+	expect(t, "two options change places", base, "", set(".bazelrc", "build -c dbg\nbuild --compilation_mode=opt\nbuild --jobs=4\n"))
 }
 
 func edited(edits ...edit) map[string]string {

@@ -589,15 +589,7 @@ func (b *builder) choosesPlatform() bool {
 	})
 }
 
-func (b *builder) stampOption() bool {
-	on := false
-	for _, o := range b.side.RC {
-		if o.Name == "stamp" {
-			on = o.Value == "1"
-		}
-	}
-	return on
-}
+func (b *builder) stampOption() bool { return bazelrc.Stamp(b.side.RC) }
 
 func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 	name := "rule " + c.Key
