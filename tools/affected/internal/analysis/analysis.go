@@ -405,9 +405,30 @@ func (c *comparison) options() {
 			c.everything(file, d.Why)
 		}
 	}
+	c.status()
 	for file := range c.changed {
 		if file == ".bazelrc" || strings.HasSuffix(file, ".bazelrc") {
 			c.explained[file] = true // Further lines change nothing of what bazel test does.
+		}
+	}
+}
+
+// status counts the workspace status as changed by any change if a stable value may be
+// another one with each: the commit's name, whether the tree has changes.
+func (c *comparison) status() {
+	read := false
+	for _, n := range c.head.Nodes {
+		read = read || slices.ContainsFunc(n.Edges, func(e graph.Edge) bool { return e.To == graph.Status })
+	}
+	if !read || len(c.Changes) == 0 {
+		return
+	}
+	for _, side := range c.sides {
+		if what := side.Unforeseen(c.ctx); what != "" {
+			why := fmt.Sprintf("the status command asks %s for a stable value, which may be another one with each commit", what)
+			c.force(graph.Status, c.Changes[0].Path, why)
+			c.Widened = append(c.Widened, Widened{"all that reads the workspace status", why})
+			return
 		}
 	}
 }

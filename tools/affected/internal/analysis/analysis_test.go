@@ -1263,3 +1263,59 @@ func TestReasonWithoutCondition(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusCommand: what the status command reads and runs counts, also by the commit,
+// for what is stamped.
+func TestStatusCommand(t *testing.T) {
+	files := func(rc, script string) map[string]string {
+		return tiny(map[string]string{
+			".bazelrc": "build " + rc + "\n", "tools/s.sh": "#!/bin/sh\n" + script + "\n", "VERSION": "1", "README": "a", "tools/more.sh": "echo STABLE_B 1\n", "data/v.txt": "1",
+			"c.cc": "", "BUILD": "cc_test(name = \"t\", srcs = [\"c.cc\"])\nsh_test(name = \"u\", srcs = [\"t.sh\"])\n",
+		})
+	}
+	const command = " --workspace_status_command=tools/s.sh"
+	for _, on := range []string{"--stamp", "--stamp=t", "--stamp=true", "--stamp=1", "--stamp=yes", "--nostamp --stamp=y"} {
+		expect(t, on, files(on+command, "echo STABLE_A 1"), "//:t", sub("tools/s.sh", "A 1", "A 2"))
+	}
+	expect(t, "no stamp", files("--stamp=no"+command, "echo STABLE_A 1"), "", sub("tools/s.sh", "A 1", "A 2"))
+	expect(t, "a command with an interpreter", files(`--stamp --workspace_status_command="sh tools/s.sh"`, "echo STABLE_A 1"), "//:t", sub("tools/s.sh", "A 1", "A 2"))
+	expect(t, "a command with an argument", files(`--stamp --workspace_status_command="%workspace%/tools/s.sh data/v.txt"`, "cat $1"), "//:t", set("data/v.txt", "2"))
+	expect(t, "a command of the machine", files(`--stamp --workspace_status_command=/bin/true`, ""), "", set("README", "b"))
+	expect(t, "a command of the machine that may look at the commit", files(`--stamp --workspace_status_command=/opt/status`, ""), "//:t", set("README", "b"))
+	for script, file := range map[string]string{
+		"echo STABLE_A $(cat VERSION)":                        "VERSION",
+		"echo STABLE_A 1\nsh \"$(dirname \"$0\")/more.sh\"":   "tools/more.sh",
+		"echo STABLE_A 1\n. ./tools/more.sh":                  "tools/more.sh",
+		"if true; then\n  cat \"$PWD/data/v.txt\"\nfi":        "data/v.txt",
+		"cat \"$(dirname \"$0\")/../VERSION\"":                "VERSION",
+		"for f in data/*.txt; do\n  cat $f\ndone":             "data/v.txt",
+		"test -f VERSION && echo STABLE_A yes || echo STABLE": "VERSION",
+	} {
+		expect(t, script, files("--stamp"+command, script), "//:t", set(file, "echo STABLE_B 2\n"))
+		expect(t, script+" and a file that goes", files("--stamp"+command, script), "//:t", del(file))
+	}
+	expect(t, "a file that comes", tiny(with(files("--stamp"+command, "test -f NEW && echo STABLE_A 1"))), "//:t", set("NEW", ""))
+	for script, want := range map[string]string{
+		"echo STABLE_COMMIT $(git rev-parse HEAD)":                                      "//:t",
+		"echo \"STABLE_COMMIT $(git rev-parse HEAD | cut -c1-8)\"":                      "//:t",
+		"commit=$(git describe)\necho \"STABLE_COMMIT $commit\"":                        "//:t",
+		"commit() {\n  git describe\n}\necho \"STABLE_COMMIT $(commit)\"":               "//:t",
+		"if test -n \"$X\"; then git status; fi\necho STABLE_A 1":                       "//:t",
+		"echo STABLE_COMMIT $CI_COMMIT_SHA":                                             "//:t",
+		"echo STABLE_FILES `find . | wc -l`":                                            "//:t",
+		"python3 -c 'print(\"STABLE_A 1\")'":                                            "//:t",
+		"echo BUILD_USER $(make user)":                                                  "//:t",
+		"echo \"COMMIT $(git rev-parse HEAD)\"":                                         "",
+		"echo \"COMMIT $(git rev-parse HEAD)\"\necho STABLE_A 1":                        "",
+		"commit=$(git describe)\necho \"COMMIT $commit\"":                               "",
+		"echo STABLE_USER $(whoami)@$(hostname) $(uname -s) $(id -u) $(date +%s) $HOME": "",
+		"set -eu\nV=$(cat VERSION)\nif [ \"$V\" = 1 ]; then\n  echo STABLE_A $V\nfi":    "",
+		"f() {\n  echo STABLE_A 1\n}\nf":                                                "",
+	} {
+		expect(t, "any change, with "+script, files("--stamp"+command, script), want, set("README", "b"))
+	}
+	answer := compare(t, files("--stamp"+command, "echo STABLE_A $(git describe)"), files("--stamp"+command, "echo STABLE_A $(git describe)\n"), Options{})
+	if len(answer.Widened) != 1 || !strings.Contains(answer.Widened[0].Why, "asks git for a stable value") {
+		t.Errorf("widened: %v", answer.Widened)
+	}
+}
