@@ -78,11 +78,12 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 	if set.Missing {
 		workspaceName(ctx, s, set)
 	}
-	w := load.NewWorkspace(ctx, s, set.Repos)
+	rc := bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs)
+	w := load.NewWorkspace(ctx, s, set.Repos, deletedPackages(rc, set.Repos[""].Mapping)...)
 	loader := load.NewLoader(ctx, w)
 	side := &graph.Side{
 		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure, Code: loader.Code, Extension: loader.Extension,
-		RC: bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs),
+		RC: rc,
 	}
 	x := options.Index
 	if x == nil {
@@ -99,6 +100,27 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 		}
 	}
 	return side, nil
+}
+
+// deletedPackages are those of --deleted_packages. Their targets are no targets, and
+// globs above them see their files.
+func deletedPackages(rc []bazelrc.Option, mapping map[string]string) []load.Label {
+	var deleted []load.Label
+	for _, o := range rc {
+		if o.Name != "deleted_packages" {
+			continue
+		}
+		for _, name := range strings.Split(o.Value, ",") {
+			name = strings.TrimSpace(name)
+			if !strings.HasPrefix(name, "@") {
+				name = "//" + strings.TrimLeft(name, "/")
+			}
+			if label, err := load.ParseMapped(strings.TrimSuffix(name, "/")+":all", mapping); err == nil {
+				deleted = append(deleted, label)
+			}
+		}
+	}
+	return deleted
 }
 
 // workspaceName takes the name of a workspace that has no MODULE.bazel.

@@ -1319,3 +1319,18 @@ func TestStatusCommand(t *testing.T) {
 		t.Errorf("widened: %v", answer.Widened)
 	}
 }
+
+// TestDeletedPackages: globs see the files of a package that an option deletes.
+func TestDeletedPackages(t *testing.T) {
+	base := tiny(map[string]string{
+		"child/BUILD": "sh_test(name = \"inner\", srcs = [\"f.txt\"])\n", "child/f.txt": "1", "other/BUILD": "", "other/f.txt": "1",
+		"BUILD": "sh_test(name = \"t\", srcs = [\"t.sh\"], data = glob([\"*/**\"]))\n",
+	})
+	for _, rc := range []string{"common --deleted_packages=child\n", "build --deleted_packages=x,//child\n", "build --deleted_packages=@tiny//child\nbuild --deleted_packages=x\n"} {
+		deleted := with(base, ".bazelrc", rc)
+		expect(t, rc, deleted, "//:t", set("child/f.txt", "2"))
+		expect(t, rc+"and a file more", deleted, "//:t", set("child/g.txt", "2"))
+		expect(t, rc+"and a package that is not", deleted, "", set("other/f.txt", "2"))
+	}
+	expect(t, "no option", base, "//child:inner", set("child/f.txt", "2"))
+}
