@@ -418,19 +418,65 @@ func (c *comparison) options() {
 				c.everything(file, d.Why)
 				continue
 			}
-			if _, here := c.sides[1].Workspace.Repos[label.Repo]; here {
-				c.force(label.String(), file, d.Why)
-			} else {
-				c.force("@"+label.Repo, file, d.Why)
-			}
+			c.setting(label.String(), file, d.Why)
 		case bazelrc.Tests, bazelrc.Everything:
 			c.everything(file, d.Why)
 		}
 	}
+	c.orderOfSettings()
 	c.status()
 	for file := range c.changed {
 		if file == ".bazelrc" || strings.HasSuffix(file, ".bazelrc") {
 			c.explained[file] = true // Further lines change nothing of what bazel test does.
+		}
+	}
+}
+
+// setting places a changed build setting: all that uses it, by whatever name.
+func (c *comparison) setting(label, file, why string) {
+	for _, side := range c.sides {
+		for _, text := range side.Settings(label) {
+			l, err := load.ParseLabel(text)
+			if err != nil {
+				c.everything(file, why)
+				return
+			}
+			if _, here := c.sides[1].Workspace.Repos[l.Repo]; !here {
+				c.force("@"+l.Repo, file, why)
+				continue
+			}
+			if c.head.Nodes[text] == nil && side == c.sides[1] {
+				c.everything(file, why+", which something makes that is not seen")
+				return
+			}
+			c.force(text, file, why)
+		}
+	}
+}
+
+// orderOfSettings places settings that have two names, of which the last one counts: the
+// values of both may be those of before, in another order.
+func (c *comparison) orderOfSettings() {
+	byTarget := [2]map[string][]bazelrc.Option{{}, {}}
+	for i, side := range c.sides {
+		for _, o := range side.RC {
+			if !bazelrc.IsSetting(o.Name) {
+				continue
+			}
+			label, err := load.ParseMapped(o.Name, side.Workspace.Repos[""].Mapping)
+			if err != nil {
+				continue
+			}
+			for _, text := range side.Settings(label.String()) {
+				byTarget[i][text] = append(byTarget[i][text], o)
+			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(byTarget[1])) {
+		list := byTarget[1][text]
+		if !slices.EqualFunc(byTarget[0][text], list, func(a, b bazelrc.Option) bool { return a.Value == b.Value }) {
+			o := list[len(list)-1]
+			c.setting(text, o.File, fmt.Sprintf("%s:%d: --%s is another name of %s: a build setting", o.File, o.Line, o.Name, text))
 		}
 	}
 }

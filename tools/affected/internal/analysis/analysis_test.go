@@ -1334,3 +1334,91 @@ func TestDeletedPackages(t *testing.T) {
 	}
 	expect(t, "no option", base, "//child:inner", set("child/f.txt", "2"))
 }
+
+// TestFilesOfOptions: files, folders and labels that an option names count, though the
+// option stays the same.
+func TestFilesOfOptions(t *testing.T) {
+	far := "load(\"@foo//:d.bzl\", \"mk_test\")\nmk_test(name = \"far_test\")\n"
+	base := tiny(map[string]string{
+		"MODULE.bazel": "module(name = \"tiny\")\nbazel_dep(name = \"foo\", version = \"1\")\nbazel_dep(name = \"bar\", version = \"1\")\n",
+		"BUILD":        "sh_test(name = \"t\", srcs = [\"t.sh\"])\nsh_binary(name = \"u\", srcs = [\"u.sh\"])\n" + far, "u.sh": "#!/bin/sh\n", "unused.txt": "",
+		"p/BUILD": "platform(name = \"p\", constraint_values = [\":c\"])\n", "pm/x": "", "maps/m": "platforms:\n",
+		"d.bzl": "load(\":e.bzl\", \"help\")\ndef _impl(target, ctx):\n    return help()\nasp = aspect(implementation = _impl)\n", "e.bzl": "def help():\n    return []\n",
+		"third/vendor/foo+/d.bzl": "", "third/vendor/bar+/d.bzl": "", "third/vendor/baz+/d.bzl": "", "reg/modules/foo/1/source.json": "1", ".bazelignore": "third\n",
+	})
+	const every = "//:far_test //:t"
+	for _, c := range []struct {
+		rc   string
+		edit edit
+		want string
+	}{
+		{"test --run_under='//:u --flag'", set("u.sh", "#!/bin/sh\nx\n"), every},
+		{"test --run_under=//:u", set("u.sh", "#!/bin/sh\nx\n"), every},
+		{"test --run_under=:u", set("u.sh", "#!/bin/sh\nx\n"), every},
+		{"test --run_under='//:u --flag'", set("unused.txt", "x"), ""},
+		{"build --platform_mappings=maps/m", set("maps/m", "x"), every},
+		{"build --platform_mappings=%workspace%/maps/m", set("maps/m", "x"), every},
+		{"build --platform_mappings=maps/m", del("maps/m"), every},
+		{"build --platform_mappings=maps/m", set("platform_mappings", "x"), ""},
+		{"", set("platform_mappings", "x"), every},
+		{"", set("maps/m", "x"), ""},
+		{"build --platforms=p", sub("p/BUILD", ":c", ":d"), every},
+		{"build --host_platform=p:p", sub("p/BUILD", ":c", ":d"), every},
+		{"build --frob=a=//p:p", sub("p/BUILD", ":c", ":d"), every},
+		{"build --frob=unused.txt", set("unused.txt", "x"), every},
+		{"build --test_env=unused.txt", set("unused.txt", "x"), ""},
+		{"build --aspects=//:d.bzl%asp", sub("e.bzl", "[]", "[1]"), every},
+		{"build --aspects=//:d.bzl%asp", sub("e.bzl", "[]", "[]  # x"), ""},
+		{"common --vendor_dir=third/vendor", set("third/vendor/foo+/d.bzl", "x = 1\n"), "//:far_test"},
+		{"common --vendor_dir=third/vendor", set("third/vendor/foo+/new.bzl", "x = 1\n"), "//:far_test"},
+		{"common --vendor_dir=%workspace%/third/vendor", del("third/vendor/foo+/d.bzl"), "//:far_test"},
+		{"common --vendor_dir=third/vendor", set("third/vendor/baz+/d.bzl", "x = 1\n"), every},
+		{"", set("third/vendor/foo+/d.bzl", "x = 1\n"), ""},
+		{"common --registry=file:///%workspace%/reg", set("reg/modules/foo/1/source.json", "2"), "//:far_test"},
+		{"common --registry=file://%workspace%/reg", set("reg/modules/foo/2/source.json", "2"), "//:far_test"},
+		{"common --registry=reg", del("reg/modules/foo/1/source.json"), "//:far_test"},
+		{"common --registry=https://example.org/reg", set("reg/modules/foo/1/source.json", "2"), ""},
+	} {
+		expect(t, c.rc, with(base, ".bazelrc", c.rc+"\n"), c.want, c.edit)
+	}
+}
+
+// TestSettings: a build setting counts by whatever name an option or a transition sets
+// it, and the target that it is set to counts as what it is.
+func TestSettings(t *testing.T) {
+	flags := tiny(map[string]string{
+		"flags/d.bzl": "def _i(ctx):\n    return []\nstring_flag = rule(implementation = _i, build_setting = config.string(flag = True))\n",
+		"flags/BUILD": "load(\":d.bzl\", \"string_flag\")\nstring_flag(name = \"mode\", build_setting_default = \"y\")\nstring_flag(name = \"other\", build_setting_default = \"y\")\nalias(name = \"alias\", actual = \":second\")\nalias(name = \"second\", actual = \":mode\")\nconfig_setting(name = \"is_x\", flag_values = {\":mode\": \"x\"})\n",
+		"a":           "", "b": "", "BUILD": "sh_test(name = \"plain\", srcs = [\"t.sh\"])\nsh_test(name = \"t\", srcs = [\"t.sh\"], data = select({\"//flags:is_x\": [\"a\"], \"//conditions:default\": [\"b\"]}))\n",
+	})
+	for _, name := range []string{"//flags:alias", "//flags:mode", "@tiny//flags:second", "@//flags:mode"} {
+		expect(t, name, with(flags, ".bazelrc", "build --"+name+"=x\n"), "//:t", sub(".bazelrc", "=x", "=z"))
+	}
+	expect(t, "another setting", with(flags, ".bazelrc", "build --//flags:other=x\n"), "", sub(".bazelrc", "=x", "=z"))
+	expect(t, "a setting that nobody sees", with(flags, ".bazelrc", "build --//flags:made=x\n"), "//:plain //:t", sub(".bazelrc", "=x", "=z"))
+	expect(t, "two names change places", with(flags, ".bazelrc", "build --//flags:alias=x\nbuild --//flags:mode=y\n"), "//:t", set(".bazelrc", "build --//flags:mode=y\nbuild --//flags:alias=x\n"))
+	expect(t, "two settings change places", with(flags, ".bazelrc", "build --//flags:alias=x\nbuild --//flags:other=y\n"), "", set(".bazelrc", "build --//flags:other=y\nbuild --//flags:alias=x\n"))
+
+	label := tiny(map[string]string{
+		"b.txt": "1", "c.txt": "1",
+		"BUILD": "label_flag(name = \"lf\", build_setting_default = \":a\")\nalias(name = \"alias\", actual = \":lf\")\nfilegroup(name = \"a\", srcs = [\"t.sh\"])\nfilegroup(name = \"b\", srcs = [\"b.txt\"])\nfilegroup(name = \"c\", srcs = [\"c.txt\"])\n" +
+			"sh_test(name = \"plain\", srcs = [\"t.sh\"])\nsh_test(name = \"t\", srcs = [\"t.sh\"], data = [\":lf\"])\n",
+	})
+	for _, rc := range []string{"--//:lf=//:b", "--//:lf=:b", "--@tiny//:lf=@tiny//:b", "--//:alias=//:b"} {
+		expect(t, rc, with(label, ".bazelrc", "build "+rc+"\n"), "//:t", set("b.txt", "2"))
+		expect(t, rc+", another one", with(label, ".bazelrc", "build "+rc+"\n"), "", set("c.txt", "2"))
+	}
+	expect(t, "a flag of another repository", with(label, "BUILD", label["BUILD"]+"load(\"@far//:d.bzl\", \"mk_test\")\nmk_test(name = \"far_test\")\n",
+		"MODULE.bazel", "module(name = \"tiny\")\nbazel_dep(name = \"far\", version = \"1\")\n", ".bazelrc", "build --@far//:lf=//:b\n"), "//:far_test", set("b.txt", "2"))
+	const rest = "tr = transition(implementation = _t, inputs = [], outputs = [\"//:lf\"])\ndef _i(ctx):\n    return [DefaultInfo(files = ctx.attr.dep[0].files)]\n"
+	moved := with(label, "BUILD", strings.Replace(label["BUILD"], "data = [\":lf\"]", "data = [\":r\"]", 1)+"load(\":d.bzl\", \"r\")\nr(name = \"r\", dep = \":lf\", to = \"//:b\")\n")
+	for name, code := range map[string]string{
+		"a transition":                      "def _t(s, a):\n    return {\"//:lf\": \"//:b\"}\n" + rest + "r = rule(implementation = _i, attrs = {\"to\": attr.string(), \"dep\": attr.label(cfg = tr)})\n",
+		"a transition of the rule":          "def _t(s, a):\n    return {\"//:lf\": Label(\"//:b\")}\n" + rest + "r = rule(implementation = _i, cfg = tr, attrs = {\"to\": attr.string(), \"dep\": attr.label()})\n",
+		"a transition that calls":           "def _b():\n    return \"//:b\"\ndef _t(s, a):\n    return {\"//:lf\": _b()}\n" + rest + "r = rule(implementation = _i, cfg = tr, attrs = {\"to\": attr.string(), \"dep\": attr.label()})\n",
+		"a transition that asks the target": "def _t(s, a):\n    return {\"//:lf\": a.to}\n" + rest + "r = rule(implementation = _i, cfg = tr, attrs = {\"to\": attr.string(), \"dep\": attr.label()})\n",
+	} {
+		expect(t, name, with(moved, "d.bzl", code), "//:t", set("b.txt", "2"))
+		expect(t, name+", another one", with(moved, "d.bzl", code), "", set("c.txt", "2"))
+	}
+}

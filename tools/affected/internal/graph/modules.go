@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"stormgate.internal/tools/affected/internal/bazelrc"
 	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/module"
 )
@@ -40,6 +41,49 @@ func (b *builder) modules() {
 			continue
 		}
 		n.Edges = append(n.Edges, Edge{To: Modules, Why: "module"})
+	}
+	for _, o := range b.side.RC {
+		switch o.Name {
+		case "registry": // It says which modules there are, and of what they are made.
+			b.path(all, o.Value, "--"+o.Name)
+		case "vendor_dir":
+			b.vendored(o)
+		}
+	}
+}
+
+// vendored connects repositories with their folders in the folder of --vendor_dir. What
+// is in it of no repository that is known here counts for everything: another repository
+// may use it.
+func (b *builder) vendored(o bazelrc.Option) {
+	folder, ok := workspacePath(o.Value)
+	if !ok {
+		return
+	}
+	repositories := map[string]*Node{}
+	for _, name := range sorted(b.graph.Nodes) {
+		if n := b.graph.Nodes[name]; n.Kind == "repository" {
+			repositories[strings.TrimPrefix(name, "@")] = n
+		}
+	}
+	done := map[string]bool{}
+	for _, side := range []*Side{b.side, b.other} {
+		files := side.Workspace.Snapshot.Files
+		for i := side.lower(folder + "/"); i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+			first, _, below := strings.Cut(strings.TrimPrefix(files[i].Path, folder+"/"), "/")
+			if done[first] {
+				continue
+			}
+			done[first] = true
+			// Canonical names are name+, name~, module++extension+name and their like.
+			to := b.graph.Nodes[Configuration]
+			if parts := strings.FieldsFunc(first, func(r rune) bool { return r == '+' || r == '~' }); below && len(parts) > 0 {
+				if n, ok := repositories[parts[len(parts)-1]]; ok {
+					to = n
+				}
+			}
+			b.path(to, folder+"/"+first, "--"+o.Name)
+		}
 	}
 }
 
