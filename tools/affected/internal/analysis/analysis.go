@@ -758,7 +758,8 @@ func (c *comparison) lost(p, base *load.Package) {
 	for i := range base.Targets {
 		t := &base.Targets[i]
 		label := load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
-		if !t.Test || t.Name == "" || p.Repo != "" || c.head.Nodes[label] != nil {
+		known := c.head.Nodes[label]
+		if !t.Test || t.Name == "" || p.Repo != "" || known != nil && known.Kind != "missing" {
 			continue
 		}
 		c.head.Nodes[label] = &graph.Node{Kind: "target", Rule: t.Kind, Digest: "unknown", Edges: []graph.Edge{{To: "package " + key, Why: "package that can't be evaluated"}}}

@@ -1422,3 +1422,23 @@ func TestSettings(t *testing.T) {
 		expect(t, name+", another one", with(moved, "d.bzl", code), "", set("c.txt", "2"))
 	}
 }
+
+// TestBuildFileThatIsALink: a BUILD file that can't be read is its package's failure, and
+// no other's.
+func TestBuildFileThatIsALink(t *testing.T) {
+	for _, to := range []string{"-> nowhere", "-> /etc/passwd", "-> ../../BUILD", "-> BUILD"} {
+		base := tiny(map[string]string{
+			"BUILD":   "sh_test(name = \"t\", srcs = [\"t.sh\"])\nsh_test(name = \"u\", srcs = [\"u.sh\"], data = [\"//q:lib\"])\n",
+			"q/BUILD": to, "q/x.txt": "", "u.sh": "",
+		})
+		expect(t, to+": another package", base, "//:t", set("t.sh", "x"))
+		expect(t, to+": a file of the package", base, "//:u", set("q/x.txt", "x"))
+		expect(t, to+": the link", base, "//:u", set("q/BUILD", "-> elsewhere"))
+		expect(t, to+": the link becomes a file", base, "//:u", set("q/BUILD", "filegroup(name = \"lib\", srcs = [\"x.txt\"])\n"))
+		if answer := compare(t, base, with(base, "q/x.txt", "x"), Options{}); len(answer.Widened) != 1 || !strings.Contains(answer.Widened[0].Why, "q/BUILD is a link") {
+			t.Errorf("widened: %v", answer.Widened)
+		}
+		real := with(base, "q/BUILD", "sh_test(name = \"lib\", srcs = [\"x.txt\"])\n")
+		expect(t, to+": the file becomes a link", real, "//:u //q:lib", set("q/BUILD", to))
+	}
+}
