@@ -78,11 +78,12 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 	if set.Missing {
 		workspaceName(ctx, s, set)
 	}
-	w := load.NewWorkspace(ctx, s, set.Repos)
+	rc := bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs)
+	w := load.NewWorkspace(ctx, s, set.Repos, deletedPackages(rc, set.Repos[""].Mapping)...)
 	loader := load.NewLoader(ctx, w)
 	side := &graph.Side{
 		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure, Code: loader.Code, Extension: loader.Extension,
-		RC: bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs),
+		RC: rc,
 	}
 	x := options.Index
 	if x == nil {
@@ -99,6 +100,27 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 		}
 	}
 	return side, nil
+}
+
+// deletedPackages are those of --deleted_packages. Their targets are no targets, and
+// globs above them see their files.
+func deletedPackages(rc []bazelrc.Option, mapping map[string]string) []load.Label {
+	var deleted []load.Label
+	for _, o := range rc {
+		if o.Name != "deleted_packages" {
+			continue
+		}
+		for _, name := range strings.Split(o.Value, ",") {
+			name = strings.TrimSpace(name)
+			if !strings.HasPrefix(name, "@") {
+				name = "//" + strings.TrimLeft(name, "/")
+			}
+			if label, err := load.ParseMapped(strings.TrimSuffix(name, "/")+":all", mapping); err == nil {
+				deleted = append(deleted, label)
+			}
+		}
+	}
+	return deleted
 }
 
 // workspaceName takes the name of a workspace that has no MODULE.bazel.
@@ -396,18 +418,85 @@ func (c *comparison) options() {
 				c.everything(file, d.Why)
 				continue
 			}
-			if _, here := c.sides[1].Workspace.Repos[label.Repo]; here {
-				c.force(label.String(), file, d.Why)
-			} else {
-				c.force("@"+label.Repo, file, d.Why)
-			}
+			c.setting(label.String(), file, d.Why)
 		case bazelrc.Tests, bazelrc.Everything:
 			c.everything(file, d.Why)
 		}
 	}
+	c.orderOfSettings()
+	c.status()
 	for file := range c.changed {
 		if file == ".bazelrc" || strings.HasSuffix(file, ".bazelrc") {
 			c.explained[file] = true // Further lines change nothing of what bazel test does.
+		}
+	}
+}
+
+// setting places a changed build setting: all that uses it, by whatever name.
+func (c *comparison) setting(label, file, why string) {
+	for _, side := range c.sides {
+		for _, text := range side.Settings(label) {
+			l, err := load.ParseLabel(text)
+			if err != nil {
+				c.everything(file, why)
+				return
+			}
+			if _, here := c.sides[1].Workspace.Repos[l.Repo]; !here {
+				c.force("@"+l.Repo, file, why)
+				continue
+			}
+			if c.head.Nodes[text] == nil && side == c.sides[1] {
+				c.everything(file, why+", which something makes that is not seen")
+				return
+			}
+			c.force(text, file, why)
+		}
+	}
+}
+
+// orderOfSettings places settings that have two names, of which the last one counts: the
+// values of both may be those of before, in another order.
+func (c *comparison) orderOfSettings() {
+	byTarget := [2]map[string][]bazelrc.Option{{}, {}}
+	for i, side := range c.sides {
+		for _, o := range side.RC {
+			if !bazelrc.IsSetting(o.Name) {
+				continue
+			}
+			label, err := load.ParseMapped(o.Name, side.Workspace.Repos[""].Mapping)
+			if err != nil {
+				continue
+			}
+			for _, text := range side.Settings(label.String()) {
+				byTarget[i][text] = append(byTarget[i][text], o)
+			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(byTarget[1])) {
+		list := byTarget[1][text]
+		if !slices.EqualFunc(byTarget[0][text], list, func(a, b bazelrc.Option) bool { return a.Value == b.Value }) {
+			o := list[len(list)-1]
+			c.setting(text, o.File, fmt.Sprintf("%s:%d: --%s is another name of %s: a build setting", o.File, o.Line, o.Name, text))
+		}
+	}
+}
+
+// status counts the workspace status as changed by any change if a stable value may be
+// another one with each: the commit's name, whether the tree has changes.
+func (c *comparison) status() {
+	read := false
+	for _, n := range c.head.Nodes {
+		read = read || slices.ContainsFunc(n.Edges, func(e graph.Edge) bool { return e.To == graph.Status })
+	}
+	if !read || len(c.Changes) == 0 {
+		return
+	}
+	for _, side := range c.sides {
+		if what := side.Unforeseen(c.ctx); what != "" {
+			why := fmt.Sprintf("the status command asks %s for a stable value, which may be another one with each commit", what)
+			c.force(graph.Status, c.Changes[0].Path, why)
+			c.Widened = append(c.Widened, Widened{"all that reads the workspace status", why})
+			return
 		}
 	}
 }
@@ -669,7 +758,8 @@ func (c *comparison) lost(p, base *load.Package) {
 	for i := range base.Targets {
 		t := &base.Targets[i]
 		label := load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
-		if !t.Test || t.Name == "" || p.Repo != "" || c.head.Nodes[label] != nil {
+		known := c.head.Nodes[label]
+		if !t.Test || t.Name == "" || p.Repo != "" || known != nil && known.Kind != "missing" {
 			continue
 		}
 		c.head.Nodes[label] = &graph.Node{Kind: "target", Rule: t.Kind, Digest: "unknown", Edges: []graph.Edge{{To: "package " + key, Why: "package that can't be evaluated"}}}

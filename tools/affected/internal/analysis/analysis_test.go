@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -391,6 +392,57 @@ func compare(t *testing.T, base, head map[string]string, options Options) *Answe
 		t.Fatal(err)
 	}
 	return answer
+}
+
+// expect compares a workspace with itself after some edits: the tests that are affected
+// are those of want, no more and no fewer.
+func expect(t *testing.T, name string, base map[string]string, want string, edits ...edit) {
+	t.Helper()
+	head := maps.Clone(base)
+	both(edits...)(head)
+	answer := compare(t, base, head, Options{})
+	var got []string
+	for _, test := range answer.Tests {
+		got = append(got, test.Label)
+	}
+	if text := strings.Join(got, " "); text != want {
+		t.Errorf("%s: affects %q, want %q", name, text, want)
+	}
+}
+
+// tiny is a workspace with one test, and more files.
+func tiny(files map[string]string) map[string]string {
+	all := map[string]string{
+		"MODULE.bazel": "module(name = \"tiny\", version = \"1\")\n", ".bazelrc": "", "t.sh": "#!/bin/sh\n",
+		"BUILD": "sh_test(name = \"t\", srcs = [\"t.sh\"])\n",
+	}
+	maps.Copy(all, files)
+	return all
+}
+
+// with are files of a workspace with other ones added or in their place.
+func with(files map[string]string, more ...string) map[string]string {
+	all := maps.Clone(files)
+	for i := 0; i < len(more); i += 2 {
+		all[more[i]] = more[i+1]
+	}
+	return all
+}
+
+// TestOptionsThatCount: options of the system's own config, and the last of two
+// spellings.
+func TestOptionsThatCount(t *testing.T) {
+	system := strings.Replace(runtime.GOOS, "darwin", "macos", 1)
+	rc := "common --enable_platform_specific_config\nbuild:" + system + " --test_env=A=1\nbuild:elsewhere --test_env=A=1\n"
+	base := tiny(map[string]string{".bazelrc": rc})
+	expect(t, "the system's config", base, "//:t", sub(".bazelrc", "A=1", "A=2"))
+	expect(t, "another system's config", base, "", sub(".bazelrc", "elsewhere --test_env=A=1", "elsewhere --test_env=A=2"))
+	base = tiny(map[string]string{".bazelrc": "common --noenable_platform_specific_config\nbuild:" + system + " --test_env=A=1\n"})
+	expect(t, "the system's config, which is off", base, "", sub(".bazelrc", "A=1", "A=2"))
+	base = tiny(map[string]string{".bazelrc": "build --jobs=4\nbuild -c dbg\nbuild --compilation_mode=opt\n"})
+	expect(t, "two spellings of one option change places", base, "//:t", set(".bazelrc", "build --jobs=4\nbuild --compilation_mode=opt\nbuild -c dbg\n"))
+	expect(t, "another spelling of one option", base, "", sub(".bazelrc", "-c dbg", "--compilation_mode=dbg"))
+	expect(t, "two options change places", base, "", set(".bazelrc", "build -c dbg\nbuild --compilation_mode=opt\nbuild --jobs=4\n"))
 }
 
 func edited(edits ...edit) map[string]string {
@@ -1208,5 +1260,184 @@ func TestReasonWithoutCondition(t *testing.T) {
 		if got := test.Chain[1].Node; got != want[test.Label] {
 			t.Errorf("%s is affected by way of %s, want %s", test.Label, got, want[test.Label])
 		}
+	}
+}
+
+// TestStatusCommand: what the status command reads and runs counts, also by the commit,
+// for what is stamped.
+func TestStatusCommand(t *testing.T) {
+	files := func(rc, script string) map[string]string {
+		return tiny(map[string]string{
+			".bazelrc": "build " + rc + "\n", "tools/s.sh": "#!/bin/sh\n" + script + "\n", "VERSION": "1", "README": "a", "tools/more.sh": "echo STABLE_B 1\n", "data/v.txt": "1",
+			"c.cc": "", "BUILD": "cc_test(name = \"t\", srcs = [\"c.cc\"])\nsh_test(name = \"u\", srcs = [\"t.sh\"])\n",
+		})
+	}
+	const command = " --workspace_status_command=tools/s.sh"
+	for _, on := range []string{"--stamp", "--stamp=t", "--stamp=true", "--stamp=1", "--stamp=yes", "--nostamp --stamp=y"} {
+		expect(t, on, files(on+command, "echo STABLE_A 1"), "//:t", sub("tools/s.sh", "A 1", "A 2"))
+	}
+	expect(t, "no stamp", files("--stamp=no"+command, "echo STABLE_A 1"), "", sub("tools/s.sh", "A 1", "A 2"))
+	expect(t, "a command with an interpreter", files(`--stamp --workspace_status_command="sh tools/s.sh"`, "echo STABLE_A 1"), "//:t", sub("tools/s.sh", "A 1", "A 2"))
+	expect(t, "a command with an argument", files(`--stamp --workspace_status_command="%workspace%/tools/s.sh data/v.txt"`, "cat $1"), "//:t", set("data/v.txt", "2"))
+	expect(t, "a command of the machine", files(`--stamp --workspace_status_command=/bin/true`, ""), "", set("README", "b"))
+	expect(t, "a command of the machine that may look at the commit", files(`--stamp --workspace_status_command=/opt/status`, ""), "//:t", set("README", "b"))
+	for script, file := range map[string]string{
+		"echo STABLE_A $(cat VERSION)":                        "VERSION",
+		"echo STABLE_A 1\nsh \"$(dirname \"$0\")/more.sh\"":   "tools/more.sh",
+		"echo STABLE_A 1\n. ./tools/more.sh":                  "tools/more.sh",
+		"if true; then\n  cat \"$PWD/data/v.txt\"\nfi":        "data/v.txt",
+		"cat \"$(dirname \"$0\")/../VERSION\"":                "VERSION",
+		"for f in data/*.txt; do\n  cat $f\ndone":             "data/v.txt",
+		"test -f VERSION && echo STABLE_A yes || echo STABLE": "VERSION",
+	} {
+		expect(t, script, files("--stamp"+command, script), "//:t", set(file, "echo STABLE_B 2\n"))
+		expect(t, script+" and a file that goes", files("--stamp"+command, script), "//:t", del(file))
+	}
+	expect(t, "a file that comes", tiny(with(files("--stamp"+command, "test -f NEW && echo STABLE_A 1"))), "//:t", set("NEW", ""))
+	for script, want := range map[string]string{
+		"echo STABLE_COMMIT $(git rev-parse HEAD)":                                      "//:t",
+		"echo \"STABLE_COMMIT $(git rev-parse HEAD | cut -c1-8)\"":                      "//:t",
+		"commit=$(git describe)\necho \"STABLE_COMMIT $commit\"":                        "//:t",
+		"commit() {\n  git describe\n}\necho \"STABLE_COMMIT $(commit)\"":               "//:t",
+		"if test -n \"$X\"; then git status; fi\necho STABLE_A 1":                       "//:t",
+		"echo STABLE_COMMIT $CI_COMMIT_SHA":                                             "//:t",
+		"echo STABLE_FILES `find . | wc -l`":                                            "//:t",
+		"python3 -c 'print(\"STABLE_A 1\")'":                                            "//:t",
+		"echo BUILD_USER $(make user)":                                                  "//:t",
+		"echo \"COMMIT $(git rev-parse HEAD)\"":                                         "",
+		"echo \"COMMIT $(git rev-parse HEAD)\"\necho STABLE_A 1":                        "",
+		"commit=$(git describe)\necho \"COMMIT $commit\"":                               "",
+		"echo STABLE_USER $(whoami)@$(hostname) $(uname -s) $(id -u) $(date +%s) $HOME": "",
+		"set -eu\nV=$(cat VERSION)\nif [ \"$V\" = 1 ]; then\n  echo STABLE_A $V\nfi":    "",
+		"f() {\n  echo STABLE_A 1\n}\nf":                                                "",
+	} {
+		expect(t, "any change, with "+script, files("--stamp"+command, script), want, set("README", "b"))
+	}
+	answer := compare(t, files("--stamp"+command, "echo STABLE_A $(git describe)"), files("--stamp"+command, "echo STABLE_A $(git describe)\n"), Options{})
+	if len(answer.Widened) != 1 || !strings.Contains(answer.Widened[0].Why, "asks git for a stable value") {
+		t.Errorf("widened: %v", answer.Widened)
+	}
+}
+
+// TestDeletedPackages: globs see the files of a package that an option deletes.
+func TestDeletedPackages(t *testing.T) {
+	base := tiny(map[string]string{
+		"child/BUILD": "sh_test(name = \"inner\", srcs = [\"f.txt\"])\n", "child/f.txt": "1", "other/BUILD": "", "other/f.txt": "1",
+		"BUILD": "sh_test(name = \"t\", srcs = [\"t.sh\"], data = glob([\"*/**\"]))\n",
+	})
+	for _, rc := range []string{"common --deleted_packages=child\n", "build --deleted_packages=x,//child\n", "build --deleted_packages=@tiny//child\nbuild --deleted_packages=x\n"} {
+		deleted := with(base, ".bazelrc", rc)
+		expect(t, rc, deleted, "//:t", set("child/f.txt", "2"))
+		expect(t, rc+"and a file more", deleted, "//:t", set("child/g.txt", "2"))
+		expect(t, rc+"and a package that is not", deleted, "", set("other/f.txt", "2"))
+	}
+	expect(t, "no option", base, "//child:inner", set("child/f.txt", "2"))
+}
+
+// TestFilesOfOptions: files, folders and labels that an option names count, though the
+// option stays the same.
+func TestFilesOfOptions(t *testing.T) {
+	far := "load(\"@foo//:d.bzl\", \"mk_test\")\nmk_test(name = \"far_test\")\n"
+	base := tiny(map[string]string{
+		"MODULE.bazel": "module(name = \"tiny\")\nbazel_dep(name = \"foo\", version = \"1\")\nbazel_dep(name = \"bar\", version = \"1\")\n",
+		"BUILD":        "sh_test(name = \"t\", srcs = [\"t.sh\"])\nsh_binary(name = \"u\", srcs = [\"u.sh\"])\n" + far, "u.sh": "#!/bin/sh\n", "unused.txt": "",
+		"p/BUILD": "platform(name = \"p\", constraint_values = [\":c\"])\n", "pm/x": "", "maps/m": "platforms:\n",
+		"d.bzl": "load(\":e.bzl\", \"help\")\ndef _impl(target, ctx):\n    return help()\nasp = aspect(implementation = _impl)\n", "e.bzl": "def help():\n    return []\n",
+		"third/vendor/foo+/d.bzl": "", "third/vendor/bar+/d.bzl": "", "third/vendor/baz+/d.bzl": "", "reg/modules/foo/1/source.json": "1", ".bazelignore": "third\n",
+	})
+	const every = "//:far_test //:t"
+	for _, c := range []struct {
+		rc   string
+		edit edit
+		want string
+	}{
+		{"test --run_under='//:u --flag'", set("u.sh", "#!/bin/sh\nx\n"), every},
+		{"test --run_under=//:u", set("u.sh", "#!/bin/sh\nx\n"), every},
+		{"test --run_under=:u", set("u.sh", "#!/bin/sh\nx\n"), every},
+		{"test --run_under='//:u --flag'", set("unused.txt", "x"), ""},
+		{"build --platform_mappings=maps/m", set("maps/m", "x"), every},
+		{"build --platform_mappings=%workspace%/maps/m", set("maps/m", "x"), every},
+		{"build --platform_mappings=maps/m", del("maps/m"), every},
+		{"build --platform_mappings=maps/m", set("platform_mappings", "x"), ""},
+		{"", set("platform_mappings", "x"), every},
+		{"", set("maps/m", "x"), ""},
+		{"build --platforms=p", sub("p/BUILD", ":c", ":d"), every},
+		{"build --host_platform=p:p", sub("p/BUILD", ":c", ":d"), every},
+		{"build --frob=a=//p:p", sub("p/BUILD", ":c", ":d"), every},
+		{"build --frob=unused.txt", set("unused.txt", "x"), every},
+		{"build --test_env=unused.txt", set("unused.txt", "x"), ""},
+		{"build --aspects=//:d.bzl%asp", sub("e.bzl", "[]", "[1]"), every},
+		{"build --aspects=//:d.bzl%asp", sub("e.bzl", "[]", "[]  # x"), ""},
+		{"common --vendor_dir=third/vendor", set("third/vendor/foo+/d.bzl", "x = 1\n"), "//:far_test"},
+		{"common --vendor_dir=third/vendor", set("third/vendor/foo+/new.bzl", "x = 1\n"), "//:far_test"},
+		{"common --vendor_dir=%workspace%/third/vendor", del("third/vendor/foo+/d.bzl"), "//:far_test"},
+		{"common --vendor_dir=third/vendor", set("third/vendor/baz+/d.bzl", "x = 1\n"), every},
+		{"", set("third/vendor/foo+/d.bzl", "x = 1\n"), ""},
+		{"common --registry=file:///%workspace%/reg", set("reg/modules/foo/1/source.json", "2"), "//:far_test"},
+		{"common --registry=file://%workspace%/reg", set("reg/modules/foo/2/source.json", "2"), "//:far_test"},
+		{"common --registry=reg", del("reg/modules/foo/1/source.json"), "//:far_test"},
+		{"common --registry=https://example.org/reg", set("reg/modules/foo/1/source.json", "2"), ""},
+	} {
+		expect(t, c.rc, with(base, ".bazelrc", c.rc+"\n"), c.want, c.edit)
+	}
+}
+
+// TestSettings: a build setting counts by whatever name an option or a transition sets
+// it, and the target that it is set to counts as what it is.
+func TestSettings(t *testing.T) {
+	flags := tiny(map[string]string{
+		"flags/d.bzl": "def _i(ctx):\n    return []\nstring_flag = rule(implementation = _i, build_setting = config.string(flag = True))\n",
+		"flags/BUILD": "load(\":d.bzl\", \"string_flag\")\nstring_flag(name = \"mode\", build_setting_default = \"y\")\nstring_flag(name = \"other\", build_setting_default = \"y\")\nalias(name = \"alias\", actual = \":second\")\nalias(name = \"second\", actual = \":mode\")\nconfig_setting(name = \"is_x\", flag_values = {\":mode\": \"x\"})\n",
+		"a":           "", "b": "", "BUILD": "sh_test(name = \"plain\", srcs = [\"t.sh\"])\nsh_test(name = \"t\", srcs = [\"t.sh\"], data = select({\"//flags:is_x\": [\"a\"], \"//conditions:default\": [\"b\"]}))\n",
+	})
+	for _, name := range []string{"//flags:alias", "//flags:mode", "@tiny//flags:second", "@//flags:mode"} {
+		expect(t, name, with(flags, ".bazelrc", "build --"+name+"=x\n"), "//:t", sub(".bazelrc", "=x", "=z"))
+	}
+	expect(t, "another setting", with(flags, ".bazelrc", "build --//flags:other=x\n"), "", sub(".bazelrc", "=x", "=z"))
+	expect(t, "a setting that nobody sees", with(flags, ".bazelrc", "build --//flags:made=x\n"), "//:plain //:t", sub(".bazelrc", "=x", "=z"))
+	expect(t, "two names change places", with(flags, ".bazelrc", "build --//flags:alias=x\nbuild --//flags:mode=y\n"), "//:t", set(".bazelrc", "build --//flags:mode=y\nbuild --//flags:alias=x\n"))
+	expect(t, "two settings change places", with(flags, ".bazelrc", "build --//flags:alias=x\nbuild --//flags:other=y\n"), "", set(".bazelrc", "build --//flags:other=y\nbuild --//flags:alias=x\n"))
+
+	label := tiny(map[string]string{
+		"b.txt": "1", "c.txt": "1",
+		"BUILD": "label_flag(name = \"lf\", build_setting_default = \":a\")\nalias(name = \"alias\", actual = \":lf\")\nfilegroup(name = \"a\", srcs = [\"t.sh\"])\nfilegroup(name = \"b\", srcs = [\"b.txt\"])\nfilegroup(name = \"c\", srcs = [\"c.txt\"])\n" +
+			"sh_test(name = \"plain\", srcs = [\"t.sh\"])\nsh_test(name = \"t\", srcs = [\"t.sh\"], data = [\":lf\"])\n",
+	})
+	for _, rc := range []string{"--//:lf=//:b", "--//:lf=:b", "--@tiny//:lf=@tiny//:b", "--//:alias=//:b"} {
+		expect(t, rc, with(label, ".bazelrc", "build "+rc+"\n"), "//:t", set("b.txt", "2"))
+		expect(t, rc+", another one", with(label, ".bazelrc", "build "+rc+"\n"), "", set("c.txt", "2"))
+	}
+	expect(t, "a flag of another repository", with(label, "BUILD", label["BUILD"]+"load(\"@far//:d.bzl\", \"mk_test\")\nmk_test(name = \"far_test\")\n",
+		"MODULE.bazel", "module(name = \"tiny\")\nbazel_dep(name = \"far\", version = \"1\")\n", ".bazelrc", "build --@far//:lf=//:b\n"), "//:far_test", set("b.txt", "2"))
+	const rest = "tr = transition(implementation = _t, inputs = [], outputs = [\"//:lf\"])\ndef _i(ctx):\n    return [DefaultInfo(files = ctx.attr.dep[0].files)]\n"
+	moved := with(label, "BUILD", strings.Replace(label["BUILD"], "data = [\":lf\"]", "data = [\":r\"]", 1)+"load(\":d.bzl\", \"r\")\nr(name = \"r\", dep = \":lf\", to = \"//:b\")\n")
+	for name, code := range map[string]string{
+		"a transition":                      "def _t(s, a):\n    return {\"//:lf\": \"//:b\"}\n" + rest + "r = rule(implementation = _i, attrs = {\"to\": attr.string(), \"dep\": attr.label(cfg = tr)})\n",
+		"a transition of the rule":          "def _t(s, a):\n    return {\"//:lf\": Label(\"//:b\")}\n" + rest + "r = rule(implementation = _i, cfg = tr, attrs = {\"to\": attr.string(), \"dep\": attr.label()})\n",
+		"a transition that calls":           "def _b():\n    return \"//:b\"\ndef _t(s, a):\n    return {\"//:lf\": _b()}\n" + rest + "r = rule(implementation = _i, cfg = tr, attrs = {\"to\": attr.string(), \"dep\": attr.label()})\n",
+		"a transition that asks the target": "def _t(s, a):\n    return {\"//:lf\": a.to}\n" + rest + "r = rule(implementation = _i, cfg = tr, attrs = {\"to\": attr.string(), \"dep\": attr.label()})\n",
+	} {
+		expect(t, name, with(moved, "d.bzl", code), "//:t", set("b.txt", "2"))
+		expect(t, name+", another one", with(moved, "d.bzl", code), "", set("c.txt", "2"))
+	}
+}
+
+// TestBuildFileThatIsALink: a BUILD file that can't be read is its package's failure, and
+// no other's.
+func TestBuildFileThatIsALink(t *testing.T) {
+	for _, to := range []string{"-> nowhere", "-> /etc/passwd", "-> ../../BUILD", "-> BUILD"} {
+		base := tiny(map[string]string{
+			"BUILD":   "sh_test(name = \"t\", srcs = [\"t.sh\"])\nsh_test(name = \"u\", srcs = [\"u.sh\"], data = [\"//q:lib\"])\n",
+			"q/BUILD": to, "q/x.txt": "", "u.sh": "",
+		})
+		expect(t, to+": another package", base, "//:t", set("t.sh", "x"))
+		expect(t, to+": a file of the package", base, "//:u", set("q/x.txt", "x"))
+		expect(t, to+": the link", base, "//:u", set("q/BUILD", "-> elsewhere"))
+		expect(t, to+": the link becomes a file", base, "//:u", set("q/BUILD", "filegroup(name = \"lib\", srcs = [\"x.txt\"])\n"))
+		if answer := compare(t, base, with(base, "q/x.txt", "x"), Options{}); len(answer.Widened) != 1 || !strings.Contains(answer.Widened[0].Why, "q/BUILD is a link") {
+			t.Errorf("widened: %v", answer.Widened)
+		}
+		real := with(base, "q/BUILD", "sh_test(name = \"lib\", srcs = [\"x.txt\"])\n")
+		expect(t, to+": the file becomes a link", real, "//:u //q:lib", set("q/BUILD", to))
 	}
 }

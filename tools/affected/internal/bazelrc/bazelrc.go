@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -64,11 +65,54 @@ func Parse(file string, content []byte) []Option {
 					name, value = name[2:], "0"
 				}
 			}
-			value = boolean(value)
+			name = canonical(name)
+			if !IsSetting(name) { // Of a setting of text, yes and 1 are two values.
+				value = boolean(value)
+			}
 			options = append(options, Option{Command: command, Config: config, Name: name, Value: value, File: file, Line: number})
 		}
 	}
 	return options
+}
+
+// abbreviations are other names of options, most of them short.
+var abbreviations = map[string]string{
+	"c": "compilation_mode", "j": "jobs", "k": "keep_going", "s": "subcommands", "t": "cache_test_results",
+	// Names that they had before, which Bazel still takes.
+	"experimental_platforms": "platforms", "experimental_host_platform": "host_platform", "experimental_run_validations": "run_validations",
+}
+
+// canonical is an option's name in one spelling: the last of two counts, however each is
+// written.
+func canonical(name string) string {
+	if long, ok := abbreviations[name]; ok {
+		return long
+	}
+	if !IsSetting(name) {
+		return name
+	}
+	name = strings.TrimLeft(name, "@")
+	if !strings.HasPrefix(name, "//") {
+		name = "@" + name
+	}
+	repo, pkg, ok := strings.Cut(name, "//")
+	switch {
+	case !ok: // @repo is short for @repo//:repo.
+		return repo + "//:" + strings.TrimPrefix(repo, "@")
+	case !strings.Contains(pkg, ":"):
+		return name + ":" + path.Base(pkg)
+	}
+	return name
+}
+
+// IsSetting says that an option's name is a label: that of a build setting.
+func IsSetting(name string) bool {
+	return strings.HasPrefix(name, "//") || strings.HasPrefix(name, "@")
+}
+
+// True says that a boolean option's value is one of those that Bazel takes for true.
+func True(value string) bool {
+	return slices.Contains([]string{"1", "true", "yes", "t", "y"}, strings.ToLower(value))
 }
 
 func boolean(value string) string {
@@ -161,6 +205,9 @@ func Effective(options []Option, configs []string) []Option {
 			return
 		}
 		out = append(out, o)
+		if o.Name == "enable_platform_specific_config" && True(o.Value) {
+			expand(system, depth+1)
+		}
 	}
 	expand = func(config string, depth int) {
 		if depth > 10 {
@@ -178,12 +225,48 @@ func Effective(options []Option, configs []string) []Option {
 	for _, c := range configs {
 		expand(c, 1)
 	}
+	// The lines of the system's own config. Versions of Bazel differ in whether they take
+	// them unless they are told not to, so that they count.
+	if _, given := last(out, "enable_platform_specific_config"); !given {
+		expand(system, 1)
+	}
+	// A name that an option gives to a build setting is that setting.
+	aliases := map[string]string{}
+	for _, o := range out {
+		if alias, setting, ok := strings.Cut(o.Value, "="); ok && o.Name == "flag_alias" {
+			aliases[alias] = canonical(setting)
+		}
+	}
+	for i, o := range out {
+		if setting, ok := aliases[o.Name]; ok {
+			out[i].Name = setting
+		}
+	}
 	for _, o := range options {
 		if o.Command == "startup" {
 			out = append(out, Option{Command: o.Command, Name: "startup " + o.Name, Value: o.Value, File: o.File, Line: o.Line})
 		}
 	}
 	return out
+}
+
+// system is the name of the config of the system that this runs on.
+var system = strings.Replace(runtime.GOOS, "darwin", "macos", 1)
+
+// last is the value of an option that counts.
+func last(options []Option, name string) (string, bool) {
+	for _, o := range slices.Backward(options) {
+		if o.Name == name {
+			return o.Value, true
+		}
+	}
+	return "", false
+}
+
+// Stamp says that --stamp is on.
+func Stamp(options []Option) bool {
+	value, _ := last(options, "stamp")
+	return True(value)
 }
 
 // Scope is what an option can affect.
@@ -291,7 +374,7 @@ func values(list []Option) string {
 
 // Classify says what an option can affect, and why.
 func Classify(name string) (Scope, string) {
-	if strings.HasPrefix(name, "//") || strings.HasPrefix(name, "@") {
+	if IsSetting(name) {
 		return Setting, "a build setting"
 	}
 	if option, ok := strings.CutPrefix(name, "startup "); ok {

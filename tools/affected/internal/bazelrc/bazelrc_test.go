@@ -19,7 +19,7 @@ import %workspace%/more.bazelrc
 	for _, o := range options {
 		got = append(got, o.Command+":"+o.Config+" "+o.Name+"="+o.Value)
 	}
-	want := "build: jobs=4, build: keep_going=0, build: c=opt, build: copt=-O2, test:ci test_env=A=b c, test:ci cache_test_results=0, common: //x:flag=1, import: import=%workspace%/more.bazelrc"
+	want := "build: jobs=4, build: keep_going=0, build: compilation_mode=opt, build: copt=-O2, test:ci test_env=A=b c, test:ci cache_test_results=0, common: //x:flag=1, import: import=%workspace%/more.bazelrc"
 	if text := strings.Join(got, ", "); text != want {
 		t.Errorf("got %s\nwant %s", text, want)
 	}
@@ -52,6 +52,26 @@ func TestEffective(t *testing.T) {
 	}
 }
 
+// TestSystem: the config of the system that Bazel runs on counts, unless it is told not
+// to.
+func TestSystem(t *testing.T) {
+	other := "windows"
+	if system == other {
+		other = "linux"
+	}
+	lines := "build:" + system + " --a=1\ntest:" + system + " --b=1\nbuild:" + other + " --c=1\n"
+	for first, want := range map[string]string{
+		"": "a=1 b=1",
+		"common --enable_platform_specific_config\n":   "enable_platform_specific_config=1 a=1 b=1",
+		"common --enable_platform_specific_config=t\n": "enable_platform_specific_config=t a=1 b=1",
+		"build --noenable_platform_specific_config\n":  "enable_platform_specific_config=0",
+	} {
+		if got := effective(t, map[string]string{".bazelrc": first + lines}); got != want {
+			t.Errorf("after %q: got %s, want %s", first, got, want)
+		}
+	}
+}
+
 func TestDiff(t *testing.T) {
 	for _, c := range []struct {
 		base, head string
@@ -80,6 +100,21 @@ func TestDiff(t *testing.T) {
 	}
 	if got := Diff(Parse("", []byte("build --a=1\nbuild --b=1")), Parse("", []byte("build --b=1 --a=true"))); len(got) != 0 {
 		t.Errorf("another order and spelling: %+v", got)
+	}
+	// Of two spellings of one option the last counts.
+	for _, c := range [][2]string{
+		{"-c opt", "--compilation_mode=dbg"}, {"--compilation_mode=opt", "--compilation_mode dbg"}, {"--nofrob", "--frob=true"}, {"--nofrob", "--frob"},
+		{"--//a/b=x", "--//a/b:b=y"}, {"--@//a=x", "--//a=y"}, {"--@a=x", "--@@a//:a=y"}, {"--flag_alias=f=//a --f=x", "--//a=y"}, {"--no//a", "--//a=yes"},
+	} {
+		read := func(a, b string) []Option {
+			return Effective(Parse(".bazelrc", []byte("build "+a+"\nbuild "+b)), nil)
+		}
+		if got := Diff(read(c[0], c[1]), read(c[1], c[0])); len(got) != 1 {
+			t.Errorf("%s and %s change places: %+v", c[0], c[1], got)
+		}
+	}
+	if got := Diff(Parse("", []byte("build -c opt --nofrob")), Parse("", []byte("build --frob=false --compilation_mode opt"))); len(got) != 0 {
+		t.Errorf("other spellings: %+v", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -662,15 +663,7 @@ func (b *builder) choosesPlatform() bool {
 	})
 }
 
-func (b *builder) stampOption() bool {
-	on := false
-	for _, o := range b.side.RC {
-		if o.Name == "stamp" {
-			on = o.Value == "1"
-		}
-	}
-	return on
-}
+func (b *builder) stampOption() bool { return bazelrc.Stamp(b.side.RC) }
 
 func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 	name := "rule " + c.Key
@@ -849,19 +842,46 @@ func (b *builder) options() {
 		}
 	}
 	for _, o := range b.side.RC {
-		if scope, _ := bazelrc.Classify(o.Name); scope != bazelrc.Everything && scope != bazelrc.Tests || o.Name == "extra_toolchains" {
+		scope, _ := bazelrc.Classify(o.Name)
+		if scope == bazelrc.Setting {
+			b.setting(o)
 			continue
 		}
-		if o.Name == "override_module" || o.Name == "override_repository" || o.Name == "inject_repository" {
+		if scope != bazelrc.Everything && scope != bazelrc.Tests || o.Name == "extra_toolchains" {
+			continue
+		}
+		switch o.Name {
+		case "override_module", "override_repository", "inject_repository":
 			b.overridden(o)
 			continue
+		case "vendor_dir", "registry", "deleted_packages", "flag_alias":
+			continue // See modules: these are read where repositories are made.
+		case "package_path":
+			for _, folder := range strings.Split(o.Value, ":") {
+				b.path(configuration, folder, "--"+o.Name)
+			}
+			continue
+		case "aspects":
+			b.aspects(o)
 		}
-		for _, v := range strings.Split(o.Value, ",") {
+		for _, v := range optionWords(o.Value) {
 			if file, _, ok := strings.Cut(v, ".bzl%"); ok {
 				v = file + ".bzl" // An aspect: all of its file counts.
 			}
 			name(v, "--"+o.Name)
+			if !slices.Contains(programsOwn, o.Name) {
+				b.optionFile(configuration, v, "--"+o.Name)
+			}
+			// Bazel takes p:x for //p:x.
+			if strings.Contains(v, ":") || labelOption.MatchString(o.Name) {
+				if l, err := load.ParseMapped("//"+v, mapping); err == nil && !strings.HasPrefix(v, "/") && !strings.HasPrefix(v, "@") && b.side.targets[l.String()] != nil {
+					name(l.String(), "--"+o.Name)
+				}
+			}
 		}
+	}
+	if !slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "platform_mappings" }) {
+		b.optionFile(configuration, "platform_mappings", "which Bazel reads by its name")
 	}
 	for _, p := range b.side.Modules.Root.Platforms {
 		name(p, "execution platform")
@@ -870,6 +890,133 @@ func (b *builder) options() {
 	n.File = "MODULE.bazel"
 	n.Digest = digest(b.side.Modules.Root.Platforms...)
 	configuration.Edges = append(configuration.Edges, Edge{To: "execution platforms", Why: "platforms"})
+}
+
+// programsOwn are options whose values programs get as they are: no file that they name
+// is read but by what has it among its inputs.
+var programsOwn = []string{"test_env", "test_arg", "test_filter", "action_env", "host_action_env"}
+
+// labelOption is an option whose value is a label, also if it has neither // nor a colon.
+var labelOption = regexp.MustCompile(`platforms?$|_toolchains?$|_top$|_sdk$|_malloc$|_launcher$`)
+
+// optionWords are the parts of an option's value that may be labels or files: with lists,
+// with what is given to a name, and with a program's arguments.
+func optionWords(value string) []string {
+	words := []string{value}
+	for _, w := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == '=' || r == ' ' || r == '\t' || r == '\'' || r == '"' }) {
+		if w != value {
+			words = append(words, w)
+		}
+	}
+	return words
+}
+
+// workspacePath is the path that an option names, from the workspace's top.
+func workspacePath(text string) (string, bool) {
+	text = strings.TrimPrefix(text, "file:")
+	if before, after, ok := strings.Cut(text, "%workspace%"); ok && strings.Trim(before, "/") == "" {
+		text = strings.TrimPrefix(after, "/")
+	}
+	clean := path.Clean(text)
+	return clean, text != "" && clean != "." && !path.IsAbs(clean) && clean != ".." && !strings.HasPrefix(clean, "../")
+}
+
+// optionFile connects a node with a file that an option names, if there is one, or was.
+func (b *builder) optionFile(n *Node, text, why string) {
+	file, ok := workspacePath(text)
+	if !ok {
+		return
+	}
+	if _, here := b.side.Workspace.Snapshot.Lookup(file); here {
+		n.Edges = append(n.Edges, Edge{To: b.file("file "+file, file), Why: why})
+	} else if _, there := b.other.Workspace.Snapshot.Lookup(file); there {
+		n.Edges = append(n.Edges, Edge{To: b.missing("file " + file), Why: why})
+	}
+}
+
+// path connects a node with the file or the folder that an option names.
+func (b *builder) path(n *Node, text, why string) {
+	b.optionFile(n, text, why)
+	if folder, ok := workspacePath(text); ok {
+		if b.side.hasFolder(folder) {
+			n.Edges = append(n.Edges, Edge{To: b.folder("folder "+folder, folder), Why: why})
+		} else if b.other.hasFolder(folder) {
+			n.Edges = append(n.Edges, Edge{To: b.missing("folder " + folder), Why: why})
+		}
+	}
+}
+
+// aspects connects the configuration with the code of the aspects that --aspects names,
+// also with what its file loads.
+func (b *builder) aspects(o bazelrc.Option) {
+	for _, v := range strings.Split(o.Value, ",") {
+		file, name, ok := strings.Cut(v, "%")
+		if !ok {
+			continue
+		}
+		n := b.node("aspect "+v, "aspect")
+		b.code(n, file, name, load.Label{}, b.side.Workspace.Repos[""].Mapping)
+		c := b.graph.Nodes[Configuration]
+		c.Edges = append(c.Edges, Edge{To: "aspect " + v, Why: "--" + o.Name})
+	}
+}
+
+// Settings are the labels that a build setting has: its own, and those of what it is if
+// it is an alias.
+func (s *Side) Settings(label string) []string {
+	all := []string{label}
+	for i := 0; i < len(all) && i < 1000; i++ {
+		t := s.targets[all[i]]
+		if t == nil || t.Kind != "alias" {
+			continue
+		}
+		for _, a := range t.Attributes {
+			for _, r := range a.Refs {
+				if a.Name == "actual" && !slices.Contains(all, r.Label) {
+					all = append(all, r.Label)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// setting connects a build setting that an option sets with the targets that its value
+// names: they take the place of a label_flag.
+func (b *builder) setting(o bazelrc.Option) {
+	mapping := b.side.Workspace.Repos[""].Mapping
+	label, err := load.ParseMapped(o.Name, mapping)
+	if err != nil {
+		return
+	}
+	var values []Edge
+	for _, v := range optionWords(o.Value) {
+		if !strings.HasPrefix(v, "//") && !strings.HasPrefix(v, "@") && !strings.Contains(v, ":") {
+			continue
+		}
+		if !strings.HasPrefix(v, "//") && !strings.HasPrefix(v, "@") {
+			v = "//" + v
+		}
+		if l, err := load.ParseMapped(v, mapping); err == nil {
+			for _, to := range b.ref(load.Ref{Label: l.String()}) {
+				values = append(values, Edge{To: to, Why: "set by --" + o.Name})
+			}
+		}
+	}
+	if len(values) == 0 {
+		return
+	}
+	for _, text := range b.side.Settings(label.String()) {
+		l := b.label(text)
+		n := b.graph.Nodes[text]
+		if _, here := b.side.Workspace.Repos[l.Repo]; !here {
+			n = b.graph.Nodes[b.repository(l.Repo)] // Which of its targets use the setting isn't seen.
+		}
+		if n == nil {
+			n = b.graph.Nodes[Configuration]
+		}
+		n.Edges = append(n.Edges, values...)
+	}
 }
 
 // overridden connects a repository with the folder of the workspace that an option puts

@@ -3,11 +3,13 @@ package graph
 import (
 	"cmp"
 	"context"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
+	"stormgate.internal/tools/affected/internal/bazelrc"
 	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/module"
 )
@@ -39,6 +41,49 @@ func (b *builder) modules() {
 			continue
 		}
 		n.Edges = append(n.Edges, Edge{To: Modules, Why: "module"})
+	}
+	for _, o := range b.side.RC {
+		switch o.Name {
+		case "registry": // It says which modules there are, and of what they are made.
+			b.path(all, o.Value, "--"+o.Name)
+		case "vendor_dir":
+			b.vendored(o)
+		}
+	}
+}
+
+// vendored connects repositories with their folders in the folder of --vendor_dir. What
+// is in it of no repository that is known here counts for everything: another repository
+// may use it.
+func (b *builder) vendored(o bazelrc.Option) {
+	folder, ok := workspacePath(o.Value)
+	if !ok {
+		return
+	}
+	repositories := map[string]*Node{}
+	for _, name := range sorted(b.graph.Nodes) {
+		if n := b.graph.Nodes[name]; n.Kind == "repository" {
+			repositories[strings.TrimPrefix(name, "@")] = n
+		}
+	}
+	done := map[string]bool{}
+	for _, side := range []*Side{b.side, b.other} {
+		files := side.Workspace.Snapshot.Files
+		for i := side.lower(folder + "/"); i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+			first, _, below := strings.Cut(strings.TrimPrefix(files[i].Path, folder+"/"), "/")
+			if done[first] {
+				continue
+			}
+			done[first] = true
+			// Canonical names are name+, name~, module++extension+name and their like.
+			to := b.graph.Nodes[Configuration]
+			if parts := strings.FieldsFunc(first, func(r rune) bool { return r == '+' || r == '~' }); below && len(parts) > 0 {
+				if n, ok := repositories[parts[len(parts)-1]]; ok {
+					to = n
+				}
+			}
+			b.path(to, folder+"/"+first, "--"+o.Name)
+		}
 	}
 }
 
@@ -297,18 +342,34 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 	}
 }
 
-var pathToken = regexp.MustCompile(`[A-Za-z0-9_.+-]+(?:/[A-Za-z0-9_.+-]+)+`)
+var (
+	pathToken = regexp.MustCompile(`[A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_.+-]+)+`)
+	// wordToken is a path, or a word that may be one.
+	wordToken = regexp.MustCompile(`[A-Za-z0-9_.+/-]+`)
+)
 
 // Mentioned is a script and what it names: files and folders of the workspace, by
-// their paths from its top. Of folders only those that no package has: others are
-// sources of targets. Comments don't count.
+// their paths from its top or from where the script is. Of folders only those that no
+// package has: others are sources of targets. Comments don't count.
 func (s *Side) Mentioned(ctx context.Context, script string) []string {
+	return s.mentioned(ctx, []string{script}, false)
+}
+
+// mentioned does that for some scripts. If wide, words without a slash count too, and all
+// folders.
+func (s *Side) mentioned(ctx context.Context, scripts []string, wide bool) []string {
 	snap := s.Workspace.Snapshot
-	if _, ok := snap.Lookup(script); !ok {
-		return nil
+	seen := map[string]bool{}
+	var queue []string
+	add := func(name string) {
+		if _, ok := snap.Lookup(name); ok && !seen[name] {
+			seen[name] = true
+			queue = append(queue, name)
+		}
 	}
-	seen := map[string]bool{script: true}
-	queue := []string{script}
+	for _, script := range scripts {
+		add(script)
+	}
 	for i := 0; i < len(queue) && i < 200; i++ {
 		content, err := snap.Read(ctx, queue[i])
 		if err != nil || len(content) > 1<<20 {
@@ -318,35 +379,53 @@ func (s *Side) Mentioned(ctx context.Context, script string) []string {
 			if strings.HasPrefix(strings.TrimSpace(line), "#") {
 				continue
 			}
-			for _, token := range pathToken.FindAllString(line, -1) {
-				token = path.Clean(token)
-				for _, candidate := range []string{token, afterFirst(token)} {
-					if candidate == "" || seen[candidate] || !strings.Contains(candidate, "/") {
-						continue
-					}
-					if _, ok := snap.Lookup(candidate); ok {
-						seen[candidate] = true
-						queue = append(queue, candidate)
-					} else if s.hasFolder(candidate) {
-						seen[candidate] = true
-						if _, owned := s.Workspace.LabelOf(candidate + "/x"); !owned {
-							for i := s.lower(candidate + "/"); i < len(snap.Files) && strings.HasPrefix(snap.Files[i].Path, candidate+"/"); i++ {
-								seen[snap.Files[i].Path] = true
-							}
-						}
-					}
+			for _, files := range s.named(line, path.Dir(queue[i]), wide) {
+				if len(files) == 1 {
+					add(files[0])
+					continue
+				}
+				for _, f := range files { // A folder's are not read in turn.
+					seen[f] = true
 				}
 			}
 		}
 	}
-	var files []string
-	for name := range seen {
-		if _, ok := snap.Lookup(name); ok {
-			files = append(files, name)
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// named are the files and folders of the workspace that a line of a script in a folder
+// names: a folder as its files.
+func (s *Side) named(line, dir string, wide bool) [][]string {
+	snap := s.Workspace.Snapshot
+	tokens := pathToken
+	if wide {
+		tokens = wordToken
+	}
+	var found [][]string
+	for _, token := range tokens.FindAllString(line, -1) {
+		slash := strings.Contains(token, "/")
+		token = strings.TrimLeft(token, "/")
+		for _, candidate := range []string{path.Clean(token), path.Clean(afterFirst(token)), path.Join(dir, token), path.Join(dir, afterFirst(token))} {
+			if candidate == "." || candidate == ".." || strings.HasPrefix(candidate, "../") || candidate == dir || !wide && !strings.Contains(candidate, "/") {
+				continue
+			}
+			if _, ok := snap.Lookup(candidate); ok {
+				found = append(found, []string{candidate})
+				continue
+			}
+			if !slash || !s.hasFolder(candidate) {
+				continue
+			}
+			if _, owned := s.Workspace.LabelOf(candidate + "/x"); !owned || wide {
+				var files []string
+				for i := s.lower(candidate + "/"); i < len(snap.Files) && strings.HasPrefix(snap.Files[i].Path, candidate+"/"); i++ {
+					files = append(files, snap.Files[i].Path)
+				}
+				found = append(found, files)
+			}
 		}
 	}
-	slices.Sort(files)
-	return files
+	return found
 }
 
 // afterFirst drops the first part: of "$workspace/tools/x" the variable's name is

@@ -224,6 +224,24 @@ func (w *walked) value(v starlark.Value) {
 	}
 }
 
+// transits says that a rule, or an attribute of it, may have a transition: a function, or
+// a value of another repository. It may take its values from the target's attributes.
+func (c *class) transits() bool {
+	computed := func(v starlark.Value) bool {
+		switch v.(type) {
+		case *unknown, *starlark.Function:
+			return true
+		}
+		return false
+	}
+	for _, a := range c.attributes {
+		if slices.ContainsFunc(a.parts, computed) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.extra, computed)
+}
+
 func (w *walked) repo(name string) {
 	if _, ok := w.loader.workspace.Repos[name]; !ok {
 		w.repos[name] = true
@@ -285,6 +303,18 @@ func (l *Loader) class(c *class) *Class {
 		schema = append(schema, te.b.String())
 		out.Toolchains = append(out.Toolchains, te.refs...)
 	}
+	// Labels in a transition may be values of settings that are labels, those in a computed
+	// default the default.
+	computed := l.walk()
+	for _, x := range c.extra {
+		computed.value(x)
+	}
+	for _, a := range c.attributes {
+		for _, part := range a.parts {
+			computed.value(part)
+		}
+	}
+	e.refs = append(e.refs, computed.done().strings...)
 	code := w.done()
 	for _, r := range code.repos {
 		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})

@@ -25,6 +25,8 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"stormgate.internal/tools/affected/internal/git"
 )
 
 // maxSteps bounds the evaluation of one file: a mistake in a loop must not hang.
@@ -84,11 +86,16 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 	if !ok {
 		return nil, fmt.Errorf("load package %s: no BUILD file", Label{Repo: repo, Package: pkg})
 	}
+	out := &Package{Repo: repo, Path: pkg, Build: file}
+	if e, ok := l.workspace.Snapshot.Lookup(file); ok && e.Mode == git.Symlink {
+		// Bazel may read there what is not seen here.
+		out.Failed = file + " is a link that leads to nothing in the workspace"
+		return out, nil
+	}
 	content, err := l.workspace.Snapshot.Read(l.ctx, file)
 	if err != nil {
 		return nil, fmt.Errorf("load package: %w", err)
 	}
-	out := &Package{Repo: repo, Path: pkg, Build: file}
 	p := &loading{loader: l, out: out, label: Label{Repo: repo, Package: pkg}, raw: map[string]*starlark.Dict{}, classes: map[string]bool{}}
 	l.doubts, l.conditions = "", nil
 	parsed, err := options.Parse(file, content, 0)

@@ -111,6 +111,9 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 	t := Target{Name: p.name(kwargs), Kind: kind, Class: result.Digest, Test: c.test}
 	p.declare(t, kwargs, func(name string) string {
 		if a, ok := c.attributes[name]; ok {
+			if c.transits() && strings.HasPrefix(a.kind, "string") {
+				return "" // A transition may make a label of it.
+			}
 			return a.kind
 		}
 		if c.unsure {

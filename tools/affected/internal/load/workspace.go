@@ -32,7 +32,8 @@ type Workspace struct {
 	// Ignored are the folders of .bazelignore.
 	Ignored []string
 
-	views map[string]*view
+	views   map[string]*view
+	deleted []Label
 }
 
 type view struct {
@@ -46,9 +47,13 @@ type view struct {
 
 const noPackage = "\x00"
 
-// NewWorkspace finds the packages of all repositories.
-func NewWorkspace(ctx context.Context, s *snapshot.Snapshot, repos map[string]*Repo) *Workspace {
+// NewWorkspace finds the packages of all repositories, but for deleted ones: those that
+// --deleted_packages names, whose files are of the package above them.
+func NewWorkspace(ctx context.Context, s *snapshot.Snapshot, repos map[string]*Repo, deleted ...Label) *Workspace {
 	w := &Workspace{Snapshot: s, Repos: repos, views: map[string]*view{}}
+	for _, l := range deleted {
+		w.deleted = append(w.deleted, Label{Repo: l.Repo, Package: l.Package})
+	}
 	if content, err := s.Read(ctx, ".bazelignore"); err == nil {
 		w.Ignored = ParseIgnore(content)
 	}
@@ -95,6 +100,9 @@ func (w *Workspace) view(repo *Repo) *view {
 		}
 	}
 	each(func(name, folder string) {
+		if slices.Contains(w.deleted, Label{Repo: repo.Name, Package: folder}) {
+			return
+		}
 		switch path.Base(name) {
 		case "BUILD.bazel":
 			v.build[folder] = prefix + name
