@@ -235,6 +235,18 @@ func TestQuiet(t *testing.T) {
 		"d.bzl": "def m():\n    native.sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = native.existing_rule(\"f\")[\"visibility\"])\n"})
 	try(t, "a macro reads visibility", listed, x, wider)
 
+	byDefault := onWorkspace(map[string]string{"BUILD": "load(\":d.bzl\", \"m\")\npackage(default_visibility = [\"//visibility:private\"])\nm()\n",
+		"d.bzl": "def m():\n    native.sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = [str(v) for v in native.package_default_visibility()])\n"})
+	try(t, "a macro reads the default visibility", byDefault, x, wider)
+	helped := func(call string) map[string]string {
+		files := own("help("+call+")", `tags = ["a"]`)
+		files["d.bzl"] = "load(\"@foo//:d.bzl\", \"help\")\n" + files["d.bzl"]
+		files["MODULE.bazel"] += "bazel_dep(name = \"foo\", version = \"1\")\n"
+		return files
+	}
+	try(t, "another repository's code may read tags", helped("ctx"), x, tags)
+	try(t, "another repository's code that is not given the rule", helped("ctx.label"), "", tags)
+
 	for _, attribute := range []string{`deprecation = "a"`, `tags = ["a"]`, `visibility = ["a"]`, `package_metadata = ["a"]`} {
 		for repository, want := range map[string]string{"foo": x, "rules_go": ""} {
 			foreign := onWorkspace(map[string]string{"BUILD": "load(\"@" + repository + "//:d.bzl\", \"some_library\")\nsome_library(name = \"l\", " + attribute + ")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":l\"])\n",

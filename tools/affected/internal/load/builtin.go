@@ -468,8 +468,16 @@ func (l *Loader) nativeFunctions() starlark.StringDict {
 		"module_version": inPackage("module_version", func(*loading, *starlark.Thread, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
 			return &unknown{loader: l, text: "module_version"}, nil
 		}),
-		"package_default_visibility": inPackage("package_default_visibility", func(*loading, *starlark.Thread, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-			return starlark.NewList(nil), nil
+		"package_default_visibility": inPackage("package_default_visibility", func(p *loading, _ *starlark.Thread, _ starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+			var items []starlark.Value
+			for _, e := range p.out.Visible {
+				if label, err := ParseLabel(e); err == nil {
+					items = append(items, labelValue{l, label})
+				} else {
+					items = append(items, starlark.String(e))
+				}
+			}
+			return starlark.NewList(items), nil
 		}),
 		"package_relative_label": inPackage("package_relative_label", func(p *loading, _ *starlark.Thread, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 			if len(args) != 1 {

@@ -14,12 +14,13 @@ const Anything = "*"
 var (
 	header = regexp.MustCompile(`^def \w+ \( [^{]*\{`)
 	// handed is the context or all attributes of a rule, given to other code.
-	handed     = regexp.MustCompile(`\bctx (?:[^.=]|$)`)
+	handed     = regexp.MustCompile(`\b\w*(?:ctx|context)\w* (?:[^.=]|$)|\. rule (?:[^.]|$)`)
 	handedAttr = regexp.MustCompile(`(\w+ call\( )?(?:\w+ \. )+attr (?:[^.]|$)`)
 	field      = regexp.MustCompile(`\. (\w+)`)
 	asked      = regexp.MustCompile(`\b(?:getattr|hasattr) call\( `)
 	// askedFor is what getattr asks for by a variable: each element of a list.
 	askedFor   = regexp.MustCompile(`^(?:\w+ \. )*\w+ , (\w+) ,`)
+	listed     = regexp.MustCompile(`\bdir call\(`)
 	askedBy    = regexp.MustCompile(`^(?:\w+ \. )*\w+ , string literal:"`)
 	inList     = `\bfor NAME in [\[(] (?:string literal:"[^"]*" , )*[\])]`
 	quotedText = regexp.MustCompile(`string literal:"([^"]*)"`)
@@ -32,7 +33,7 @@ func (w *walked) reads() []string {
 	for _, texts := range w.files {
 		for _, t := range texts {
 			body := header.ReplaceAllString(t, "")
-			if len(w.repos) > 0 && (handed.MatchString(body) || handedAttr.MatchString(body)) || regexp.MustCompile(`\bdir call\(`).MatchString(body) {
+			if len(w.repos) > 0 && (handed.MatchString(body) || handedAttr.MatchString(body)) || listed.MatchString(body) {
 				names[Anything] = true // Other repositories' code isn't seen.
 			}
 			for _, m := range handedAttr.FindAllStringSubmatch(body, -1) {
