@@ -1521,3 +1521,21 @@ func TestNamesMadeOfParts(t *testing.T) {
 		expect(t, code+" of the status", info, want, sub("s.sh", "A 1", "A 2"))
 	}
 }
+
+// TestGoWork: of a go.work each module's go.mod and go.sum count for all Go modules.
+func TestGoWork(t *testing.T) {
+	base := tiny(map[string]string{
+		"MODULE.bazel": "module(name = \"tiny\")\nbazel_dep(name = \"rules_go\", version = \"0.60.0\")\nbazel_dep(name = \"gazelle\", version = \"0.47.0\")\ngo_deps = use_extension(\"@gazelle//:extensions.bzl\", \"go_deps\")\ngo_deps.from_file(go_work = \"//:go.work\")\nuse_repo(go_deps, \"org_example_a\")\n",
+		"go.work":      "go 1.26\n\nuse (\n\t./m // x\n\t\"./n\"\n)\n", "m/go.mod": "module example.org/m\ngo 1.26\nrequire example.org/a v1.0.0\n", "m/go.sum": "example.org/a v1.0.0 h1:aaa=\n",
+		"n/go.mod": "module example.org/n\ngo 1.26\nrequire example.org/a v1.0.0\nreplace example.org/b => ../third/b\n", "third/b/b.go": "package b\n", "o/go.mod": "module example.org/o\n",
+		"m/BUILD": "load(\"@rules_go//go:def.bzl\", \"go_test\")\ngo_test(name = \"go_test\", srcs = [\"x_test.go\"], deps = [\"@org_example_a//pkg\"])\n", "m/x_test.go": "package m\n", "m/go.txt": "",
+	})
+	for _, e := range []edit{
+		sub("m/go.mod", "a v1.0.0", "a v1.1.0"), sub("m/go.sum", "aaa", "bbb"), sub("n/go.mod", "a v1.0.0", "a v1.1.0"), sub("go.work", "\t\"./n\"\n", ""),
+		del("n/go.mod"), set("n/go.sum", "x"), set("go.work.sum", "x"), set("third/b/b.go", "package b // x\n"),
+	} {
+		expect(t, "what go.work leads to", base, "//m:go_test", e)
+	}
+	expect(t, "another module", base, "", sub("o/go.mod", "/o", "/p"))
+	expect(t, "another file", base, "", set("m/go.txt", "x"))
+}
