@@ -1441,3 +1441,100 @@ func TestBuildFileThatIsALink(t *testing.T) {
 		expect(t, to+": the file becomes a link", real, "//:u //q:lib", set("q/BUILD", to))
 	}
 }
+
+// TestToolchainsByOtherNames: a type's alias is the type, and of modules each one's
+// toolchain may be the one that Bazel takes.
+func TestToolchainsByOtherNames(t *testing.T) {
+	const code = "def _t(ctx):\n    return [platform_common.ToolchainInfo(f = ctx.file.file)]\ntc = rule(implementation = _t, attrs = {\"file\": attr.label(allow_single_file = True)})\n" +
+		"def _u(ctx):\n    return []\nu = rule(implementation = _u, toolchains = [\"//tc:TYPE\"])\n"
+	files := func(registered, used string) map[string]string {
+		return tiny(map[string]string{
+			"MODULE.bazel": "module(name = \"tiny\")\nregister_toolchains(\"//tc:t\")\n", "tc/d.bzl": strings.Replace(code, "TYPE", used, 1), "tc/f.txt": "1", "tc/g.txt": "1",
+			"tc/BUILD": "load(\":d.bzl\", \"tc\")\ntoolchain_type(name = \"type\")\ntoolchain_type(name = \"other\")\nalias(name = \"alias\", actual = \":type\")\ntc(name = \"i\", file = \"f.txt\")\ntc(name = \"j\", file = \"g.txt\")\ntoolchain(name = \"t\", toolchain = \":i\", toolchain_type = \":" + registered + "\")\n",
+			"BUILD":    "load(\"//tc:d.bzl\", \"u\")\nu(name = \"u\")\nsh_test(name = \"t\", srcs = [\"t.sh\"], data = [\":u\"])\n",
+		})
+	}
+	for _, c := range [][3]string{{"type", "type", "//:t"}, {"alias", "type", "//:t"}, {"type", "alias", "//:t"}, {"alias", "alias", "//:t"}, {"other", "alias", ""}} {
+		expect(t, c[0]+" used as "+c[1], files(c[0], c[1]), c[2], set("tc/f.txt", "2"))
+		expect(t, c[0]+" used as "+c[1]+", another file", files(c[0], c[1]), "", set("tc/g.txt", "2"))
+	}
+	base := with(files("other", "type"), ".bazelignore", "aa\nzz\n", "MODULE.bazel", "module(name = \"tiny\")\nbazel_dep(name = \"zz\")\nlocal_path_override(module_name = \"zz\", path = \"zz\")\nbazel_dep(name = \"aa\")\nlocal_path_override(module_name = \"aa\", path = \"aa\")\n")
+	for _, name := range []string{"aa", "zz"} {
+		maps.Copy(base, map[string]string{
+			name + "/MODULE.bazel": "module(name = \"" + name + "\")\nbazel_dep(name = \"tiny\")\nregister_toolchains(\"//:t\")\n", name + "/f.txt": "1",
+			name + "/BUILD": "load(\"@tiny//tc:d.bzl\", \"tc\")\ntc(name = \"i\", file = \"f.txt\")\ntoolchain(name = \"t\", toolchain = \":i\", toolchain_type = \"@tiny//tc:type\")\n",
+		})
+	}
+	order := sub("MODULE.bazel", "bazel_dep(name = \"aa\")\n", "")
+	for _, name := range []string{"aa", "zz"} {
+		expect(t, "the toolchain of "+name, base, "//:t", set(name+"/f.txt", "2"))
+	}
+	expect(t, "another order of modules", base, "//:t", order, sub("MODULE.bazel", "bazel_dep(name = \"zz\")\n", "bazel_dep(name = \"aa\")\nbazel_dep(name = \"zz\")\n"))
+	base["aa/MODULE.bazel"] = strings.Replace(base["aa/MODULE.bazel"], "\"//:t\"", "\"//:t\", dev_dependency = True", 1)
+	expect(t, "after one for development", base, "//:t", set("zz/f.txt", "2"))
+	base["MODULE.bazel"] += "register_toolchains(\"//tc:first\")\n"
+	base["tc/BUILD"] += "toolchain(name = \"first\", toolchain = \":j\", toolchain_type = \":type\")\n"
+	expect(t, "after the main module's", base, "", set("zz/f.txt", "2"))
+	base["MODULE.bazel"] = strings.Replace(base["MODULE.bazel"], "\"//tc:first\"", "\"//tc:first\", dev_dependency = True", 1)
+	base[".bazelrc"] = "common --ignore_dev_dependency\n"
+	expect(t, "after the main module's, which is left out", base, "//:t", set("zz/f.txt", "2"))
+}
+
+// TestNamesMadeOfParts: a variable counts whose name is made of parts, and what getattr
+// gives.
+func TestNamesMadeOfParts(t *testing.T) {
+	for text, want := range map[string]string{
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'echo $(%s_MODE) > $@' % n) for n in ['A']]`:       "//:t",
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'echo $(' + n + '_MODE) > $@') for n in ['A']]`:    "//:t",
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'echo $(A' + '_MODE) > $@') for n in ['A']]`:       "//:t",
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'echo $' + '(A' + '_MODE) > $@') for n in ['A']]`:  "//:t",
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'echo $({}_MODE) > $@'.format(n)) for n in ['A']]`: "//:t",
+		`[config_setting(name = n, define_values = {n + '_MODE': '1'}) for n in ['A']]`:                 "//:t",
+		`[config_setting(name = n, values = {'define': '%s_MODE=1' % n}) for n in ['A']]`:               "//:t",
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'echo $(OTHER) $$(%s) > $@' % n) for n in ['A']]`:  "",
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'cat $(location :x) %s > $@' % n) for n in ['A']]`: "",
+		`[genrule(name = n, outs = [n + '.o'], cmd = 'echo $(A_MODE) > $@') for n in ['A']]`:            "//:t",
+		`[filegroup(name = n) for n in ['A']]`:                                                          "",
+	} {
+		base := tiny(map[string]string{
+			"MODULE.bazel": "module(name = \"tiny\")\next = use_extension(\"//ext:ext.bzl\", \"ext\")\nuse_repo(ext, \"made\")\n", "ext/BUILD": "", ".bazelrc": "build --define=A_MODE=1\n",
+			"ext/ext.bzl": "def _repo_impl(ctx):\n    ctx.file(\"BUILD\", \"" + text + "\")\n_repo = repository_rule(implementation = _repo_impl)\ndef _impl(ctx):\n    _repo(name = \"made\")\next = module_extension(implementation = _impl)\n",
+			"BUILD":       "sh_test(name = \"t\", srcs = [\"t.sh\"], data = [\"@made//:A\"])\n",
+		})
+		expect(t, text, base, want, sub(".bazelrc", "A_MODE=1", "A_MODE=2"))
+	}
+	for code, want := range map[string]string{
+		`getattr(ctx, "var").get("X", "")`:      "//:t",
+		`getattr(ctx, "v" + "ar").get("X", "")`: "//:t",
+		`getattr(ctx, NAME).get("X", "")`:       "//:t",
+		`getattr(ctx.attr, "x", "")`:            "",
+		`getattr(ctx, "label").name`:            "",
+	} {
+		base := tiny(map[string]string{
+			".bazelrc": "build --define=X=1 --workspace_status_command=s.sh\n", "s.sh": "#!/bin/sh\necho STABLE_A 1\n",
+			"d.bzl": "NAME = \"va\" + \"r\"\ndef _impl(ctx):\n    o = ctx.actions.declare_file(\"o\")\n    ctx.actions.write(o, " + code + ")\n    return [DefaultInfo(files = depset([o]))]\nr = rule(implementation = _impl)\n",
+			"BUILD": "load(\":d.bzl\", \"r\")\nr(name = \"r\")\nsh_test(name = \"t\", srcs = [\"t.sh\"], data = [\":r\"])\n",
+		})
+		expect(t, code, base, want, sub(".bazelrc", "X=1", "X=2"))
+		info := with(base, "d.bzl", strings.ReplaceAll(strings.ReplaceAll(base["d.bzl"], `"var"`, `"info_file"`), `.get("X", "")`, ".path"))
+		expect(t, code+" of the status", info, want, sub("s.sh", "A 1", "A 2"))
+	}
+}
+
+// TestGoWork: of a go.work each module's go.mod and go.sum count for all Go modules.
+func TestGoWork(t *testing.T) {
+	base := tiny(map[string]string{
+		"MODULE.bazel": "module(name = \"tiny\")\nbazel_dep(name = \"rules_go\", version = \"0.60.0\")\nbazel_dep(name = \"gazelle\", version = \"0.47.0\")\ngo_deps = use_extension(\"@gazelle//:extensions.bzl\", \"go_deps\")\ngo_deps.from_file(go_work = \"//:go.work\")\nuse_repo(go_deps, \"org_example_a\")\n",
+		"go.work":      "go 1.26\n\nuse (\n\t./m // x\n\t\"./n\"\n)\n", "m/go.mod": "module example.org/m\ngo 1.26\nrequire example.org/a v1.0.0\n", "m/go.sum": "example.org/a v1.0.0 h1:aaa=\n",
+		"n/go.mod": "module example.org/n\ngo 1.26\nrequire example.org/a v1.0.0\nreplace example.org/b => ../third/b\n", "third/b/b.go": "package b\n", "o/go.mod": "module example.org/o\n",
+		"m/BUILD": "load(\"@rules_go//go:def.bzl\", \"go_test\")\ngo_test(name = \"go_test\", srcs = [\"x_test.go\"], deps = [\"@org_example_a//pkg\"])\n", "m/x_test.go": "package m\n", "m/go.txt": "",
+	})
+	for _, e := range []edit{
+		sub("m/go.mod", "a v1.0.0", "a v1.1.0"), sub("m/go.sum", "aaa", "bbb"), sub("n/go.mod", "a v1.0.0", "a v1.1.0"), sub("go.work", "\t\"./n\"\n", ""),
+		del("n/go.mod"), set("n/go.sum", "x"), set("go.work.sum", "x"), set("third/b/b.go", "package b // x\n"),
+	} {
+		expect(t, "what go.work leads to", base, "//m:go_test", e)
+	}
+	expect(t, "another module", base, "", sub("o/go.mod", "/o", "/p"))
+	expect(t, "another file", base, "", set("m/go.txt", "x"))
+}

@@ -686,7 +686,9 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		}
 	}
 	for _, r := range c.Toolchains {
-		n.Edges = append(n.Edges, Edge{To: b.toolchainType(r.Label), Why: "toolchain"})
+		for _, label := range b.side.Settings(r.Label) { // Also of what it is an alias of.
+			n.Edges = append(n.Edges, Edge{To: b.toolchainType(label), Why: "toolchain"})
+		}
 	}
 	for _, a := range c.Aspects {
 		if other, ok := classes[a]; ok {
@@ -715,7 +717,11 @@ func (b *builder) toolchains() {
 			patterns = append(patterns, strings.Split(o.Value, ",")...)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.side.Modules.Local)) {
+	// Those of the main module and of options come first. Which of two other modules does is
+	// not all seen here, nor which of their registrations are for development alone: none of
+	// theirs is taken for the one that Bazel takes.
+	first := len(patterns)
+	for _, name := range b.localModules() {
 		for _, p := range b.side.Modules.Local[name].Toolchains {
 			if strings.HasPrefix(p, "//") {
 				p = "@" + name + p
@@ -724,18 +730,20 @@ func (b *builder) toolchains() {
 		}
 	}
 	mapping := b.side.Workspace.Repos[""].Mapping
-	inOrder := !slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "extra_toolchains" }) &&
+	inOrder := !slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool {
+		return o.Name == "extra_toolchains" || o.Name == "ignore_dev_dependency"
+	}) &&
 		!slices.ContainsFunc(patterns, func(p string) bool { return strings.HasPrefix(p, "-") })
 	byType := map[string][]string{}
 	decided := map[string]bool{} // types of which a toolchain was found that fits always
-	for _, pattern := range patterns {
+	for i, pattern := range patterns {
 		for _, t := range b.match(pattern, mapping) {
 			types := []string(nil)
 			if target := b.side.targets[t]; target != nil {
 				for _, a := range target.Attributes {
 					if a.Name == "toolchain_type" {
 						for _, r := range a.Refs {
-							types = append(types, r.Label)
+							types = append(types, b.side.Settings(r.Label)...)
 						}
 					}
 				}
@@ -748,7 +756,7 @@ func (b *builder) toolchains() {
 					continue // Bazel takes the first that fits.
 				}
 				byType[ty] = append(byType[ty], t)
-				decided[ty] = decided[ty] || inOrder && ty != "" && t == label(pattern, mapping) && fits(b.side.targets[t])
+				decided[ty] = decided[ty] || inOrder && i < first && ty != "" && t == label(pattern, mapping) && fits(b.side.targets[t])
 			}
 		}
 	}
@@ -775,6 +783,27 @@ func (b *builder) toolchains() {
 		r := b.graph.Nodes[b.repository(repo)]
 		r.Edges = append(r.Edges, Edge{To: name, Why: "toolchain"})
 	}
+}
+
+// localModules are the names of the modules in the workspace, in the order in which the
+// dependencies lead to them.
+func (b *builder) localModules() []string {
+	local := b.side.Modules.Local
+	var names []string
+	queue := []*module.File{b.side.Modules.Root}
+	for i := 0; i < len(queue); i++ {
+		for _, d := range queue[i].Deps {
+			if f, ok := local[d.Name]; ok && !slices.Contains(names, d.Name) {
+				names, queue = append(names, d.Name), append(queue, f)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(local)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // label is the label that a pattern is, if it is one.

@@ -224,6 +224,15 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 		n.Parts[module+" "+t.Text] += string(rune('a' + i%26))
 		add(n, t.Strings, special)
 	}
+	if GoDeps(e) || GoSDK(e) {
+		for _, t := range e.Tags {
+			if l, err := load.ParseIn(t.Values["go_work"], where, repo.Mapping); err == nil {
+				if file, ok := b.side.Workspace.File(l); ok {
+					b.goWork(n, file)
+				}
+			}
+		}
+	}
 	for _, t := range e.Text {
 		n.Digest = digest(n.Digest, t)
 		n.Parts[t] = "text"
@@ -249,6 +258,38 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 		// Of another one it would be another repository of the same name.
 		r.Digest = digest(r.Digest, maker, cmp.Or(e.Names[apparent], apparent))
 		r.Edges = append(r.Edges, Edge{To: maker, Why: "made by"})
+	}
+}
+
+// workPath is a folder that a go.work or a go.mod names.
+var workPath = regexp.MustCompile("(?m)(?:^|[\\s\"`])(\\.{1,2}(?:/[^\\s\"`]*)?)(?:$|[\\s\"`])")
+
+// goWork connects an extension with all that a go.work leads to: versions of a module are
+// chosen among all of its modules, so that each of them counts for all repositories.
+func (b *builder) goWork(n *Node, work string) {
+	folders := func(file string) []string {
+		content, err := b.side.Workspace.Snapshot.Read(b.ctx, file)
+		if err != nil {
+			return nil
+		}
+		var found []string
+		for _, m := range workPath.FindAllStringSubmatch(string(content), -1) {
+			found = append(found, path.Join(path.Dir(file), m[1]))
+		}
+		return found
+	}
+	b.optionFile(n, work, "go.work")
+	b.optionFile(n, work+".sum", "go.work")
+	used := folders(work)
+	for _, folder := range used {
+		mod := path.Join(folder, "go.mod")
+		b.optionFile(n, mod, "named in go.work")
+		b.optionFile(n, path.Join(folder, "go.sum"), "named in go.work")
+		for _, replaced := range folders(mod) {
+			if !slices.Contains(used, replaced) {
+				b.path(n, replaced, "named in "+mod)
+			}
+		}
 	}
 }
 

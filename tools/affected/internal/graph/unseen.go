@@ -113,7 +113,12 @@ var (
 	onHost = regexp.MustCompile(`"/[^/"]|\.\./`)
 	// wide are loads of what may be rules, rules of Bazel that read more than their attributes
 	// say, and code that may read any variable.
-	wide    = regexp.MustCompile(`\bload\(|\b(?:cc|java|py|objc|apple|android|proto|cpp|go|rust)_|\bvar\b|expand_make_variables`)
+	wide = regexp.MustCompile(`\bload\(|\b(?:cc|java|py|objc|apple|android|proto|cpp|go|rust)_|\bvar\b|expand_make_variables`)
+	// madeVariable is a variable whose name is made of parts, or may be: $( with anything
+	// else after it than a name in parentheses, or a function of locations and a space.
+	madeVariable = regexp.MustCompile(`(?:^|[^$])\$(?:["']|\((?:[^A-Za-z]|$|\w+[^\w)\s]|\w+$))`)
+	// defines is a condition on variables whose names may be made of parts.
+	defines = regexp.MustCompile(`define_values|["']define["'][^=]*(?:%|\+|\.format|\{)`)
 	stamped = regexp.MustCompile(`(?i)stamp|status|info_file|version_file`)
 )
 
@@ -126,7 +131,7 @@ func (b *builder) madeHere(repo string) *made {
 			m = &made{texts: texts}
 			for _, t := range texts {
 				m.stamps = m.stamps || stamped.MatchString(t) || wide.MatchString(t)
-				m.variables = m.variables || wide.MatchString(t)
+				m.variables = m.variables || wide.MatchString(t) || madeVariable.MatchString(t) || defines.MatchString(t)
 			}
 		}
 		b.made[repo] = m

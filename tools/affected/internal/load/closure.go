@@ -24,6 +24,9 @@ type closure struct {
 	features bool
 }
 
+// writtenName is a getattr of a rule's context by a name that is written there.
+var writtenName = regexp.MustCompile(`\bgetattr call\( ctx , string literal:"[^"]*" ,`)
+
 type walked struct {
 	loader *Loader
 	seen   map[string]bool
@@ -48,6 +51,11 @@ func (w *walked) done() *closure {
 			c.variables = c.variables || strings.Contains(t, ". var ") || strings.Contains(t, ". expand_make_variables ")
 			c.features = c.features || strings.Contains(t, "features") || strings.Contains(t, "cc_common")
 			c.status = c.status || strings.Contains(t, ". info_file ") || strings.Contains(t, ". version_file ")
+			if strings.Contains(t, "getattr") { // It gives the same by its name, which may be made of parts.
+				made := strings.Contains(writtenName.ReplaceAllString(t, ""), "getattr call( ctx ,")
+				c.variables = c.variables || made || strings.Contains(t, `"var"`)
+				c.status = c.status || made || strings.Contains(t, `"info_file"`) || strings.Contains(t, `"version_file"`)
+			}
 		}
 		c.parts = append(c.parts, Part{File: file, Digest: digest(texts...)})
 		// Labels in it are relative to the package; which of its files has it, does not matter.
