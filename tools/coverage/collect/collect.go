@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,26 +114,24 @@ const SourcesFile = "sources.json"
 // Keep writes a process's snapshot into a directory of its own as GOCOVERDIR has it, for
 // `go tool covdata`, in the place of an earlier one.
 func Keep(dir string, s live.Snapshot) error {
-	meta, err := covdata.ParseMeta(s.Meta)
-	var sources []byte
-	if err == nil {
-		sources, err = json.Marshal(s.Sources)
-	}
-	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
-	}
-	for name, content := range map[string][]byte{SourcesFile: sources, "meta": s.Meta, "counters": s.Counters} {
+	err := func() error {
+		meta, err := covdata.ParseMeta(s.Meta)
 		if err != nil {
-			break
+			return err
 		}
-		switch name {
-		case "meta":
-			name = meta.MetaFile()
-		case "counters":
-			name = meta.CounterFile(1, 1)
+		sources, err := json.Marshal(s.Sources)
+		if err != nil {
+			return err
 		}
-		err = write(filepath.Join(dir, name), content)
-	}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		return errors.Join(
+			write(filepath.Join(dir, SourcesFile), sources),
+			write(filepath.Join(dir, meta.MetaFile()), s.Meta),
+			write(filepath.Join(dir, meta.CounterFile(1, 1)), s.Counters),
+		)
+	}()
 	if err != nil {
 		return fmt.Errorf("keep coverage: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -228,5 +229,36 @@ func TestEachLine(t *testing.T) {
 	}
 	if want := []string{"a", "bc", "", "d"}; !slices.Equal(got, want) {
 		t.Errorf("lines %q, want %q", got, want)
+	}
+}
+
+// Both outputs come, and a context that ends interrupts also what a script started.
+func TestOutputs(t *testing.T) {
+	stdout, both, err := Outputs(exec.CommandContext(within(t), "/bin/sh", "-c", "echo out; echo log >&2; exit 3"))
+	if failure, ok := errors.AsType[*exec.ExitError](err); !ok || failure.ExitCode() != 3 || stdout != "out\n" || both != "log\nout\n" {
+		t.Errorf("%q, %q, %v", stdout, both, err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `/bin/sh -c 'echo begun >&3; read never'; :`)
+	cmd.ExtraFiles = []*os.File{writer}
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	go func() {
+		_, _ = reader.Read(make([]byte, 1))
+		cancel()
+	}()
+	_, _, err = Outputs(cmd)
+	writer.Close()
+	if rest, readErr := io.ReadAll(reader); err == nil || readErr != nil {
+		t.Errorf("%v; after it %q, %v", err, rest, readErr)
 	}
 }

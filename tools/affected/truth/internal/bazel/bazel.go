@@ -18,8 +18,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
+
+	"stormgate.internal/tools/internal/child"
 )
 
 // Workspace is a workspace with Bazel's output base for it.
@@ -179,12 +179,5 @@ func (w *Workspace) Command(ctx context.Context, command string, args ...string)
 	cmd := exec.CommandContext(ctx, w.Program, append(line, args...)...)
 	cmd.Dir = w.Root
 	cmd.Env = append(os.Environ(), w.Environment...)
-	var out, log strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &log
-	// What Bazel starts is told to end, not only the script that started Bazel.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = 30 * time.Second
-	err = cmd.Run()
-	return out.String(), log.String() + out.String(), err
+	return child.Outputs(cmd)
 }
