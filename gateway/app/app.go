@@ -3,6 +3,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,8 @@ import (
 
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/authentication"
+	"stormgate.internal/gateway/certificate"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
@@ -56,10 +59,13 @@ type App struct {
 	amender *amend.Amender
 	dedup   *dedup.Deduplicator
 	storms  *storm.Storms
+	// certificates are nil if connections are not encrypted.
+	certificates *certificate.Store
 }
 
 // New puts a gateway together. It connects to nothing. The only failures are
-// files that can't be used: the policy and those of TLS. Run and Serve close the gateway when they return.
+// files that can't be used: the policy and those of TLS. Run and Serve close the gateway
+// when they return.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	processing := cfg.Processing
 	m := metrics.New()
@@ -70,6 +76,10 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	targets, err := signal.NewTargets(processing.Target)
 	if err != nil {
 		return nil, fmt.Errorf("processing.target: %w", err)
+	}
+	certificates, encryption, err := newCertificates(cfg.Server.TLS, m, o.Logger)
+	if err != nil {
+		return nil, err
 	}
 	redisClient, monitor, err := redisclient.New(cfg.Infrastructure.Redis, m, o.Logger)
 	if err != nil {
@@ -129,7 +139,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		AnnotateResolved: processing.Resolved.Annotate,
 	})
 	return &App{
-		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator, storms: storms,
+		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator, storms: storms, certificates: certificates,
 		server: server.New(server.Options{
 			Addr:              cfg.Server.ListenAddr,
 			ReadTimeout:       cfg.Server.ReadTimeout.Std(),
@@ -138,7 +148,12 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 			RequestsPerMinute: cfg.Middleware.RateLimit.RequestsPerMinute,
 			Burst:             cfg.Middleware.RateLimit.Burst,
 			Unlimited:         cfg.Middleware.RateLimit.ExemptNetworks,
+			UnlimitedUsers:    cfg.Middleware.RateLimit.ExemptUsers,
+			UnlimitedGroups:   cfg.Middleware.RateLimit.ExemptGroups,
 			TrustedProxies:    cfg.Middleware.TrustedProxies,
+			TLS:               encryption,
+			Authenticator:     newAuthenticator(cfg.Middleware.Authentication, o.Kubernetes, certificates),
+			Protected:         cfg.Middleware.Authentication.Protect,
 			MaxBodyBytes:      int64(cfg.Server.MaxBodyBytes),
 			MaxPendingBytes:   int64(cfg.Server.MaxPendingBytes),
 			Now:               o.Now,
@@ -154,6 +169,26 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 			ShutdownBudget: o.ShutdownBudget,
 		}),
 	}, nil
+}
+
+// newCertificates returns what TLS needs, or nil twice if it is off.
+func newCertificates(cfg config.ServerTLS, m *metrics.Metrics, logger *slog.Logger) (*certificate.Store, *tls.Config, error) {
+	if !cfg.Enabled() {
+		return nil, nil, nil
+	}
+	store, err := certificate.New(cfg, m, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, store.Config(), nil
+}
+
+// newAuthenticator returns nil if anybody may send.
+func newAuthenticator(cfg config.Authentication, kubernetes client.Client, certificates *certificate.Store) server.Authenticator {
+	if !cfg.Enabled() {
+		return nil
+	}
+	return authentication.New(authentication.Options{Settings: cfg, Kubernetes: kubernetes, Authorities: certificates.Authorities})
 }
 
 func fallbackNamespace(cfg config.CRD, podNamespace string) string {
@@ -184,6 +219,9 @@ func (a *App) run(ctx context.Context, serve func(context.Context) error) error 
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { a.monitor.Run(background) })
+	if a.certificates != nil {
+		running.Go(func() { a.certificates.Run(background) })
+	}
 	running.Go(func() { a.dedup.Run(background) })
 	running.Go(func() { a.storms.Run(background) })
 

@@ -139,17 +139,22 @@ type gateway struct {
 	stop func() error
 }
 
-func start(t *testing.T, redisAddr string, c *cluster, adjust func(*config.Config, *app.Options)) *gateway {
+func policyFile(t *testing.T) string {
 	t.Helper()
-	policyPath := filepath.Join(t.TempDir(), "priority.rego")
-	if err := os.WriteFile(policyPath, []byte(policySource), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "priority.rego")
+	if err := os.WriteFile(path, []byte(policySource), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+func start(t *testing.T, redisAddr string, c *cluster, adjust func(*config.Config, *app.Options)) *gateway {
+	t.Helper()
 	cfg := config.Default()
 	cfg.Server.ListenAddr = "127.0.0.1:0"
 	cfg.Middleware.RateLimit.RequestsPerMinute = 0
 	cfg.Infrastructure.Redis.Addr = redisAddr
-	cfg.Processing.Priority.PolicyPath = policyPath
+	cfg.Processing.Priority.PolicyPath = policyFile(t)
 	cfg.Processing.Retry.InitialBackoff = config.Duration(time.Millisecond)
 	options := app.Options{
 		Kubernetes:      c,

@@ -113,6 +113,8 @@ type Server struct {
 	// MaxPendingBytes limits the bodies of all signal requests that are being handled
 	// together. Default 67108864 (64 MiB); 0 means no limit.
 	MaxPendingBytes int `json:"max_pending_bytes"`
+	// TLS encrypts connections.
+	TLS ServerTLS `json:"tls"`
 }
 
 // Middleware configures what requests pass before they are handled.
@@ -121,6 +123,8 @@ type Middleware struct {
 	// TrustedProxies are networks (CIDR) or addresses of proxies. Only their word counts
 	// on whom they forward for. Default none.
 	TrustedProxies Networks `json:"trusted_proxies"`
+	// Authentication says who may send.
+	Authentication Authentication `json:"authentication"`
 }
 
 // RateLimit is a token bucket for each client address.
@@ -132,6 +136,12 @@ type RateLimit struct {
 	// ExemptNetworks are networks (CIDR) or addresses of clients without a limit. Default
 	// none.
 	ExemptNetworks Networks `json:"exempt_networks"`
+	// ExemptUsers are senders without a limit, as authentication names them: the user of
+	// a token, or a name that AllowedNames could have. Default none.
+	ExemptUsers Strings `json:"exempt_users"`
+	// ExemptGroups are groups whose members have no limit: those of a token's user, or
+	// the organizations of a certificate's subject. Default none.
+	ExemptGroups Strings `json:"exempt_groups"`
 }
 
 // Infrastructure is what the gateway depends on.
@@ -282,8 +292,12 @@ func Default() Config {
 			IdleTimeout:     Duration(330 * time.Second),
 			MaxBodyBytes:    4 << 20,
 			MaxPendingBytes: 64 << 20,
+			TLS:             ServerTLS{MinVersion: "1.2"},
 		},
-		Middleware: Middleware{RateLimit: RateLimit{RequestsPerMinute: 100, Burst: 10}},
+		Middleware: Middleware{
+			RateLimit:      RateLimit{RequestsPerMinute: 100, Burst: 10},
+			Authentication: Authentication{Tokens: defaultTokens()},
+		},
 		Processing: Processing{
 			Deduplication: Deduplication{TTL: Duration(5 * time.Minute)},
 			Storm: Storm{
@@ -326,6 +340,7 @@ func Load(path string, env func(string) (string, bool), override func(*Config)) 
 		override(&cfg)
 	}
 	cfg.replaceZeros()
+	warnings = append(warnings, cfg.senderWarnings()...)
 	if cfg.Processing.Storm.AggregationWindow != 0 {
 		warnings = append(warnings, "processing.storm.aggregation_window is deprecated and has no effect; use inactivity_timeout")
 	}
@@ -353,6 +368,11 @@ func Parse(content []byte) (Config, error) {
 func (c *Config) replaceZeros() {
 	d, p := Default().Processing, &c.Processing
 	replaceZero(&c.Server.MaxBodyBytes, Default().Server.MaxBodyBytes)
+	replaceZero(&c.Server.TLS.MinVersion, Default().Server.TLS.MinVersion)
+	tokens, defaults := &c.Middleware.Authentication.Tokens, defaultTokens()
+	replaceZero(&tokens.CacheTTL, defaults.CacheTTL)
+	replaceZero(&tokens.RefusedTTL, defaults.RefusedTTL)
+	replaceZero(&tokens.CacheSize, defaults.CacheSize)
 	replaceZero(&p.Deduplication.TTL, d.Deduplication.TTL)
 	replaceZero(&p.Storm.BufferThreshold, d.Storm.BufferThreshold)
 	replaceZero(&p.Storm.InactivityTimeout, d.Storm.InactivityTimeout)
@@ -407,36 +427,39 @@ func (c *Config) Validate() error {
 	require(r.TLS.Enabled || r.TLS == RedisTLS{}, "infrastructure.redis.tls.enabled is required with the other keys of tls")
 	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")
 	requireNotNegative(require, map[string]int{
-		"server.max_body_bytes":                     c.Server.MaxBodyBytes,
-		"server.max_pending_bytes":                  c.Server.MaxPendingBytes,
-		"middleware.rate_limit.requests_per_minute": c.Middleware.RateLimit.RequestsPerMinute,
-		"middleware.rate_limit.burst":               c.Middleware.RateLimit.Burst,
-		"infrastructure.redis.db":                   r.DB,
-		"infrastructure.redis.pool_size":            r.PoolSize,
-		"infrastructure.redis.min_idle_conns":       r.MinIdleConns,
-		"processing.storm.rate_threshold":           p.Storm.RateThreshold,
-		"processing.storm.pattern_threshold":        p.Storm.PatternThreshold,
-		"processing.storm.buffer_threshold":         p.Storm.BufferThreshold,
-		"processing.storm.default_max_size":         p.Storm.DefaultMaxSize,
-		"processing.storm.global_max_size":          p.Storm.GlobalMaxSize,
+		"server.max_body_bytes":                       c.Server.MaxBodyBytes,
+		"server.max_pending_bytes":                    c.Server.MaxPendingBytes,
+		"middleware.rate_limit.requests_per_minute":   c.Middleware.RateLimit.RequestsPerMinute,
+		"middleware.rate_limit.burst":                 c.Middleware.RateLimit.Burst,
+		"middleware.authentication.tokens.cache_size": c.Middleware.Authentication.Tokens.CacheSize,
+		"infrastructure.redis.db":                     r.DB,
+		"infrastructure.redis.pool_size":              r.PoolSize,
+		"infrastructure.redis.min_idle_conns":         r.MinIdleConns,
+		"processing.storm.rate_threshold":             p.Storm.RateThreshold,
+		"processing.storm.pattern_threshold":          p.Storm.PatternThreshold,
+		"processing.storm.buffer_threshold":           p.Storm.BufferThreshold,
+		"processing.storm.default_max_size":           p.Storm.DefaultMaxSize,
+		"processing.storm.global_max_size":            p.Storm.GlobalMaxSize,
 	})
 	requireNotNegative(require, map[string]Duration{
-		"server.read_timeout":                  c.Server.ReadTimeout,
-		"server.write_timeout":                 c.Server.WriteTimeout,
-		"server.idle_timeout":                  c.Server.IdleTimeout,
-		"infrastructure.redis.dial_timeout":    r.DialTimeout,
-		"infrastructure.redis.read_timeout":    r.ReadTimeout,
-		"infrastructure.redis.write_timeout":   r.WriteTimeout,
-		"processing.deduplication.ttl":         p.Deduplication.TTL,
-		"processing.storm.aggregation_window":  p.Storm.AggregationWindow,
-		"processing.storm.inactivity_timeout":  p.Storm.InactivityTimeout,
-		"processing.storm.max_window_duration": p.Storm.MaxWindowDuration,
-		"processing.environment.cache_ttl":     p.Environment.CacheTTL,
-		"processing.retry.initial_backoff":     p.Retry.InitialBackoff,
-		"processing.event.max_age":             p.Event.MaxAge,
-		"processing.cool_down.completed":       p.CoolDown.Completed,
-		"processing.cool_down.failed":          p.CoolDown.Failed,
-		"processing.cool_down.cancelled":       p.CoolDown.Cancelled,
+		"server.read_timeout":                          c.Server.ReadTimeout,
+		"server.write_timeout":                         c.Server.WriteTimeout,
+		"server.idle_timeout":                          c.Server.IdleTimeout,
+		"middleware.authentication.tokens.cache_ttl":   c.Middleware.Authentication.Tokens.CacheTTL,
+		"middleware.authentication.tokens.refused_ttl": c.Middleware.Authentication.Tokens.RefusedTTL,
+		"infrastructure.redis.dial_timeout":            r.DialTimeout,
+		"infrastructure.redis.read_timeout":            r.ReadTimeout,
+		"infrastructure.redis.write_timeout":           r.WriteTimeout,
+		"processing.deduplication.ttl":                 p.Deduplication.TTL,
+		"processing.storm.aggregation_window":          p.Storm.AggregationWindow,
+		"processing.storm.inactivity_timeout":          p.Storm.InactivityTimeout,
+		"processing.storm.max_window_duration":         p.Storm.MaxWindowDuration,
+		"processing.environment.cache_ttl":             p.Environment.CacheTTL,
+		"processing.retry.initial_backoff":             p.Retry.InitialBackoff,
+		"processing.event.max_age":                     p.Event.MaxAge,
+		"processing.cool_down.completed":               p.CoolDown.Completed,
+		"processing.cool_down.failed":                  p.CoolDown.Failed,
+		"processing.cool_down.cancelled":               p.CoolDown.Cancelled,
 	})
 	require(c.Server.MaxPendingBytes == 0 || c.Server.MaxPendingBytes >= c.Server.MaxBodyBytes,
 		"server.max_pending_bytes (%d) must not be below max_body_bytes (%d)", c.Server.MaxPendingBytes, c.Server.MaxBodyBytes)
@@ -455,6 +478,7 @@ func (c *Config) Validate() error {
 	require(p.Storm.SamplingRate >= 0 && p.Storm.SamplingRate <= 1, "processing.storm.sampling_rate must be between 0 and 1, is %g", p.Storm.SamplingRate)
 	require(p.Retry.MaxAttempts >= 1, "processing.retry.max_attempts must be at least 1, is %d", p.Retry.MaxAttempts)
 	require(p.Retry.MaxBackoff >= p.Retry.InitialBackoff, "processing.retry.max_backoff (%s) must not be below initial_backoff (%s)", p.Retry.MaxBackoff, p.Retry.InitialBackoff)
+	problems = append(problems, c.senderProblems()...)
 	for _, problem := range p.Target.problems() {
 		require(false, "processing.target.%w", problem)
 	}

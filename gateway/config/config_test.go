@@ -39,8 +39,8 @@ func TestAbsentKeysHaveTheDocumentedDefaults(t *testing.T) {
 		t.Fatal(err, warnings)
 	}
 	want := Config{
-		Server:         Server{ListenAddr: ":8080", ReadTimeout: Duration(30 * time.Second), WriteTimeout: Duration(30 * time.Second), IdleTimeout: Duration(330 * time.Second), MaxBodyBytes: 4194304, MaxPendingBytes: 67108864},
-		Middleware:     Middleware{RateLimit: RateLimit{RequestsPerMinute: 100, Burst: 10}},
+		Server:         Server{ListenAddr: ":8080", ReadTimeout: Duration(30 * time.Second), WriteTimeout: Duration(30 * time.Second), IdleTimeout: Duration(330 * time.Second), MaxBodyBytes: 4194304, MaxPendingBytes: 67108864, TLS: ServerTLS{MinVersion: "1.2"}},
+		Middleware:     Middleware{RateLimit: RateLimit{RequestsPerMinute: 100, Burst: 10}, Authentication: Authentication{Tokens: Tokens{CacheTTL: Duration(time.Minute), RefusedTTL: Duration(10 * time.Second), CacheSize: 4096}}},
 		Infrastructure: Infrastructure{Redis{Addr: "redis:6379"}},
 		Processing: Processing{
 			Deduplication: Deduplication{TTL: Duration(5 * time.Minute)},
@@ -88,8 +88,14 @@ processing:
 
 func TestEverythingCanBeSet(t *testing.T) {
 	cfg, warnings, err := Load(write(t, `
-server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29}
-middleware: {rate_limit: {requests_per_minute: 4, burst: 5, exempt_networks: [10.0.0.1, "2001:db8::/32"]}, trusted_proxies: ["10.1.2.3/8", "::ffff:10.0.0.0/104"]}
+server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29, tls: {cert_file: g, key_file: h, client_ca_file: i, min_version: "1.3"}}
+middleware:
+  rate_limit: {requests_per_minute: 4, burst: 5, exempt_networks: [10.0.0.1, "2001:db8::/32"], exempt_users: [j], exempt_groups: [k]}
+  trusted_proxies: ["10.1.2.3/8", "::ffff:10.0.0.0/104"]
+  authentication:
+    tokens: {enabled: true, audiences: [l], cache_ttl: 34s, refused_ttl: 35s, cache_size: 36}
+    certificates: {enabled: true, allowed_names: [m]}
+    protect: [/metrics]
 infrastructure:
   redis:
     addr: "a:1"
@@ -137,10 +143,11 @@ processing:
 	}
 	s := func(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 	want := Config{
-		Server{"127.0.0.1:1", s(1), s(2), s(3), 28, 29},
+		Server{"127.0.0.1:1", s(1), s(2), s(3), 28, 29, ServerTLS{"g", "h", "i", "1.3"}},
 		Middleware{
-			RateLimit{4, 5, Networks{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
+			RateLimit{4, 5, Networks{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8::/32")}, Strings{"j"}, Strings{"k"}},
 			Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
+			Authentication{Tokens{true, Strings{"l"}, s(34), s(35), 36}, Certificates{true, Strings{"m"}}, Strings{"/metrics"}},
 		},
 		Infrastructure{Redis{"a:1", 6, "u", "p", s(7), s(8), s(9), 10, 11, Sentinel{}, RedisTLS{true, "c", "d", "e", "f"}}},
 		Processing{
@@ -187,34 +194,49 @@ func TestRefusals(t *testing.T) {
 		"server: {listen_addr: ':1'}":        "infrastructure.redis.addr is required",
 		"infrastructure: {redis: {addr: x}}": "processing.priority.policy_path is required",
 		"server: {read_timeout: -1s}":        "server.read_timeout must not be negative",
-		"processing: {deduplication: {ttl: -5s}}":                                            "processing.deduplication.ttl must not be negative",
-		"processing: {storm: {rate_threshold: -1}}":                                          "processing.storm.rate_threshold must not be negative",
-		"processing: {storm: {pattern_threshold: -1}}":                                       "processing.storm.pattern_threshold must not be negative",
-		"processing: {storm: {per_namespace_limits: {shop: 0}}}":                             "per_namespace_limits.shop must be positive",
-		"processing: {storm: {sampling_rate: 2}}":                                            "sampling_rate must be between 0 and 1",
-		"middleware: {rate_limit: {requests_per_minute: -1}}":                                "requests_per_minute must not be negative",
-		"processing: {retry: {max_attempts: -1}}":                                            "max_attempts must be at least 1",
-		"processing: {retry: {initial_backoff: 6s}}":                                         "max_backoff (5s) must not be below initial_backoff (6s)",
-		"infrastructure: {redis: {addr: 'a:1', sentinel: {master_name: m, addrs: ['b:1']}}}": "infrastructure.redis.addr and sentinel.master_name exclude each other",
-		"infrastructure: {redis: {sentinel: {master_name: m}}}":                              "infrastructure.redis.sentinel.addrs is required",
-		"infrastructure: {redis: {sentinel: {master_name: m, addrs: [b]}}}":                  "infrastructure.redis.sentinel.addrs[0] must be host:port",
-		"infrastructure: {redis: {addr: 'a:1', sentinel: {addrs: ['b:1']}}}":                 "infrastructure.redis.sentinel.master_name is required",
-		"infrastructure: {redis: {tls: {enabled: true, cert_file: c}}}":                      "infrastructure.redis.tls.cert_file and key_file are needed both",
-		"infrastructure: {redis: {tls: {ca_file: c}}}":                                       "infrastructure.redis.tls.enabled is required",
-		"processing: {cool_down: {failed: -1s}}":                                             "processing.cool_down.failed must not be negative",
-		"processing: {event: {max_age: -1s}}":                                                "processing.event.max_age must not be negative",
-		"server: {max_body_bytes: -1}":                                                       "server.max_body_bytes must not be negative",
-		"server: {max_pending_bytes: 100}":                                                   "server.max_pending_bytes (100) must not be below max_body_bytes",
-		"middleware: {trusted_proxies: [proxy]}":                                             "\"proxy\" is neither a network",
-		"middleware: {rate_limit: {exempt_networks: [10.0.0.0/33]}}":                         "\"10.0.0.0/33\" is neither a network",
-		"processing: {target: {rules: [{labels: [a]}]}}":                                     "processing.target.rules[0].kind is required",
-		"processing: {target: {rules: [{kind: A}]}}":                                         "processing.target.rules[0].labels is required",
-		"processing: {target: {rules: [{kind: A, labels: [a], alerts: '('}]}}":               "processing.target.rules[0].alerts",
-		"processing: {target: {rules: [{kind: A, labels: [a], where: {b: '('}}]}}":           "processing.target.rules[0].where.b",
-		"processing: {target: {exporters: ['(']}}":                                           "processing.target.exporters[0]",
-		"processing: {target: {namespace_labels: []}}":                                       "processing.target.namespace_labels must not be empty",
-		"processing: {ignore: {severities: none}}":                                           "severities",
-		"processing: {retry: {initial_backoff: -1s}}":                                        "initial_backoff must not be negative",
+		"processing: {deduplication: {ttl: -5s}}":                                                                   "processing.deduplication.ttl must not be negative",
+		"processing: {storm: {rate_threshold: -1}}":                                                                 "processing.storm.rate_threshold must not be negative",
+		"processing: {storm: {pattern_threshold: -1}}":                                                              "processing.storm.pattern_threshold must not be negative",
+		"processing: {storm: {per_namespace_limits: {shop: 0}}}":                                                    "per_namespace_limits.shop must be positive",
+		"processing: {storm: {sampling_rate: 2}}":                                                                   "sampling_rate must be between 0 and 1",
+		"middleware: {rate_limit: {requests_per_minute: -1}}":                                                       "requests_per_minute must not be negative",
+		"processing: {retry: {max_attempts: -1}}":                                                                   "max_attempts must be at least 1",
+		"processing: {retry: {initial_backoff: 6s}}":                                                                "max_backoff (5s) must not be below initial_backoff (6s)",
+		"infrastructure: {redis: {addr: 'a:1', sentinel: {master_name: m, addrs: ['b:1']}}}":                        "infrastructure.redis.addr and sentinel.master_name exclude each other",
+		"infrastructure: {redis: {sentinel: {master_name: m}}}":                                                     "infrastructure.redis.sentinel.addrs is required",
+		"infrastructure: {redis: {sentinel: {master_name: m, addrs: [b]}}}":                                         "infrastructure.redis.sentinel.addrs[0] must be host:port",
+		"infrastructure: {redis: {addr: 'a:1', sentinel: {addrs: ['b:1']}}}":                                        "infrastructure.redis.sentinel.master_name is required",
+		"infrastructure: {redis: {tls: {enabled: true, cert_file: c}}}":                                             "infrastructure.redis.tls.cert_file and key_file are needed both",
+		"infrastructure: {redis: {tls: {ca_file: c}}}":                                                              "infrastructure.redis.tls.enabled is required",
+		"server: {tls: {cert_file: c}}":                                                                             "server.tls.cert_file and key_file are needed both",
+		"server: {tls: {min_version: '1.1'}}":                                                                       "server.tls.min_version must be 1.2 or 1.3, is \"1.1\"",
+		"server: {tls: {client_ca_file: c}}":                                                                        "server.tls.client_ca_file has no effect",
+		"middleware: {authentication: {certificates: {enabled: true, allowed_names: [a]}}}":                         "server.tls.cert_file is required",
+		"server: {tls: {cert_file: c, key_file: k}}\nmiddleware: {authentication: {certificates: {enabled: true}}}": "server.tls.client_ca_file is required",
+		"middleware: {authentication: {certificates: {enabled: true}}}":                                             "middleware.authentication.certificates.allowed_names is required",
+		"middleware: {authentication: {certificates: {enabled: true, allowed_names: ['']}}}":                        "must not have an empty name",
+		"middleware: {authentication: {certificates: {allowed_names: [a]}}}":                                        "middleware.authentication.certificates.allowed_names has no effect",
+		"middleware: {authentication: {tokens: {audiences: [a]}}}":                                                  "middleware.authentication.tokens.audiences has no effect",
+		"middleware: {authentication: {tokens: {cache_ttl: -1s}}}":                                                  "middleware.authentication.tokens.cache_ttl must not be negative",
+		"middleware: {authentication: {tokens: {cache_size: -1}}}":                                                  "middleware.authentication.tokens.cache_size must not be negative",
+		"middleware: {authentication: {tokens: {enabled: true}, protect: [/metric]}}":                               "middleware.authentication.protect: \"/metric\" is none of",
+		"middleware: {authentication: {protect: [/metrics]}}":                                                       "middleware.authentication.protect has no effect",
+		"middleware: {rate_limit: {exempt_users: [a]}}":                                                             "middleware.rate_limit.exempt_users has no effect",
+		"middleware: {rate_limit: {exempt_groups: [a]}}":                                                            "middleware.rate_limit.exempt_groups has no effect",
+		"processing: {cool_down: {failed: -1s}}":                                                                    "processing.cool_down.failed must not be negative",
+		"processing: {event: {max_age: -1s}}":                                                                       "processing.event.max_age must not be negative",
+		"server: {max_body_bytes: -1}":                                                                              "server.max_body_bytes must not be negative",
+		"server: {max_pending_bytes: 100}":                                                                          "server.max_pending_bytes (100) must not be below max_body_bytes",
+		"middleware: {trusted_proxies: [proxy]}":                                                                    "\"proxy\" is neither a network",
+		"middleware: {rate_limit: {exempt_networks: [10.0.0.0/33]}}":                                                "\"10.0.0.0/33\" is neither a network",
+		"processing: {target: {rules: [{labels: [a]}]}}":                                                            "processing.target.rules[0].kind is required",
+		"processing: {target: {rules: [{kind: A}]}}":                                                                "processing.target.rules[0].labels is required",
+		"processing: {target: {rules: [{kind: A, labels: [a], alerts: '('}]}}":                                      "processing.target.rules[0].alerts",
+		"processing: {target: {rules: [{kind: A, labels: [a], where: {b: '('}}]}}":                                  "processing.target.rules[0].where.b",
+		"processing: {target: {exporters: ['(']}}":                                                                  "processing.target.exporters[0]",
+		"processing: {target: {namespace_labels: []}}":                                                              "processing.target.namespace_labels must not be empty",
+		"processing: {ignore: {severities: none}}":                                                                  "severities",
+		"processing: {retry: {initial_backoff: -1s}}":                                                               "initial_backoff must not be negative",
 	} {
 		_, _, err := Load(write(t, content), noEnv, nil)
 		if err == nil || !strings.Contains(err.Error(), mentions) {
@@ -270,6 +292,20 @@ func TestEnvironmentThatDoesNotParseIsIgnored(t *testing.T) {
 	}
 }
 
+// A token that anybody can read is a secret no more, but what encrypts may be elsewhere.
+func TestTokensWithoutTLS(t *testing.T) {
+	for content, want := range map[string]int{
+		"middleware: {authentication: {tokens: {enabled: true}}}":                                             1,
+		"server: {tls: {cert_file: c, key_file: k}}\nmiddleware: {authentication: {tokens: {enabled: true}}}": 0,
+	} {
+		content = strings.Replace(minimal, "server: {listen_addr: \":8080\"}\n", "", 1) + content
+		env := func(name string) (string, bool) { return ":8080", name == "GATEWAY_LISTEN_ADDR" }
+		if _, warnings, err := Load(write(t, content), env, nil); err != nil || len(warnings) != want {
+			t.Errorf("%s: %v, warnings %q", content, err, warnings)
+		}
+	}
+}
+
 // A key without a value is as good as none.
 func TestEmptyValuesLeaveDefaults(t *testing.T) {
 	got, err := Parse([]byte("server: {read_timeout: }\nmiddleware:\n  trusted_proxies:\nprocessing: {deduplication: {ttl: null}, storm: {rate_threshold: }, ignore: {severities: }, target: {exporters: }}\n"))
@@ -287,6 +323,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(minimal + "middleware: {rate_limit: {requests_per_minute: 0, burst: 3}}"))
 	f.Add([]byte("processing: {storm: {per_namespace_limits: {a: 1}, sampling_rate: 0.1}, retry: {max_attempts: 0}}"))
 	f.Add([]byte("server: {read_timeout: 30}"))
+	f.Add([]byte("server: {tls: {cert_file: c, key_file: k, client_ca_file: a}}\nmiddleware: {authentication: {tokens: {enabled: true, cache_ttl: 0s}, certificates: {enabled: true, allowed_names: ['*']}, protect: [/metrics]}}"))
 	f.Add([]byte("a: &a [*a]"))
 	f.Add([]byte("middleware: {trusted_proxies: [10.0.0.0/8, '::1']}\nprocessing: {target: {rules: [{kind: A, labels: [a], where: {b: c}}]}, ignore: {severities: []}}"))
 	f.Fuzz(func(t *testing.T, content []byte) {
@@ -297,6 +334,7 @@ func FuzzParse(f *testing.F) {
 		if cfg.Validate() == nil {
 			p := cfg.Processing
 			if cfg.Server.ReadTimeout < 0 || p.Deduplication.TTL <= 0 || p.Storm.InactivityTimeout <= 0 || p.Storm.BufferThreshold <= 0 || p.Storm.GlobalMaxSize <= 0 ||
+				cfg.Middleware.Authentication.Tokens.CacheTTL <= 0 || cfg.Middleware.Authentication.Certificates.Enabled && !cfg.Server.TLS.Enabled() ||
 				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" && cfg.Infrastructure.Redis.Sentinel.MasterName == "" {
 				t.Fatalf("%q is valid: %+v", content, cfg)
 			}

@@ -1,14 +1,19 @@
 package deploy_test
 
 import (
+	"path"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"stormgate.internal/gateway/config"
 )
 
 const production = "overlays/production"
@@ -115,5 +120,48 @@ func TestProductionKeepsSecrets(t *testing.T) {
 	}
 	if labels := one[corev1.Namespace](t, objects, "Namespace", "").Labels; labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		t.Errorf("namespace's labels %v", labels)
+	}
+}
+
+// Who may send is asked of the API server, over encrypted connections, and the parts
+// of that fit together: rights, files, probes and the paths that senders are allowed.
+func TestProductionAuthenticatesSenders(t *testing.T) {
+	objects := build(t, production)
+	pod := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec.Template.Spec
+	data := one[corev1.ConfigMap](t, objects, "ConfigMap", pod.Volumes[0].ConfigMap.Name).Data
+	cfg, err := config.Parse([]byte(data["gateway.yaml"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := cfg.Middleware.Authentication; !a.Tokens.Enabled || !cfg.Server.TLS.Enabled() || slices.Contains(a.Protect, "/ready") || slices.Contains(a.Protect, "/health") {
+		t.Errorf("authentication %+v, TLS %+v", a, cfg.Server.TLS)
+	}
+	c := pod.Containers[0]
+	for _, file := range []string{cfg.Server.TLS.CertFile, cfg.Server.TLS.KeyFile} {
+		mount := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path.Dir(file) })
+		if mount < 0 || c.VolumeMounts[mount].SubPath != "" { // the kubelet does not renew those
+			t.Errorf("%s is not mounted, or not renewed: %+v", file, c.VolumeMounts)
+			continue
+		}
+		volume := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == c.VolumeMounts[mount].Name })
+		if source := pod.Volumes[volume].Secret; source == nil || source.SecretName != "gateway-tls" || !slices.Contains([]string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey}, path.Base(file)) {
+			t.Errorf("%s is of %+v", file, pod.Volumes[volume])
+		}
+	}
+	for _, probe := range []*corev1.Probe{c.ReadinessProbe, c.LivenessProbe} {
+		if probe.HTTPGet.Scheme != corev1.URISchemeHTTPS {
+			t.Errorf("probe %+v", probe.HTTPGet)
+		}
+	}
+	if port := one[corev1.Service](t, objects, "Service", "gateway").Spec.Ports[0]; port.AppProtocol == nil || *port.AppProtocol != "https" {
+		t.Errorf("port %+v", port)
+	}
+	delegator := one[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding", "gateway-auth-delegator")
+	if s := delegator.Subjects; delegator.RoleRef.Name != "system:auth-delegator" || len(s) != 1 || s[0].Name != pod.ServiceAccountName || s[0].Namespace != "kubernaut-system" {
+		t.Errorf("binding %+v", delegator)
+	}
+	want := []rbacv1.PolicyRule{{NonResourceURLs: []string{"/api/v1/signals/*"}, Verbs: []string{"post"}}}
+	if diff := cmp.Diff(want, one[rbacv1.ClusterRole](t, objects, "ClusterRole", "gateway-sender").Rules); diff != "" {
+		t.Errorf("senders' role (-want +got):\n%s", diff)
 	}
 }

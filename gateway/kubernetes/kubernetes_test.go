@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -62,11 +64,14 @@ func TestClientAsksOnlyForWhatItNeeds(t *testing.T) {
 		func() error { return api.Client.Get(t.Context(), key, &corev1.ConfigMap{}) },
 		func() error { return api.Client.Get(t.Context(), key, &v1alpha1.RemediationRequest{}) },
 		func() error { return api.Client.Create(t.Context(), object) },
+		func() error { return api.Client.Create(t.Context(), &authenticationv1.TokenReview{}) },
+		func() error { return api.Client.Create(t.Context(), &authorizationv1.SubjectAccessReview{}) },
 	} {
 		_ = request() // what the replies say does not matter here
 	}
 	want := "GET /api/v1/namespaces/shop GET /api/v1/namespaces/shop/configmaps/x " +
-		"GET /apis/remediation.kubernaut.io/v1alpha1/namespaces/shop/remediationrequests/x POST /apis/remediation.kubernaut.io/v1alpha1/namespaces/shop/remediationrequests"
+		"GET /apis/remediation.kubernaut.io/v1alpha1/namespaces/shop/remediationrequests/x POST /apis/remediation.kubernaut.io/v1alpha1/namespaces/shop/remediationrequests " +
+		"POST /apis/authentication.k8s.io/v1/tokenreviews POST /apis/authorization.k8s.io/v1/subjectaccessreviews"
 	if got := strings.Join(asked, " "); got != want {
 		t.Errorf("asked for\n%s, want\n%s", got, want)
 	}

@@ -97,6 +97,9 @@ var contract = []family{
 	{name: "gateway_signals_cooled_down_total", kind: counter, labels: "phase"},
 	{name: "gateway_severity_raised_total", kind: counter, labels: "from,to"},
 	{name: "gateway_priority_policy_failures_total", kind: counter, labels: "reason"},
+	{name: "gateway_authentications_total", kind: counter, labels: "method,outcome"},
+	{name: "gateway_tls_reloads_total", kind: counter, labels: "result"},
+	{name: "gateway_tls_certificate_expiry_timestamp_seconds", kind: gauge},
 }
 
 // everything lets everything happen once.
@@ -128,6 +131,9 @@ func everything(m *Metrics) {
 	m.RequestEnded("/ready", "GET", 200, time.Millisecond)
 	m.RequestRejected("too_large")
 	m.RateLimited("10.0.0.1")
+	m.Authenticated("token", Admitted)
+	m.CertificateReloaded(true)
+	m.CertificateExpires(time.Now())
 	m.CreateFailed("k8s_api_error")
 	m.RetryAttempt("rate_limited", "429")
 	m.RetryExhausted("rate_limited", "429")

@@ -64,6 +64,10 @@ type Metrics struct {
 	rateLimitExceeded *prometheus.CounterVec
 	consecutive503    *prometheus.GaugeVec
 
+	authentications    *prometheus.CounterVec
+	certificateReloads *prometheus.CounterVec
+	certificateExpiry  *prometheus.GaugeVec
+
 	redisDuration       *prometheus.HistogramVec
 	redisErrors         *prometheus.CounterVec
 	redisAvailable      prometheus.Gauge
@@ -127,6 +131,10 @@ func New() *Metrics {
 	m.requestsRejected = m.counters("gateway_requests_rejected_total", "Requests refused before any signal was processed.", "reason")
 	m.rateLimitExceeded = m.counters("gateway_rate_limit_exceeded_total", "Requests refused because the client sent too many.", "source_ip")
 	m.consecutive503 = gaugeVec(m.registry, "gateway_consecutive_503_responses", "Signals of a namespace answered 503 in a row.", "namespace")
+
+	m.authentications = m.counters("gateway_authentications_total", "Requests that had to show who sent them.", "method", "outcome")
+	m.certificateReloads = m.counters("gateway_tls_reloads_total", "Times that changed certificates were read again, or could not be.", "result")
+	m.certificateExpiry = gaugeVec(m.registry, "gateway_tls_certificate_expiry_timestamp_seconds", "When the gateway's certificate expires.")
 
 	m.redisDuration = m.histograms("gateway_redis_operation_duration_seconds", "Time taken by operations on Redis.", prometheus.ExponentialBuckets(0.0001, 2, 10), "operation")
 	m.redisErrors = m.counters("gateway_redis_operation_errors_total", "Failed operations on Redis.", "operation")
@@ -352,6 +360,43 @@ func (m *Metrics) RequestRejected(reason string) { m.requestsRejected.WithLabelV
 // RateLimited counts a request refused because its client sent too many.
 func (m *Metrics) RateLimited(client string) {
 	m.rateLimitExceeded.WithLabelValues(m.clients.admit(client)).Inc()
+}
+
+// AuthenticationOutcome says what became of a request that had to show who sent it. It
+// is the value of the label outcome.
+type AuthenticationOutcome string
+
+const (
+	// Admitted means that the sender may.
+	Admitted AuthenticationOutcome = "admitted"
+	// Unauthenticated means that it is not known who the sender is.
+	Unauthenticated AuthenticationOutcome = "unauthenticated"
+	// Forbidden means that the sender may not.
+	Forbidden AuthenticationOutcome = "forbidden"
+	// Undecided means that the Kubernetes API did not say, or was not asked because the
+	// client's address has sent too many bad tokens.
+	Undecided AuthenticationOutcome = "undecided"
+)
+
+// Authenticated counts a request that had to show who sent it, by a method of a small
+// fixed set.
+func (m *Metrics) Authenticated(method string, outcome AuthenticationOutcome) {
+	m.authentications.WithLabelValues(method, string(outcome)).Inc()
+}
+
+// CertificateReloaded counts changed certificates, and each time that files could not
+// be read or used.
+func (m *Metrics) CertificateReloaded(ok bool) {
+	result := "error"
+	if ok {
+		result = "success"
+	}
+	m.certificateReloads.WithLabelValues(result).Inc()
+}
+
+// CertificateExpires sets when the gateway's certificate expires.
+func (m *Metrics) CertificateExpires(at time.Time) {
+	m.certificateExpiry.WithLabelValues().Set(float64(at.Unix()))
 }
 
 // RedisOperation observes an operation on Redis, such as deduplication_check.

@@ -1,15 +1,7 @@
 package redisclient
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,73 +10,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"stormgate.internal/gateway/certificatetest"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redistest"
 )
-
-// authority issues certificates.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	file        string
-}
-
-func newAuthority(t *testing.T, dir, name string) *authority {
-	t.Helper()
-	a := &authority{file: filepath.Join(dir, name+".pem")}
-	a.certificate, a.key = issue(t, nil, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, a.file, "")
-	return a
-}
-
-// leaf writes a certificate for 127.0.0.1 and its key.
-func (a *authority) leaf(t *testing.T, dir, name string) (certFile, keyFile string) {
-	t.Helper()
-	certFile, keyFile = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
-	issue(t, a, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, certFile, keyFile)
-	return certFile, keyFile
-}
-
-func issue(t *testing.T, by *authority, template *x509.Certificate, certFile, keyFile string) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.certificate, by.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(file, kind string, der []byte) {
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(certFile, "CERTIFICATE", der)
-	if keyFile != "" {
-		keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(keyFile, "PRIVATE KEY", keyDER)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate, key
-}
 
 // check connects and returns why Redis can't be used.
 func check(t *testing.T, cfg config.Redis) error {
@@ -101,21 +31,21 @@ func check(t *testing.T, cfg config.Redis) error {
 // used without a restart.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	ours, theirs := newAuthority(t, dir, "ours"), newAuthority(t, dir, "theirs")
-	serverCert, serverKey := ours.leaf(t, dir, "server")
-	clientCert, clientKey := ours.leaf(t, dir, "client")
+	ours, theirs := certificatetest.NewAuthority(t, dir, "ours"), certificatetest.NewAuthority(t, dir, "theirs")
+	serverCert, serverKey := ours.Leaf(t, dir, "server")
+	clientCert, clientKey := ours.Leaf(t, dir, "client")
 	port := redistest.FreePort(t)
-	redistest.StartWith(t, "--tls-port", port, "--tls-cert-file", serverCert, "--tls-key-file", serverKey, "--tls-ca-cert-file", ours.file, "--tls-auth-clients", "yes")
-	cfg := config.Redis{Addr: "127.0.0.1:" + port, TLS: config.RedisTLS{Enabled: true, CAFile: ours.file, CertFile: clientCert, KeyFile: clientKey}}
+	redistest.StartWith(t, "--tls-port", port, "--tls-cert-file", serverCert, "--tls-key-file", serverKey, "--tls-ca-cert-file", ours.File, "--tls-auth-clients", "yes")
+	cfg := config.Redis{Addr: "127.0.0.1:" + port, TLS: config.RedisTLS{Enabled: true, CAFile: ours.File, CertFile: clientCert, KeyFile: clientKey}}
 	if err := check(t, cfg); err != nil {
 		t.Errorf("right certificates: %v", err)
 	}
 	for name, change := range map[string]func(*config.RedisTLS){
 		"no TLS":                   func(c *config.RedisTLS) { *c = config.RedisTLS{} },
-		"another authority":        func(c *config.RedisTLS) { c.CAFile = theirs.file },
+		"another authority":        func(c *config.RedisTLS) { c.CAFile = theirs.File },
 		"another name":             func(c *config.RedisTLS) { c.ServerName = "redis.example" },
 		"no certificate of ours":   func(c *config.RedisTLS) { c.CertFile, c.KeyFile = "", "" },
-		"certificate of strangers": func(c *config.RedisTLS) { c.CertFile, c.KeyFile = theirs.leaf(t, dir, "stranger") },
+		"certificate of strangers": func(c *config.RedisTLS) { c.CertFile, c.KeyFile = theirs.Leaf(t, dir, "stranger") },
 	} {
 		wrong := cfg
 		change(&wrong.TLS)
@@ -125,7 +55,7 @@ func TestTLS(t *testing.T) {
 	}
 	// The file is read anew for each connection.
 	renewed := cfg
-	renewed.TLS.CertFile, renewed.TLS.KeyFile = theirs.leaf(t, dir, "renewed")
+	renewed.TLS.CertFile, renewed.TLS.KeyFile = theirs.Leaf(t, dir, "renewed")
 	client, monitor, err := New(renewed, metrics.New(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +64,7 @@ func TestTLS(t *testing.T) {
 	if err := monitor.Check(t.Context()); err == nil {
 		t.Error("certificate of strangers: accepted")
 	}
-	ours.leaf(t, dir, "renewed")
+	ours.Leaf(t, dir, "renewed")
 	if err := monitor.Check(t.Context()); err != nil {
 		t.Errorf("once the certificate is renewed: %v", err)
 	}

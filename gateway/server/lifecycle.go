@@ -25,17 +25,16 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Serve is Run on a listener, which it closes.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	httpServer := &http.Server{
-		Handler:           s.handler,
-		ReadTimeout:       s.options.ReadTimeout,
-		ReadHeaderTimeout: s.options.ReadTimeout,
-		WriteTimeout:      s.options.WriteTimeout,
-		IdleTimeout:       s.options.IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
-	}
+	httpServer := s.httpServer()
 	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(listener) }()
-	s.options.Logger.Info("listening", "address", listener.Addr().String())
+	go func() {
+		if s.options.TLS == nil {
+			served <- httpServer.Serve(listener)
+		} else {
+			served <- httpServer.ServeTLS(listener, "", "") // the certificate is TLSConfig's
+		}
+	}()
+	s.options.Logger.Info("listening", "address", listener.Addr().String(), "tls", s.options.TLS != nil)
 
 	select {
 	case err := <-served:
@@ -60,4 +59,16 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	<-served
 	return err
+}
+
+func (s *Server) httpServer() *http.Server {
+	return &http.Server{
+		Handler:           s.handler,
+		ReadTimeout:       s.options.ReadTimeout,
+		ReadHeaderTimeout: s.options.ReadTimeout,
+		WriteTimeout:      s.options.WriteTimeout,
+		IdleTimeout:       s.options.IdleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
+		TLSConfig:         s.options.TLS,
+	}
 }

@@ -365,6 +365,34 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// Senders on the lists have no limit, wherever they send from.
+func TestUnlimitedSenders(t *testing.T) {
+	s, m := newServer(t, func(o *Options) {
+		o.Authenticator, o.RequestsPerMinute, o.Burst = &gatekeeper{}, 60, 1
+		o.UnlimitedUsers, o.UnlimitedGroups = []string{"alice"}, []string{"bobs"}
+	})
+	s.now = func() time.Time { return seen }
+	for _, c := range []struct {
+		sender string
+		codes  []int
+	}{
+		{"carol", []int{201, 503, 503}},
+		{"alice", []int{201, 201, 201}},
+		{"bob", []int{201, 201, 201}},
+		{"bobs", []int{503}}, // a user by the name of a group
+		{"carol", []int{503}},
+	} {
+		for i, want := range c.codes {
+			if r := do(s, "POST", route, named("New"), "Authorization", c.sender); r.Code != want {
+				t.Errorf("%s, request %d: %d, want %d", c.sender, i, r.Code, want)
+			}
+		}
+	}
+	if got := counted(t, m, "gateway_rate_limit_exceeded_total"); got[`{source_ip="192.0.2.1"}`] != 4 {
+		t.Errorf("limited %v", got)
+	}
+}
+
 func TestRateLimitForgetsClients(t *testing.T) {
 	l := &limiter{every: time.Second, burst: 1, buckets: make(map[string]*rate.Limiter)}
 	for i := range 10 {

@@ -90,6 +90,18 @@ func TestDescriptionIsTrue(t *testing.T) {
 	exchange(s, "POST", route, `{"alerts":[{"labels":{}},{"labels":{}}]}`)
 	exchange(s, "POST", route, fullWebhook("New"), "Content-Encoding", "br")
 
+	closed, _ := newServer(t, func(o *Options) {
+		o.Authenticator, o.Protected = &gatekeeper{}, []string{"/health", "/healthz", "/ready", "/metrics"}
+	})
+	for _, authorization := range []string{"", "no role", "ask nobody"} {
+		exchange(closed, "POST", route, fullWebhook("New"), "Authorization", authorization)
+		exchange(closed, "POST", eventRoute, fullEvent("Warning", "New"), "Authorization", authorization)
+		for _, path := range []string{"/health", "/healthz", "/ready", "/metrics"} {
+			exchange(closed, "GET", path, "", "Authorization", authorization)
+		}
+		exchange(closed, "PUT", "/metrics", "", "Authorization", authorization)
+	}
+
 	old, _ := newServer(t, func(o *Options) { o.Adapters = []Adapter{signal.Event{MaxAge: time.Minute}} })
 	exchange(old, "POST", eventRoute, fullEvent("Warning", "Resolved"))
 	exchange(old, "POST", eventRoute, `{"type":"Warning","reason":"New","note":"m","regarding":{"kind":"Pod","namespace":"shop","name":"web"},"eventTime":"2025-11-24T10:00:00Z",`+

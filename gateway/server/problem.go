@@ -26,6 +26,8 @@ type problem struct {
 // statuses.
 var problemKinds = map[int]struct{ kind, title string }{
 	http.StatusBadRequest:            {"validation-error", "Bad Request"},
+	http.StatusUnauthorized:          {"unauthorized", "Unauthorized"},
+	http.StatusForbidden:             {"forbidden", "Forbidden"},
 	http.StatusMethodNotAllowed:      {"method-not-allowed", "Method Not Allowed"},
 	http.StatusRequestEntityTooLarge: {"payload-too-large", "Payload Too Large"},
 	http.StatusUnsupportedMediaType:  {"unsupported-media-type", "Unsupported Media Type"},

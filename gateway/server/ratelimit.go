@@ -40,7 +40,8 @@ func (s *Server) rateLimit() middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			client := clientIP(r)
-			if address, err := netip.ParseAddr(client); err == nil && isIn(address, s.options.Unlimited) {
+			address, err := netip.ParseAddr(client)
+			if err == nil && isIn(address, s.options.Unlimited) || identityOf(r).Is(s.options.UnlimitedUsers, s.options.UnlimitedGroups) {
 				next.ServeHTTP(w, r)
 				return
 			}
@@ -60,23 +61,37 @@ func (l *limiter) take(client string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sweep(now)
-	bucket, ok := l.buckets[client]
-	if !ok {
-		if len(l.buckets) >= maxClients {
-			client = ""
-			bucket = l.buckets[client]
-		}
-		if bucket == nil {
-			bucket = rate.NewLimiter(rate.Every(l.every), l.burst)
-			l.buckets[client] = bucket
-		}
-	}
-	reservation := bucket.ReserveN(now, 1)
+	reservation := l.bucket(client).ReserveN(now, 1)
 	wait := reservation.DelayFrom(now)
 	if wait > 0 {
 		reservation.CancelAt(now)
 	}
 	return wait
+}
+
+// wait returns how long a token would have to be waited for. It takes none.
+func (l *limiter) wait(client string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sweep(now)
+	missing := 1 - l.bucket(client).TokensAt(now)
+	// What rounding makes of a whole token is one.
+	return time.Duration(max(missing, 0) * float64(l.every)).Truncate(time.Millisecond)
+}
+
+// bucket returns the client's bucket. When there are too many, those that have none yet
+// share one.
+func (l *limiter) bucket(client string) *rate.Limiter {
+	bucket, ok := l.buckets[client]
+	if !ok && len(l.buckets) >= maxClients {
+		client = ""
+		bucket, ok = l.buckets[client]
+	}
+	if !ok {
+		bucket = rate.NewLimiter(rate.Every(l.every), l.burst)
+		l.buckets[client] = bucket
+	}
+	return bucket
 }
 
 // sweep removes buckets that are full again, which are as good as new ones: once

@@ -5,11 +5,13 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -66,8 +68,19 @@ type Options struct {
 	RequestsPerMinute, Burst int
 	// Unlimited are the addresses of clients without a limit.
 	Unlimited []netip.Prefix
+	// UnlimitedUsers and UnlimitedGroups are those of senders without a limit, as the
+	// Authenticator names them.
+	UnlimitedUsers, UnlimitedGroups []string
 	// TrustedProxies are those whose word counts on whom they forward for.
 	TrustedProxies []netip.Prefix
+
+	// TLS encrypts connections. Nil: they are not.
+	TLS *tls.Config
+	// Authenticator says who may send signals. Nil: anybody.
+	Authenticator Authenticator
+	// Protected are paths besides those of signals, such as /metrics, for which the
+	// Authenticator is asked.
+	Protected []string
 
 	Adapters  []Adapter
 	Processor Processor
@@ -115,17 +128,23 @@ func New(o Options) *Server {
 		s.room = semaphore.NewWeighted(max(o.MaxPendingBytes, o.MaxBodyBytes))
 	}
 	mux := http.NewServeMux()
-	limit := s.rateLimit() // one for all signal routes
+	authenticate, limit := s.authenticate(), s.rateLimit() // one for all signal routes
 	for _, adapter := range o.Adapters {
 		path := "/api/v1/signals/" + adapter.Name()
-		mux.Handle("POST "+path, s.signalRoute(adapter, limit))
+		mux.Handle("POST "+path, s.signalRoute(adapter, authenticate, limit))
 		mux.Handle(path, s.allow(http.MethodPost))
 	}
+	protect := func(path string, handler http.Handler) http.Handler {
+		if slices.Contains(o.Protected, path) {
+			return authenticate(handler)
+		}
+		return handler
+	}
 	for path, handler := range map[string]http.HandlerFunc{"/health": s.health, "/healthz": s.health, "/ready": s.ready} {
-		mux.Handle("GET "+path, handler)
+		mux.Handle("GET "+path, protect(path, handler))
 		mux.Handle(path, s.allow(http.MethodGet+", "+http.MethodHead))
 	}
-	mux.Handle("/metrics", o.Metrics.Handler())
+	mux.Handle("/metrics", protect("/metrics", o.Metrics.Handler()))
 	s.handler = s.outer(mux)
 	return s
 }
@@ -144,8 +163,9 @@ func (s *Server) outer(routes http.Handler) http.Handler {
 }
 
 // signalRoute is what requests with signals pass, outermost first.
-func (s *Server) signalRoute(adapter Adapter, limit middleware) http.Handler {
+func (s *Server) signalRoute(adapter Adapter, authenticate, limit middleware) http.Handler {
 	return chain(s.signals(adapter),
+		authenticate,
 		limit,
 		s.freshTimestamp,
 		s.jsonOnly,

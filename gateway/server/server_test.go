@@ -385,3 +385,15 @@ func TestShutdownTimesByDefault(t *testing.T) {
 		t.Errorf("pause %s, budget %s", s.options.ShutdownPause, s.options.ShutdownBudget)
 	}
 }
+
+// Idle connections are kept for a time of their own: by default the server would close
+// them after ReadTimeout, and senders keep them longer.
+func TestTimeoutsReachTheServer(t *testing.T) {
+	s, _ := newServer(t, func(o *Options) {
+		o.ReadTimeout, o.WriteTimeout, o.IdleTimeout = time.Second, 2*time.Second, 3*time.Second
+	})
+	h := s.httpServer()
+	if h.ReadTimeout != time.Second || h.ReadHeaderTimeout != time.Second || h.WriteTimeout != 2*time.Second || h.IdleTimeout != 3*time.Second {
+		t.Errorf("times %v, %v, %v, %v", h.ReadTimeout, h.ReadHeaderTimeout, h.WriteTimeout, h.IdleTimeout)
+	}
+}

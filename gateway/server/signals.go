@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,7 +26,9 @@ const (
 	statusIgnored   = "ignored"
 	statusError     = "error"
 
-	retryAfterSeconds = "30"
+	// retryAfter is when a sender may try again what failed because of something that the
+	// gateway depends on.
+	retryAfter = 30 * time.Second
 	// maxParallel limits how many incidents of one request are handled at once.
 	maxParallel = 32
 )
@@ -307,7 +310,7 @@ func (s *Server) writeResults(w http.ResponseWriter, r *http.Request, results []
 			p.Results = results
 		}
 		if p.Status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", retryAfterSeconds)
+			w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 		}
 		p.write(w)
 		return
