@@ -133,12 +133,24 @@ func readEvents(events io.Reader) ([]testxml.Case, error) {
 			if err != nil {
 				return nil, fmt.Errorf("results of %s: %w", event.ID.TestResult.Label, err)
 			}
-			cases = append(cases, more...)
+			cases = append(cases, located(more, event.ID.TestResult.Label)...)
 		}
 		if !found {
 			return nil, fmt.Errorf("results of %s: there is no test.xml", event.ID.TestResult.Label)
 		}
 	}
+}
+
+// located gives the cases of a test that is no scenario the test's label in place of a
+// file, which only scenarios report.
+func located(cases []testxml.Case, label string) []testxml.Case {
+	if strings.HasPrefix(label, "//e2e:") {
+		return cases
+	}
+	for i := range cases {
+		cases[i].File = label
+	}
+	return cases
 }
 
 func localFile(uri string) (string, error) {

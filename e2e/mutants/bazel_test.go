@@ -13,6 +13,7 @@ func TestReadEvents(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "1 of 2/test.xml", fmt.Sprintf(report, "one"))
 	write(t, dir, "2 of 2/test.xml", fmt.Sprintf(report, "two"))
+	write(t, dir, "unit/test.xml", `<testsuites><testsuite><testcase name="unit"></testcase></testsuite></testsuites>`)
 	result := func(outputs string) string {
 		return `{"id":{"testResult":{"label":"//e2e:a_test","run":1,"shard":1}},"testResult":{"testActionOutput":[` + outputs + `],"status":"PASSED"}}` + "\n"
 	}
@@ -32,6 +33,7 @@ func TestReadEvents(t *testing.T) {
 				`{"id":{"testSummary":{"label":"//e2e:a_test"}},"testSummary":{}}`,
 			"one two", "",
 		},
+		{"test of the gateway", strings.ReplaceAll(result(file("test.xml", "unit/test.xml")), "//e2e:a_test", "//gateway/a:a_test"), "unit of //gateway/a:a_test", ""},
 		{"no tests", `{"id":{"started":{}}}`, "", ""},
 		{"no test.xml", result(file("test.log", "test.log")), "", "no test.xml"},
 		{"test.xml that is gone", result(file("test.xml", "3 of 2/test.xml")), "", "//e2e:a_test"},
@@ -45,7 +47,11 @@ func TestReadEvents(t *testing.T) {
 			}
 			var names []string
 			for _, one := range cases {
-				names = append(names, one.Name)
+				name := one.Name
+				if one.File != "e2e/a_test.go" {
+					name += " of " + one.File
+				}
+				names = append(names, name)
 			}
 			if got := strings.Join(names, " "); err == nil && got != c.want {
 				t.Errorf("cases %q, want %q", got, c.want)

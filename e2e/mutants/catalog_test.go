@@ -69,7 +69,13 @@ func TestCatalogIsComplete(t *testing.T) {
 		if names[m.name] {
 			t.Errorf("%s is there twice", m.name)
 		}
-		names[m.name], covered[m.scenario] = true, true
+		names[m.name] = true
+		if m.scenario != "" {
+			covered[m.scenario] = true
+		}
+		if (m.scenario == "") == (m.test == "") || m.test != "" && !strings.HasPrefix(m.test, "//gateway/") {
+			t.Errorf("%s is noticed by scenario %q and test %q, and must be by one of the two", m.name, m.scenario, m.test)
+		}
 		if m.promise == "" || m.specs == "" || len(m.edits) == 0 {
 			t.Errorf("%s says not what it breaks, who notices or how it is made", m.name)
 		}

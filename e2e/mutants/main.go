@@ -1,6 +1,7 @@
-// Command mutants proves that the scenarios notice a broken gateway. It breaks the
-// gateway in one way after the other. Each way breaks a promise of one scenario, and a
-// spec of that scenario must fail.
+// Command mutants proves that the scenarios, and the gateway's own tests, notice a broken
+// gateway. It breaks the gateway in one way after the other. Each way breaks a promise of
+// one scenario, of which a spec must fail, or one that no scenario makes, about which a
+// test of a package of the gateway must fail.
 //
 //	go run ./e2e/mutants
 //	tools/bazel run //e2e/mutants -- --only='^storm-'
@@ -81,7 +82,7 @@ func command() *cobra.Command {
 func list(w io.Writer, mutants []mutant) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, m := range mutants {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.name, m.promise, m.scenario, m.specs)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.name, m.promise, cmp.Or(m.scenario, m.test), m.specs)
 	}
 	return table.Flush()
 }

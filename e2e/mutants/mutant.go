@@ -10,15 +10,21 @@ import (
 	"strings"
 )
 
-// mutant is a way to break the gateway, and the specs that have to notice it.
+// mutant is a way to break the gateway, and the specs or tests that have to notice it.
 type mutant struct {
 	// name is unique: lower-case words with dashes between them.
 	name string
 	// promise is what the mutant breaks, with the place in the contract.
 	promise string
-	// scenario is the file in e2e that makes the promise, without _test.go, and specs
-	// a regular expression over the texts of those of its specs that are run.
-	scenario, specs string
+	// scenario is the file in e2e that makes the promise, without _test.go. It is empty for
+	// promises that no scenario makes.
+	scenario string
+	// test is in place of scenario: the label of a test of the gateway's own, such as
+	// //gateway/server:server_test.
+	test string
+	// specs is a regular expression over the texts of those specs of the scenario, or the
+	// names of those functions of the test, that are run.
+	specs string
 	// edits are made together, since some promises are kept in more than one place.
 	edits []edit
 }
@@ -29,13 +35,28 @@ type edit struct {
 	text, replacement string
 }
 
-func (m mutant) target() string { return targetOf(m.scenario) }
+// target is the label of what notices it.
+func (m mutant) target() string {
+	if m.test != "" {
+		return m.test
+	}
+	return targetOf(m.scenario)
+}
+
+// source is what testxml.Case.File is for cases of the target: the file of a scenario,
+// or the label of another test.
+func (m mutant) source() string {
+	if m.test != "" {
+		return m.test
+	}
+	return "e2e/" + m.scenario + "_test.go"
+}
 
 func targetOf(scenario string) string { return "//e2e:" + scenario + "_test" }
 
 // catalog is all mutants, by what they break.
 func catalog() []mutant {
-	return slices.Concat(dedupMutants, stormMutants, kubernetesMutants, interfaceMutants, metricsMutants)
+	return slices.Concat(dedupMutants, stormMutants, kubernetesMutants, interfaceMutants, metricsMutants, senderMutants, securityMutants)
 }
 
 // choose returns those of the catalog whose names match.

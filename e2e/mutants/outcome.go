@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ type outcome struct {
 }
 
 func (o outcome) survived() bool { return o.err == nil && len(o.caught) == 0 }
+
+// by names what has caught it.
+func (o outcome) by() string { return cmp.Or(o.mutant.scenario, o.mutant.test) }
 
 // judge returns the specs that have caught a mutant. A spec has caught it if one of its
 // assertions failed. There is no verdict if the environment may be the reason.
@@ -79,9 +83,8 @@ func checkBaseline(run testRun, mutants []mutant) error {
 			problems = append(problems, fmt.Errorf("mutant %s: %w", m.name, err))
 			continue
 		}
-		file := "e2e/" + m.scenario + "_test.go"
-		if !slices.ContainsFunc(run.cases, func(c testxml.Case) bool { return c.File == file && wanted.MatchString(c.Name) }) {
-			problems = append(problems, fmt.Errorf("mutant %s: no spec of %s matches %q", m.name, file, m.specs))
+		if !slices.ContainsFunc(run.cases, func(c testxml.Case) bool { return c.File == m.source() && wanted.MatchString(c.Name) }) {
+			problems = append(problems, fmt.Errorf("mutant %s: no spec of %s matches %q", m.name, m.source(), m.specs))
 		}
 	}
 	return errors.Join(problems...)
@@ -102,11 +105,11 @@ func printOutcomes(w io.Writer, outcomes []outcome) {
 			survived++
 		default:
 			caught++
-			by = o.mutant.scenario + ": " + o.caught[0]
+			by = o.by() + ": " + o.caught[0]
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.0f\n", o.mutant.name, o.mutant.promise, by, o.elapsed.Seconds())
 		for _, more := range o.caught[min(1, len(o.caught)):] {
-			fmt.Fprintf(table, "\t\t%s: %s\t\n", o.mutant.scenario, more)
+			fmt.Fprintf(table, "\t\t%s: %s\t\n", o.by(), more)
 		}
 	}
 	table.Flush()

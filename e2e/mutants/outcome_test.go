@@ -72,6 +72,8 @@ func TestCheckBaseline(t *testing.T) {
 		{"not built", testRun{exit: 1}, mutant{scenario: "01_a", specs: "oo"}, "ended with 1"},
 		{"no such spec", green, mutant{name: "m", scenario: "01_a", specs: "ooo"}, "mutant m"},
 		{"spec of another scenario", green, mutant{name: "m", scenario: "01_b", specs: "oo"}, "mutant m"},
+		{"test of the gateway", testRun{cases: []testxml.Case{{Name: "TestA", File: "//gateway/a:a_test", Verdict: testxml.Passed}}}, mutant{test: "//gateway/a:a_test", specs: "^TestA$"}, ""},
+		{"no such test", testRun{cases: []testxml.Case{{Name: "TestA", File: "//gateway/a:a_test", Verdict: testxml.Passed}}}, mutant{name: "m", test: "//gateway/a:a_test", specs: "^TestB$"}, "mutant m"},
 		{"no filter", green, mutant{name: "m", scenario: "01_a", specs: "("}, "mutant m"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

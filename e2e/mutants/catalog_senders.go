@@ -1,0 +1,264 @@
+package main
+
+// The tests that notice the following mutants.
+const (
+	appTests         = "//gateway/app:app_test"
+	authTests        = "//gateway/authentication:authentication_test"
+	certificateTests = "//gateway/certificate:certificate_test"
+	configTests      = "//gateway/config:config_test"
+	dedupTests       = "//gateway/dedup:dedup_test"
+	deployTests      = "//gateway/deploy:deploy_test"
+	pipelineTests    = "//gateway/pipeline:pipeline_test"
+	policyTests      = "//gateway/policy:policy_test"
+	redisTests       = "//gateway/redisclient:redisclient_test"
+	remediationTests = "//gateway/remediation:remediation_test"
+	serverTests      = "//gateway/server:server_test"
+	signalTests      = "//gateway/signal:signal_test"
+)
+
+// senderMutants break what the gateway promises to real senders (D29 to D43), most of it
+// as receivers of that kind are reported to be broken.
+var senderMutants = []mutant{
+	{
+		name:    "body-limit-below-a-storm",
+		promise: "a group of 150 alerts is not too large (D29)",
+		test:    appTests, specs: "^TestGroupOf150$",
+		edits: []edit{{file: "gateway/config/config.go", text: "MaxBodyBytes:    4 << 20,", replacement: "MaxBodyBytes:    100 << 10,"}},
+	},
+	{
+		name:    "unpacked-body-unlimited",
+		promise: "a body has no more than its limit when it is unpacked (D29)",
+		test:    serverTests, specs: "^TestBodyLimit$",
+		edits: []edit{{file: "gateway/server/middleware.go", text: "r.Body = http.MaxBytesReader(w, unpacked, limit)", replacement: "r.Body = unpacked"}},
+	},
+	{
+		name:    "pending-bodies-unlimited",
+		promise: "bodies that are handled at once have a limit together (D29)",
+		test:    serverTests, specs: "^TestMemoryForBodiesIsBounded$",
+		edits: []edit{{file: "gateway/server/middleware.go", text: "if !s.room.TryAcquire(bytes) {", replacement: "if bytes = 0; !s.room.TryAcquire(bytes) {"}},
+	},
+	{
+		name:    "gzip-refused",
+		promise: "bodies may be packed (D29)",
+		test:    serverTests, specs: "^TestContentEncoding$",
+		edits: []edit{{file: "gateway/server/middleware.go", text: `case "gzip", "x-gzip":`, replacement: `case "x-gzip":`}},
+	},
+	{
+		name:    "too-large-not-counted",
+		promise: "a refused body is counted by its reason (D29)",
+		test:    serverTests, specs: "^TestBodyLimit$",
+		edits: []edit{{file: "gateway/server/middleware.go", text: `http.StatusRequestEntityTooLarge, "too_large",`, replacement: `http.StatusRequestEntityTooLarge, "size",`}},
+	},
+	{
+		name:    "idle-time-below-that-of-senders",
+		promise: "idle connections are kept longer than AlertManager keeps them (D29)",
+		test:    configTests, specs: "^TestAbsentKeysHaveTheDocumentedDefaults$",
+		edits: []edit{{file: "gateway/config/config.go", text: "Duration(330 * time.Second)", replacement: "Duration(120 * time.Second)"}},
+	},
+	{
+		name:    "idle-time-not-used",
+		promise: "idle connections are kept for the time that is configured (D29)",
+		test:    serverTests, specs: "^TestTimeoutsReachTheServer$",
+		edits: []edit{{file: "gateway/server/lifecycle.go", text: "		IdleTimeout:       s.options.IdleTimeout,\n", replacement: ""}},
+	},
+	{
+		name:    "one-bad-alert-refuses-all",
+		promise: "one bad alert does not keep the others out (D30)",
+		test:    serverTests, specs: "^TestOneBadAlert$",
+		edits: []edit{{file: "gateway/server/signals.go", text: "if worst != nil && (passing || good == nil) {", replacement: "if worst != nil {"}},
+	},
+	{
+		name:    "bad-alert-not-counted",
+		promise: "a bad alert is counted by its reason (D30)",
+		test:    serverTests, specs: "^TestOneBadAlert$",
+		edits: []edit{{file: "gateway/server/signals.go", text: "s.options.Metrics.SignalInvalid(invalidReason(p.Err))", replacement: "_ = p.Err"}},
+	},
+	{
+		name:    "unused-members-checked",
+		promise: "what isn't needed isn't checked (D31)",
+		test:    signalTests, specs: "^TestPrometheusUnusedMembers$",
+		edits: []edit{{
+			file:        "gateway/signal/prometheus.go",
+			text:        "	if err := json.Unmarshal(body, &loose); err != nil {",
+			replacement: "	if err := json.Unmarshal(body, &hook); err != nil {",
+		}},
+	},
+	{
+		name:    "limit-answered-429",
+		promise: "too many requests are a 503, which AlertManager sends again (D32)",
+		test:    serverTests, specs: "^TestRateLimit$",
+		edits: []edit{{file: "gateway/server/ratelimit.go", text: `http.StatusServiceUnavailable, "rate_limit"`, replacement: `http.StatusTooManyRequests, "rate_limit"`}},
+	},
+	{
+		name:    "exempt-networks-limited",
+		promise: "clients in exempt networks have no limit (D32)",
+		test:    serverTests, specs: "^TestRateLimit$",
+		edits: []edit{{file: "gateway/server/ratelimit.go", text: "isIn(address, s.options.Unlimited)", replacement: "isIn(address, nil)"}},
+	},
+	{
+		name:    "everybody-is-a-trusted-proxy",
+		promise: "forwarding headers count from trusted proxies only (D32)",
+		test:    serverTests, specs: "^TestForwardedForIsNotTrusted$",
+		edits: []edit{{
+			file:        "gateway/server/middleware.go",
+			text:        "err == nil && isIn(peer, s.options.TrustedProxies)",
+			replacement: "err == nil && peer.IsValid()",
+		}},
+	},
+	{
+		name:    "first-hop-believed",
+		promise: "of X-Forwarded-For counts what trusted proxies have added (D32)",
+		test:    serverTests, specs: "^TestRealIP$",
+		edits: []edit{{
+			file:        "gateway/server/middleware.go",
+			text:        "if !isIn(hop, s.options.TrustedProxies) {",
+			replacement: "if !hop.IsValid() {",
+		}},
+	},
+	{
+		name:    "truncated-not-counted",
+		promise: "alerts that the sender left out are counted (D33)",
+		test:    serverTests, specs: "^TestOneBadAlert$",
+		edits: []edit{{file: "gateway/server/signals.go", text: "s.options.Metrics.AlertsTruncated(left)", replacement: "_ = left"}},
+	},
+	{
+		name:    "truncated-not-annotated",
+		promise: "objects say that alerts were left out (D33)",
+		test:    remediationTests, specs: "^TestTruncatedIsAnnotated$",
+		edits: []edit{{file: "gateway/remediation/object.go", text: "if s.Truncated > 0 {", replacement: "if s.Truncated < 0 {"}},
+	},
+	{
+		name:    "exporter-is-the-target",
+		promise: "an alert is not about who measured it (D34)",
+		test:    signalTests, specs: "^TestTargets$",
+		edits: []edit{{file: "gateway/signal/target.go", text: "if !who.owns(label) {", replacement: "if label != \"\" {"}},
+	},
+	{
+		name:    "details-not-in-the-fingerprint",
+		promise: "every label that tells two targets apart is in the fingerprint (D34)",
+		test:    signalTests, specs: "^TestTargetsAreApart$",
+		edits: []edit{{file: "gateway/signal/prometheus.go", text: "resource.Name+target.detail)", replacement: "resource.Name)"}},
+	},
+	{
+		name:    "volatile-labels-in-the-fingerprint",
+		promise: "a replica of Prometheus makes no other incident (D34)",
+		test:    signalTests, specs: "^TestTargets",
+		edits: []edit{{file: "gateway/signal/target.go", text: "name == label, t.ignored[name]:", replacement: "name == label:"}},
+	},
+	{
+		name:    "watchdog-is-an-incident",
+		promise: "a Watchdog starts nothing (D35)",
+		test:    signalTests, specs: "^TestPrometheusIgnored$",
+		edits: []edit{{file: "gateway/signal/ignored.go", text: "case i.names[name], i.heartbeats[name]:", replacement: "case i.names[name]:"}},
+	},
+	{
+		name:    "severity-none-is-an-incident",
+		promise: "alerts of severity none start nothing (D35)",
+		test:    signalTests, specs: "^TestPrometheusIgnored$",
+		edits: []edit{{file: "gateway/signal/ignored.go", text: `case i.severities[labels["severity"]]:`, replacement: `case i.severities[labels["level"]]:`}},
+	},
+	{
+		name:    "heartbeat-not-noted",
+		promise: "the time of the latest Watchdog is a metric (D35)",
+		test:    pipelineTests, specs: "^TestIgnoredSignals$",
+		edits: []edit{{file: "gateway/metrics/metrics.go", text: `} else if sig.Heartbeat != "" {`, replacement: `} else if sig.Heartbeat != "" && reason == "" {`}},
+	},
+	{
+		name:    "new-event-members-not-read",
+		promise: "events of events.k8s.io/v1 are read (D36)",
+		test:    signalTests, specs: "^TestEventVersions$",
+		edits: []edit{{file: "gateway/signal/event.go", text: "[]*eventObject{e.InvolvedObject, e.Regarding}", replacement: "[]*eventObject{e.InvolvedObject}"}},
+	},
+	{
+		name:    "series-time-not-read",
+		promise: "the last time of an event is the latest of all that it has (D36)",
+		test:    signalTests, specs: "^TestEvent(Versions|Age)$",
+		edits: []edit{{file: "gateway/signal/event.go", text: "observed = e.Series.LastObservedTime", replacement: "observed = nil"}},
+	},
+	{
+		name:    "old-events-open-incidents",
+		promise: "events that happened too long ago start nothing (D36)",
+		test:    signalTests, specs: "^TestEventAge$",
+		edits: []edit{{file: "gateway/signal/event.go", text: "if a.MaxAge > 0 && ", replacement: "if a.MaxAge < 0 && "}},
+	},
+	{
+		name:    "severity-stays",
+		promise: "the object's severity rises with its incident (D37)",
+		test:    remediationTests, specs: "^TestRaise$",
+		edits: []edit{{file: "gateway/remediation/raise.go", text: "if !IsMoreSevere(severity, spec.Severity) {", replacement: "if severity != \"\" {"}},
+	},
+	{
+		name:    "priority-falls",
+		promise: "the priority never falls (D37)",
+		test:    remediationTests, specs: "^TestRaise$",
+		edits: []edit{{file: "gateway/remediation/raise.go", text: "p < spec.Priority {", replacement: "p != spec.Priority {"}},
+	},
+	{
+		name:    "contradictory-policy-passed-over",
+		promise: "a policy that contradicts itself is counted (D38)",
+		test:    policyTests, specs: "^TestPolicyFailuresAreKnown$",
+		edits: []edit{{file: "gateway/policy/priority.go", text: "p.fail(ctx, metrics.PolicyContradicts, severity, environment, err)", replacement: "return DefaultPriority"}},
+	},
+	{
+		name:    "dns-behind-its-service-shut-out",
+		promise: "DNS may listen on 5353 (D39)",
+		test:    deployTests, specs: "^TestProductionNetwork$",
+		edits: []edit{{
+			file:        "gateway/deploy/components/network-policy/network-policy.yaml",
+			text:        "    - port: 5353\n      protocol: UDP\n",
+			replacement: "",
+		}},
+	},
+	{
+		name:    "readiness-without-a-write",
+		promise: "a Redis that takes no writes makes readiness fail (D40)",
+		test:    redisTests, specs: "^TestReadinessFindsThatNoWritesAreTaken$",
+		edits: []edit{{
+			file:        "gateway/redisclient/monitor.go",
+			text:        "Set(context.WithValue(ctx, letThrough{}, true), probeKey, \"1\", probeLife).Err()",
+			replacement: "Ping(context.WithValue(ctx, letThrough{}, true)).Err()",
+		}},
+	},
+	{
+		name:    "refused-writes-unnoticed",
+		promise: "the gauge says so from the first write that is refused (D40)",
+		test:    redisTests, specs: "^TestServerThatTakesNoWrites$",
+		edits: []edit{{file: "gateway/redisclient/monitor.go", text: "ctx.Value(letThrough{}) == nil && isUnusable(err):", replacement: "ctx.Value(letThrough{}) == nil && isUnusable(nil):"}},
+	},
+	{
+		name:    "objects-of-any-size",
+		promise: "no signal is too large for an object (D41)",
+		test:    remediationTests, specs: "^TestObjectsFit$",
+		edits: []edit{{file: "gateway/remediation/fit.go", text: "maxObjectBytes = 900_000", replacement: "maxObjectBytes = 9_000_000"}},
+	},
+	{
+		name:    "cut-names-alike",
+		promise: "long names that are cut stay apart (D41)",
+		test:    remediationTests, specs: "^TestLongNamesStayApart$",
+		edits: []edit{{file: "gateway/remediation/fit.go", text: "sum := sha256.Sum256([]byte(name))", replacement: "sum := sha256.Sum256(nil)"}},
+	},
+	{
+		name:    "no-cool-down",
+		promise: "a repeat in the cool-down begins no incident (D42)",
+		test:    dedupTests, specs: "^TestCoolDown$",
+		edits: []edit{{file: "gateway/dedup/over.go", text: "return d.now().Before(object.Status.CompletedAt.Add(last))", replacement: "return d.now().Before(object.Status.CompletedAt.Time)"}},
+	},
+	{
+		name:    "cool-down-for-ever",
+		promise: "the cool-down ends (D42)",
+		test:    dedupTests, specs: "^TestCoolDown$",
+		edits: []edit{{file: "gateway/dedup/over.go", text: "return d.now().Before(object.Status.CompletedAt.Add(last))", replacement: "return true"}},
+	},
+	{
+		name:    "resolved-not-noted",
+		promise: "it is noted when an alert was resolved (D43)",
+		test:    appTests, specs: "^TestResolvedAlertsAreNoted$",
+		edits: []edit{{file: "gateway/pipeline/pipeline.go", text: "if sig.Resolved && p.steps.AnnotateResolved && ", replacement: "if sig.Resolved && !p.steps.AnnotateResolved && "}},
+	},
+	{
+		name:    "resolved-though-it-fires",
+		promise: "the note is removed when the alert fires again (D43)",
+		test:    appTests, specs: "^TestResolvedAlertsAreNoted$",
+		edits: []edit{{file: "gateway/dedup/check.go", text: "delete(object.Annotations, remediation.AnnotationResolved)", replacement: "_ = remediation.AnnotationResolved"}},
+	},
+}
