@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,9 +14,12 @@ import (
 	"time"
 
 	"github.com/onsi/gomega/gbytes"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
@@ -43,6 +47,12 @@ type Options struct {
 	RedisAddr func(*testbed.Redis) string
 	// Adjust changes the gateways' settings further; nil leaves them.
 	Adjust func(*config.Config)
+	// HTTP asks the gateways whether they are ready. Default http.DefaultClient, which
+	// trusts no certificate that a test has made.
+	HTTP *http.Client
+	// Identity is the service account of namespace senders as which the gateways use the
+	// API. Default: they do so as the test.
+	Identity string
 }
 
 // Calm are thresholds that only a storm reaches.
@@ -105,10 +115,10 @@ func New(t *testing.T, o Options) *System {
 	}
 	t.Cleanup(s.Redis.Close)
 	s.configure(o)
-	kubeconfig := s.startFaults()
+	kubeconfig := s.startFaults(o.Identity)
 	for i := range o.Replicas {
 		gateway, err := testbed.StartGateway(ctx, testbed.GatewayOptions{
-			Name: fmt.Sprint("gateway", i), Config: s.settings, Policy: policy, Kubeconfig: kubeconfig, Log: s.log,
+			Name: fmt.Sprint("gateway", i), Config: s.settings, Policy: policy, Kubeconfig: kubeconfig, HTTP: o.HTTP, Log: s.log,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -136,10 +146,15 @@ func (s *System) configure(o Options) {
 }
 
 // startFaults serves the proxy and returns the path of a kubeconfig that leads to it.
-func (s *System) startFaults() string {
+func (s *System) startFaults(identity string) string {
 	s.t.Helper()
 	logger := slog.New(slog.NewTextHandler(s.log, nil)).With("from", "faultproxy")
-	proxy, err := faultproxy.New(environment.RESTConfig(), logger)
+	apiConfig := environment.RESTConfig()
+	if identity != "" {
+		apiConfig = rest.AnonymousClientConfig(apiConfig)
+		apiConfig.BearerToken = s.Token(identity)
+	}
+	proxy, err := faultproxy.New(apiConfig, logger)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -162,6 +177,23 @@ func (s *System) startFaults() string {
 		s.t.Fatal(err)
 	}
 	return path
+}
+
+// Token returns the token of a service account in namespace senders.
+func (s *System) Token(account string) string {
+	s.t.Helper()
+	c, err := client.New(environment.RESTConfig(), client.Options{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var secret corev1.Secret
+	s.Until("the token of "+account+" is there", func() bool { // a controller makes it
+		if err := c.Get(s.t.Context(), client.ObjectKey{Namespace: "senders", Name: account}, &secret); err != nil {
+			s.t.Fatal(err)
+		}
+		return len(secret.Data[corev1.ServiceAccountTokenKey]) > 0
+	})
+	return string(secret.Data[corev1.ServiceAccountTokenKey])
 }
 
 // NewNamespace makes a namespace of the test's own.

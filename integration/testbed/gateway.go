@@ -47,6 +47,8 @@ type GatewayOptions struct {
 	Policy string
 	// Kubeconfig is the path of a kubeconfig. Required.
 	Kubeconfig string
+	// HTTP asks whether the gateway is ready. Default http.DefaultClient.
+	HTTP *http.Client
 	// Env are further variables, "NAME=value".
 	Env []string
 	// Log gets its output; nil keeps only the end, for errors.
@@ -63,6 +65,9 @@ func StartGateway(ctx context.Context, o GatewayOptions) (*Gateway, error) {
 	}
 	if o.Name == "" {
 		o.Name = "gateway"
+	}
+	if o.HTTP == nil {
+		o.HTTP = http.DefaultClient
 	}
 	dir, err := os.MkdirTemp("", "gateway")
 	if err != nil {
@@ -131,7 +136,7 @@ func (g *Gateway) Launch(ctx context.Context) error {
 	for at.url == "" || at.debug == "" {
 		select {
 		case address := <-serving:
-			at.url = "http://" + address
+			at.url = g.scheme() + address
 		case address := <-profiles:
 			at.debug = "http://" + address
 		case <-process.exited:
@@ -165,8 +170,15 @@ func addressIn(line string, serving, profiles chan<- string) {
 	}
 }
 
-// URL is where the gateway serves, "http://127.0.0.1:PORT". It changes with
-// Restart, and may be called meanwhile.
+func (g *Gateway) scheme() string {
+	if g.o.Config.Server.TLS.Enabled() {
+		return "https://"
+	}
+	return "http://"
+}
+
+// URL is where the gateway serves, "http://127.0.0.1:PORT", or with https if its
+// settings have TLS. It changes with Restart, and may be called meanwhile.
 func (g *Gateway) URL() string { return g.at.Load().url }
 
 // Ready returns why the gateway is not ready, or nil.
@@ -175,7 +187,7 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := g.o.HTTP.Do(request)
 	if err != nil {
 		return err
 	}
