@@ -1,6 +1,7 @@
 package node
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 
@@ -46,5 +47,49 @@ func TestEndedPodsHaveNoEvents(t *testing.T) {
 	}
 	if want := []string{"later", "beside", "unversioned"}; !slices.Equal(slices.Compact(sink.uids), want) || len(sink.uids) != 9 {
 		t.Errorf("told of %q, want %q", sink.uids, want)
+	}
+}
+
+// slow is a sink in which each event is under way until it may arrive.
+type slow struct {
+	told
+	underWay, arrive chan struct{}
+}
+
+func (s *slow) Create(event *corev1.Event) (*corev1.Event, error) {
+	s.underWay <- struct{}{}
+	<-s.arrive
+	return s.add(event)
+}
+
+// Promise: once an end is noted, an event that was sent before it has arrived, and can be deleted.
+func TestNoEventIsUnderWayAfterAnEnd(t *testing.T) {
+	sink := &slow{underWay: make(chan struct{}), arrive: make(chan struct{})}
+	ends := newEnds()
+	living := livingSink{sink, ends}
+	event := &corev1.Event{InvolvedObject: corev1.ObjectReference{UID: "ended", Namespace: "calm", ResourceVersion: "9"}}
+	go living.Create(event)
+	<-sink.underWay
+	noted := make(chan int, 1)
+	go func() {
+		ends.note([]string{"calm"}, 30)
+		noted <- len(sink.uids)
+	}()
+	for ends.mu.TryRLock() { // until the end waits
+		ends.mu.RUnlock()
+		select {
+		case <-noted:
+			t.Fatal("the end was noted while an event was under way")
+		default:
+			runtime.Gosched()
+		}
+	}
+	close(sink.arrive)
+	if arrived := <-noted; arrived != 1 {
+		t.Errorf("%d events had arrived when the end was noted, want 1", arrived)
+	}
+	living.Create(event)
+	if len(sink.uids) != 1 {
+		t.Errorf("events about %q arrived, want one", sink.uids)
 	}
 }
