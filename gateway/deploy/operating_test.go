@@ -1,0 +1,120 @@
+package deploy_test
+
+import (
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"stormgate.internal/gateway/config"
+)
+
+// keysBelow returns the keys of the configuration below a struct, with dots.
+func keysBelow(t reflect.Type, prefix string) []string {
+	var keys []string
+	for i := range t.NumField() {
+		field := t.Field(i)
+		key := prefix + strings.Split(field.Tag.Get("json"), ",")[0]
+		if field.Type.Kind() == reflect.Struct {
+			keys = append(keys, keysBelow(field.Type, key+".")...)
+		} else {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// alertNames returns those of the alert rules.
+func alertNames(t *testing.T) []string {
+	t.Helper()
+	content, err := observability.ReadFile("observability/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules struct {
+		Groups []struct{ Rules []struct{ Alert string } }
+	}
+	if err := yaml.Unmarshal(content, &rules); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			names = append(names, rule.Alert)
+		}
+	}
+	return names
+}
+
+var (
+	quoted      = regexp.MustCompile("`[^`\n]+`")
+	metricName  = regexp.MustCompile(`^gateway_[a-z0-9_]+`)
+	alertName   = regexp.MustCompile(`^Gateway[A-Za-z]+$`)
+	settingName = regexp.MustCompile(`^(server|middleware|infrastructure|processing)\.[a-z_.]+$`)
+)
+
+// unlisted returns what the page should name and does not, and what it names that there
+// is not. A part of a setting's key, as in `middleware.rate_limit`, may be named.
+func unlisted(page string, metrics, alerts, keys []string) (missing, unknown []string) {
+	named := make(map[string]bool)
+	for _, text := range quoted.FindAllString(page, -1) {
+		text = strings.Trim(text, "`")
+		if found := metricName.FindString(text); found != "" {
+			text = found
+			if !slices.Contains(metrics, text) {
+				unknown = append(unknown, text)
+			}
+		} else if alertName.MatchString(text) && !slices.Contains(alerts, text) {
+			unknown = append(unknown, text)
+		} else if settingName.MatchString(text) && !slices.ContainsFunc(keys, func(key string) bool {
+			return key == text || strings.HasPrefix(key, text+".")
+		}) {
+			unknown = append(unknown, text)
+		}
+		named[text] = true
+	}
+	for _, wanted := range slices.Concat(metrics, alerts, keys) {
+		if !named[wanted] {
+			missing = append(missing, wanted)
+		}
+	}
+	return missing, unknown
+}
+
+// Promise: docs/operating.md has all there is to operate, and nothing that there is not.
+func TestOperatorsPage(t *testing.T) {
+	content, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var metrics []string
+	for name := range maps.Keys(exposed(t)) {
+		if metricName.MatchString(name) {
+			metrics = append(metrics, name)
+		}
+	}
+	slices.Sort(metrics)
+	missing, unknown := unlisted(string(content), metrics, alertNames(t), keysBelow(reflect.TypeFor[config.Config](), ""))
+	for _, name := range missing {
+		t.Errorf("docs/operating.md lacks `%s`", name)
+	}
+	for _, name := range unknown {
+		t.Errorf("docs/operating.md names `%s`, which does not exist", name)
+	}
+}
+
+func TestUnlisted(t *testing.T) {
+	page := "`gateway_a_total{reason=\"x\"}` `gateway_c` `GatewayA` `GatewayC` `server` `server.a` `server.c` `processing.p` gateway_d"
+	missing, unknown := unlisted(page, []string{"gateway_a_total", "gateway_b"}, []string{"GatewayA", "GatewayB"}, []string{"server.a", "server.b", "processing.p.q"})
+	if want := []string{"gateway_b", "GatewayB", "server.b", "processing.p.q"}; !slices.Equal(missing, want) {
+		t.Errorf("missing %q, want %q", missing, want)
+	}
+	if want := []string{"gateway_c", "GatewayC", "server.c"}; !slices.Equal(unknown, want) {
+		t.Errorf("unknown %q, want %q", unknown, want)
+	}
+}
