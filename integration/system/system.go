@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
@@ -78,6 +79,21 @@ type System struct {
 	t        *testing.T
 	settings config.Config
 	log      *gbytes.Buffer // the output of all processes
+}
+
+// Create creates objects of any built-in kind, and deletes them at the end of the test.
+func (s *System) Create(objects ...client.Object) {
+	s.t.Helper()
+	admin, err := client.New(environment.RESTConfig(), client.Options{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, object := range objects {
+		if err := admin.Create(s.t.Context(), object); err != nil {
+			s.t.Fatalf("create %T %s: %v", object, object.GetName(), err)
+		}
+		s.t.Cleanup(func() { _ = admin.Delete(context.Background(), object) })
+	}
 }
 
 // New starts a system.
