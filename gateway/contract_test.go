@@ -34,6 +34,7 @@ func items() []string {
 	for d := 1; d <= 45; d++ {
 		all = append(all, fmt.Sprintf("D%d", d))
 	}
+	all = append(all, "D46", "D47")
 	return all
 }
 

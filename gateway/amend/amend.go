@@ -54,6 +54,8 @@ type Amender struct {
 	// the batch that comes next, or nil.
 	waiting map[types.NamespacedName]*batch
 	running sync.WaitGroup
+
+	recent recent
 }
 
 // batch is what one update stores.
@@ -147,14 +149,19 @@ func (a *Amender) leave(gone *amendment) {
 
 // run stores the batches of an object one after the other until there is none.
 func (a *Amender) run(ref types.NamespacedName) {
-	var known *v1alpha1.RemediationRequest
+	known := a.recent.take(ref)
+	remembered := known != nil
 	for {
-		b, ctx := a.begin(ref)
+		b, ctx := a.begin(ref, known)
 		if b == nil {
 			return
 		}
 		start := time.Now()
 		known = a.store(ctx, ref, b, known)
+		if remembered && known == nil {
+			a.recent.outdated(ref)
+		}
+		remembered = false
 		took := time.Since(start)
 		b.cancel()
 		close(b.done)
@@ -188,13 +195,16 @@ func (a *Amender) gather(ref types.NamespacedName, more int, limit time.Duration
 }
 
 // begin takes the next batch. If there is none it returns nil, and the next change of
-// the object starts anew.
-func (a *Amender) begin(ref types.NamespacedName) (*batch, context.Context) {
+// the object starts anew, from the version known if that is not nil.
+func (a *Amender) begin(ref types.NamespacedName, known *v1alpha1.RemediationRequest) (*batch, context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.waiting[ref]
 	if b == nil || len(b.amendments) == 0 {
 		delete(a.waiting, ref)
+		if known != nil {
+			a.recent.put(ref, known)
+		}
 		return nil, nil
 	}
 	a.waiting[ref] = nil

@@ -23,6 +23,7 @@ import (
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/owners"
 	"stormgate.internal/gateway/pipeline"
 	"stormgate.internal/gateway/policy"
 	"stormgate.internal/gateway/redisclient"
@@ -54,7 +55,7 @@ type Options struct {
 // App is a gateway.
 type App struct {
 	server  *server.Server
-	redis   *redis.Client
+	redis   redis.UniversalClient
 	monitor *redisclient.Monitor
 	amender *amend.Amender
 	dedup   *dedup.Deduplicator
@@ -85,7 +86,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.WatchPool(redisClient.PoolStats, redisClient.Options().PoolSize)
+	m.WatchPool(redisClient.PoolStats, redisclient.PoolSize(redisClient))
 
 	placement := remediation.Placement{Fallback: fallbackNamespace(processing.CRD, o.PodNamespace)}
 	retry := remediation.Retry{
@@ -114,6 +115,10 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		},
 	})
 	creator := remediation.NewCreator(o.Kubernetes, placement, retry, m)
+	var workloads *owners.Owners
+	if processing.Owners.Enabled {
+		workloads = owners.New(owners.Options{Reader: o.Kubernetes, Timeout: processing.Owners.Timeout.Std(), Metrics: m, Logger: o.Logger})
+	}
 	overrides := types.NamespacedName{Namespace: processing.Environment.ConfigMapNamespace, Name: processing.Environment.ConfigMapName}
 	environments := policy.NewEnvironments(o.Kubernetes, overrides, processing.Environment.CacheTTL.Std(), o.Logger)
 	storms := storm.New(storm.Options{
@@ -137,6 +142,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 		Metrics:      m,
 
 		AnnotateResolved: processing.Resolved.Annotate,
+		Owners:           workloads,
 	})
 	return &App{
 		redis: redisClient, monitor: monitor, amender: amender, dedup: deduplicator, storms: storms, certificates: certificates,

@@ -81,6 +81,16 @@ type CoolDown struct {
 	Cancelled Duration `json:"cancelled"`
 }
 
+// Owners configures whether signals about pods are about their workloads.
+type Owners struct {
+	// Enabled makes a signal about a pod, ReplicaSet or Job one about the Deployment,
+	// StatefulSet, DaemonSet or CronJob that it belongs to. Default false.
+	Enabled bool `json:"enabled"`
+	// Timeout is how long a signal waits for the Kubernetes API to say so. Default 1s,
+	// also when 0.
+	Timeout Duration `json:"timeout"`
+}
+
 // Resolved configures what becomes of alerts whose condition is over.
 type Resolved struct {
 	// Annotate notes on the object in progress when its alert was resolved. Default
@@ -164,6 +174,8 @@ type Redis struct {
 	MinIdleConns int      `json:"min_idle_conns"`
 	// Sentinel asks Sentinels which server is the master, in place of Addr.
 	Sentinel Sentinel `json:"sentinel"`
+	// Cluster is a Redis Cluster, in place of Addr.
+	Cluster RedisCluster `json:"cluster"`
 	// TLS encrypts the connections to Redis and to Sentinels.
 	TLS RedisTLS `json:"tls"`
 }
@@ -177,6 +189,13 @@ type Sentinel struct {
 	// Username and Password are for the Sentinels themselves.
 	Username string `json:"username"`
 	Password string `json:"password"`
+}
+
+// RedisCluster names a Redis Cluster.
+type RedisCluster struct {
+	// Addrs are some of its servers, each as host:port; they name the others. Empty: no
+	// Cluster. It has the database 0 only.
+	Addrs Strings `json:"addrs"`
 }
 
 // RedisTLS configures encrypted connections.
@@ -207,6 +226,7 @@ type Processing struct {
 	Event         Event         `json:"event"`
 	CoolDown      CoolDown      `json:"cool_down"`
 	Resolved      Resolved      `json:"resolved"`
+	Owners        Owners        `json:"owners"`
 }
 
 // Deduplication configures the record of an incident in Redis.
@@ -315,6 +335,7 @@ func Default() Config {
 			Target: defaultTarget(),
 			Ignore: Ignore{AlertNames: Strings{"InfoInhibitor"}, Severities: Strings{"none"}, Heartbeats: Strings{"Watchdog", "DeadMansSwitch"}},
 			Event:  Event{MaxAge: Duration(15 * time.Minute)},
+			Owners: Owners{Timeout: Duration(time.Second)},
 		},
 	}
 }
@@ -384,6 +405,7 @@ func (c *Config) replaceZeros() {
 	replaceZero(&p.Environment.CacheTTL, d.Environment.CacheTTL)
 	replaceZero(&p.Environment.ConfigMapNamespace, d.Environment.ConfigMapNamespace)
 	replaceZero(&p.Environment.ConfigMapName, d.Environment.ConfigMapName)
+	replaceZero(&p.Owners.Timeout, d.Owners.Timeout)
 	if p.Retry.MaxAttempts == 0 {
 		p.Retry = defaultRetry()
 	}
@@ -413,6 +435,13 @@ func (c *Config) Validate() error {
 	}
 	address("server.listen_addr", c.Server.ListenAddr)
 	switch {
+	case len(r.Cluster.Addrs) > 0:
+		require(r.Addr == "", "infrastructure.redis.addr and cluster.addrs exclude each other")
+		require(r.Sentinel.MasterName == "" && len(r.Sentinel.Addrs) == 0, "infrastructure.redis.sentinel and cluster.addrs exclude each other: a Redis Cluster fails over by itself")
+		require(r.DB == 0, "infrastructure.redis.db must be 0 with cluster.addrs: a Redis Cluster has no other database")
+		for i, addr := range r.Cluster.Addrs {
+			address(fmt.Sprintf("infrastructure.redis.cluster.addrs[%d]", i), addr)
+		}
 	case r.Sentinel.MasterName != "":
 		require(len(r.Sentinel.Addrs) > 0, "infrastructure.redis.sentinel.addrs is required with master_name")
 		require(r.Addr == "", "infrastructure.redis.addr and sentinel.master_name exclude each other")
@@ -460,6 +489,7 @@ func (c *Config) Validate() error {
 		"processing.cool_down.completed":               p.CoolDown.Completed,
 		"processing.cool_down.failed":                  p.CoolDown.Failed,
 		"processing.cool_down.cancelled":               p.CoolDown.Cancelled,
+		"processing.owners.timeout":                    p.Owners.Timeout,
 	})
 	require(c.Server.MaxPendingBytes == 0 || c.Server.MaxPendingBytes >= c.Server.MaxBodyBytes,
 		"server.max_pending_bytes (%d) must not be below max_body_bytes (%d)", c.Server.MaxPendingBytes, c.Server.MaxBodyBytes)

@@ -237,6 +237,11 @@ func TestRefusals(t *testing.T) {
 		"processing: {target: {namespace_labels: []}}":                                                              "processing.target.namespace_labels must not be empty",
 		"processing: {ignore: {severities: none}}":                                                                  "severities",
 		"processing: {retry: {initial_backoff: -1s}}":                                                               "initial_backoff must not be negative",
+		"infrastructure: {redis: {addr: 'a:1', cluster: {addrs: ['b:1']}}}":                                         "infrastructure.redis.addr and cluster.addrs exclude each other",
+		"infrastructure: {redis: {cluster: {addrs: ['b:1']}, sentinel: {master_name: m, addrs: ['c:1']}}}":          "infrastructure.redis.sentinel and cluster.addrs exclude each other",
+		"infrastructure: {redis: {cluster: {addrs: ['b:1']}, db: 1}}":                                               "infrastructure.redis.db must be 0 with cluster.addrs",
+		"infrastructure: {redis: {cluster: {addrs: ['b:1', c]}}}":                                                   "infrastructure.redis.cluster.addrs[1] must be host:port",
+		"processing: {owners: {timeout: -1s}}":                                                                      "processing.owners.timeout must not be negative",
 	} {
 		_, _, err := Load(write(t, content), noEnv, nil)
 		if err == nil || !strings.Contains(err.Error(), mentions) {

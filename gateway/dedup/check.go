@@ -180,7 +180,7 @@ func (d *Deduplicator) countInRecord(ctx context.Context, i incident, sig *signa
 }
 
 func (d *Deduplicator) incidentOf(sig *signal.Signal) incident {
-	return incident{fingerprint: sig.Fingerprint, place: d.objects.Place(sig.Namespace)}
+	return d.index.incident(sig.Fingerprint, d.objects.Place(sig.Namespace))
 }
 
 // wakeUp has Run look at the index now.

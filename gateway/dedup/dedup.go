@@ -30,6 +30,7 @@ import (
 	"stormgate.internal/gateway/amend"
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -116,7 +117,7 @@ func New(o Options) *Deduplicator {
 		o.ClearInterval = 10 * time.Minute
 	}
 	return &Deduplicator{
-		index:   index{client: o.Redis, ttl: o.TTL, metrics: o.Metrics},
+		index:   index{client: o.Redis, partitions: redisclient.PartitionsOf(o.Redis), ttl: o.TTL, metrics: o.Metrics},
 		objects: o.Objects, amender: o.Amender, retry: o.Retry, logger: o.Logger,
 		metrics: o.Metrics, priorities: o.Priorities, coolDown: o.CoolDown,
 		name: o.Name, wait: o.Wait, clearInterval: o.ClearInterval,

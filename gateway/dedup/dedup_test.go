@@ -169,7 +169,7 @@ func testSignal(name string) *signal.Signal {
 		Fingerprint: signal.Fingerprint(name, "shop", "Pod", "web"), ReceivedTime: time.Now()}
 }
 
-func newDeduplicator(t testing.TB, objects *store, client *redis.Client) *Deduplicator {
+func newDeduplicator(t testing.TB, objects *store, client redis.UniversalClient) *Deduplicator {
 	t.Helper()
 	amender, m := amend.New(objects), metrics.New()
 	d := New(Options{

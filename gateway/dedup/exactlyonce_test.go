@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/signal"
@@ -80,17 +82,17 @@ func (s sender) create(ctx context.Context, sig *signal.Signal, claim *Claim) bo
 
 // disturb does to Redis what should not matter, until the context ends.
 func disturb(ctx context.Context, replicas []*Deduplicator, sigs []*signal.Signal) {
-	redis := replicas[0].index.client
+	client := replicas[0].index.client
 	for ctx.Err() == nil {
 		switch rand.N(6) {
 		case 0:
-			redis.FlushAll(ctx)
+			client.FlushAll(ctx)
 		case 1, 2: // may lose its turn
-			redis.Del(ctx, restKey)
+			client.Del(ctx, restKey)
 			_, _ = replicas[rand.N(len(replicas))].care(ctx)
 		default: // locks of the dead expire, as do those of the slow
 			for _, sig := range sigs {
-				redis.Del(ctx, replicas[0].incidentOf(sig).lock())
+				client.Del(ctx, replicas[0].incidentOf(sig).lock())
 			}
 		}
 		time.Sleep(time.Duration(rand.N(4)) * time.Millisecond)
@@ -100,9 +102,17 @@ func disturb(ctx context.Context, replicas []*Deduplicator, sigs []*signal.Signa
 // Whatever happens to Redis, to replicas and to senders, no incident ever has two
 // objects in progress, and every occurrence that was confirmed is counted.
 func TestExactlyOnceWhateverHappens(t *testing.T) {
+	t.Run("one server", func(t *testing.T) { exactlyOnce(t, connect(t, redistest.Start(t))) })
+	t.Run("Redis Cluster", func(t *testing.T) {
+		client := redistest.StartCluster(t, 3, false).Client()
+		defer client.Close()
+		exactlyOnce(t, client)
+	})
+}
+
+func exactlyOnce(t *testing.T, client redis.UniversalClient) {
 	const replicas, senders, incidents, rounds = 3, 12, 3, 40
 	s := newStore()
-	client := connect(t, redistest.Start(t))
 	start := time.Unix(1_763_978_400, 0)
 	var ds []*Deduplicator
 	for n := range replicas {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,9 +26,14 @@ const (
 // index reads and writes what Redis holds for signals. Errors are
 // *redisclient.UnavailableError; so is a reply that the scripts do not make.
 type index struct {
-	client  redis.UniversalClient
-	ttl     time.Duration
-	metrics *metrics.Metrics
+	client     redis.UniversalClient
+	partitions redisclient.Partitions
+	ttl        time.Duration
+	metrics    *metrics.Metrics
+}
+
+func (x *index) incident(fingerprint, place string) incident {
+	return incident{fingerprint, place, x.partitions.Of(fingerprint)}
 }
 
 // standing is what begin.lua found to stand for an incident.
@@ -81,7 +87,7 @@ func (x *index) begin(ctx context.Context, i incident, token, proposedName strin
 			return begun{}, err
 		}
 		return parseBegun(words)
-	}, []string{i.key(), i.lock(), markerKey}, token, proposedName, lockTime.Milliseconds())
+	}, []string{i.key(), i.lock(), markerKey + i.partition.Suffix()}, token, proposedName, lockTime.Milliseconds())
 }
 
 // settle ends the reservation with the token. The reservation may have been lost, and
@@ -156,7 +162,7 @@ type conflict struct {
 	object   types.NamespacedName
 }
 
-// register makes entries, which are of one object, and their records.
+// register makes entries, which are of one object and in one partition, and their records.
 func (x *index) register(ctx context.Context, entries []entry, records []record) ([]conflict, error) {
 	keys := make([]string, 0, 2*len(entries))
 	args := make([]any, 0, 3+recordArgs*len(entries))
@@ -214,20 +220,48 @@ func run[T any](ctx context.Context, x *index, operation string, script *redis.S
 // What follows is for the care of the index. It is no operation of metrics, and its
 // errors are the client's own.
 
-// scan returns some incidents with their values, and the cursor of the next ones. The
-// cursor 0 begins and ends. The value of an incident that is gone by now is "".
-func (x *index) scan(ctx context.Context, cursor uint64) (values map[incident]string, next uint64, err error) {
-	keys, next, err := x.client.Scan(ctx, cursor, incidentPrefix+"*", indexBatch).Result()
+// server is one of those that hold the index. A Redis Cluster has several.
+type server interface {
+	Scan(ctx context.Context, cursor uint64, match string, count int64) *redis.ScanCmd
+}
+
+// servers returns all of them.
+func (x *index) servers(ctx context.Context) (servers []server, err error) {
+	cluster, ok := x.client.(*redis.ClusterClient)
+	if !ok {
+		return []server{x.client}, nil
+	}
+	var mu sync.Mutex // masters come side by side
+	err = cluster.ForEachMaster(ctx, func(_ context.Context, master *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		servers = append(servers, master)
+		return nil
+	})
+	return servers, err
+}
+
+// scan returns some incidents of a server with their values, and the cursor of the next
+// ones. The cursor 0 begins and ends. The value of an incident that is gone by now is "".
+func (x *index) scan(ctx context.Context, s server, cursor uint64) (values map[incident]string, next uint64, err error) {
+	keys, next, err := s.Scan(ctx, cursor, incidentPrefix+"*", indexBatch).Result()
 	if err != nil || len(keys) == 0 {
 		return nil, next, err
 	}
-	found, err := x.client.MGet(ctx, keys...).Result()
-	if err != nil {
-		return nil, 0, err
+	byPartition := make(map[redisclient.Partition][]string)
+	for _, key := range keys {
+		p := parseIncident(key).partition
+		byPartition[p] = append(byPartition[p], key)
 	}
 	values = make(map[incident]string, len(keys))
-	for n, key := range keys {
-		values[parseIncident(key)], _ = found[n].(string)
+	for _, keys := range byPartition {
+		found, err := x.client.MGet(ctx, keys...).Result()
+		if err != nil {
+			return nil, 0, err
+		}
+		for n, key := range keys {
+			values[parseIncident(key)], _ = found[n].(string)
+		}
 	}
 	return values, next, nil
 }
@@ -253,20 +287,26 @@ const (
 // data.
 var errTurnLost = errors.New("turn to care for the index is lost")
 
-// turn is the right of one replica to care for the index.
+// turn is the right of one replica to care for a partition of the index.
 type turn struct {
-	index *index
-	token string
+	index     *index
+	partition redisclient.Partition
+	token     string
 	// identity is that of the data which Redis held when the turn began.
 	identity string
 	// takenAt is when it began, by the server's clock, in milliseconds.
 	takenAt int64
+	// renewed is when it was last prolonged, by this process' clock.
+	renewed time.Time
 }
 
-// take returns the state of the index. The turn is the caller's if it is incomplete
+// key returns the partition's own key of those that each has.
+func (t *turn) key(name string) string { return name + t.partition.Suffix() }
+
+// take returns the state of the partition. The turn is the caller's if it is incomplete
 // or due.
 func (t *turn) take(ctx context.Context) (state, error) {
-	reply, err := turnScript.Run(ctx, t.index.client, []string{markerKey, restKey, turnKey}, t.token, turnTime.Milliseconds()).StringSlice()
+	reply, err := turnScript.Run(ctx, t.index.client, []string{t.key(markerKey), t.key(restKey), t.key(turnKey)}, t.token, turnTime.Milliseconds()).StringSlice()
 	if err != nil {
 		return "", err
 	}
@@ -304,7 +344,7 @@ func (t *turn) renew(ctx context.Context) error {
 // add makes the entries whose incidents are no other object's, and prolongs the turn.
 // The error is errTurnLost if it is another replica's.
 func (t *turn) add(ctx context.Context, entries []entry) ([]conflict, error) {
-	keys := append(make([]string, 0, 1+2*len(entries)), turnKey)
+	keys := append(make([]string, 0, 1+2*len(entries)), t.key(turnKey))
 	args := append(make([]any, 0, 2+len(entries)), t.token, turnTime.Milliseconds())
 	for _, e := range entries {
 		keys = append(keys, e.incident.key(), e.incident.lock())
@@ -314,13 +354,14 @@ func (t *turn) add(ctx context.Context, entries []entry) ([]conflict, error) {
 	if errors.Is(err, redis.Nil) {
 		return nil, errTurnLost
 	}
+	t.renewed = time.Now()
 	return conflicts, err
 }
 
 // complete marks the index as complete. The error is errTurnLost if it is another
 // replica's turn, or if the data are not those in which it began.
 func (t *turn) complete(ctx context.Context) error {
-	done, err := completeScript.Run(ctx, t.index.client, []string{markerKey, turnKey}, t.token, t.identity).Int()
+	done, err := completeScript.Run(ctx, t.index.client, []string{t.key(markerKey), t.key(turnKey)}, t.token, t.identity).Int()
 	if err == nil && done == 0 {
 		err = errTurnLost
 	}
@@ -329,7 +370,7 @@ func (t *turn) complete(ctx context.Context) error {
 
 // giveBack ends the turn. Care is due again after next, at once if that is 0.
 func (t *turn) giveBack(ctx context.Context, next time.Duration) error {
-	return restScript.Run(ctx, t.index.client, []string{restKey, turnKey}, t.token, next.Milliseconds()).Err()
+	return restScript.Run(ctx, t.index.client, []string{t.key(restKey), t.key(turnKey)}, t.token, next.Milliseconds()).Err()
 }
 
 // A script is stored as a file, in which a comment says what it takes and returns.

@@ -505,8 +505,8 @@ func FuzzKeys(f *testing.F) {
 	f.Add("shop", "A", "shop.", "B")
 	f.Add("", "A", "-", "A")
 	f.Fuzz(func(t *testing.T, place, name, otherPlace, otherName string) {
-		one := incident{testSignal(name).Fingerprint, place}
-		other := incident{testSignal(otherName).Fingerprint, otherPlace}
+		one := incident{fingerprint: testSignal(name).Fingerprint, place: place}
+		other := incident{fingerprint: testSignal(otherName).Fingerprint, place: otherPlace}
 		if (one.key() == other.key()) != (one == other) || (one.lock() == other.lock()) != (one == other) {
 			t.Errorf("%+v and %+v: %s and %s", one, other, one.key(), other.key())
 		}

@@ -10,6 +10,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+
+	"stormgate.internal/gateway/redisclient"
 )
 
 const (
@@ -65,42 +67,86 @@ func (d *Deduplicator) Run(ctx context.Context) {
 	}
 }
 
+// urgencies are the states of partitions, the one first that says most about how the index
+// as a whole is.
+var urgencies = []state{evicting, blind, incomplete, busy, due, resting}
+
 // care does what the index needs, unless another replica does. It returns the state
-// in which it found the index.
+// in which it found the index: that of the partition which is the worst.
 func (d *Deduplicator) care(ctx context.Context) (found state, err error) {
-	t := &turn{index: &d.index, token: rand.Text()}
-	if found, err = t.take(ctx); err != nil || found != incomplete && found != due {
+	turns, found, err := d.takeTurns(ctx)
+	if len(turns) == 0 {
 		return found, err
 	}
 	next := time.Duration(0)
 	defer func() {
-		err = errors.Join(err, t.giveBack(detach(ctx), next))
+		for _, t := range turns {
+			err = errors.Join(err, t.giveBack(detach(ctx), next))
+		}
 	}()
+	if err != nil {
+		return found, err
+	}
 	start := time.Now()
-	seen, err := d.build(ctx, t)
+	seen, err := d.build(ctx, turns)
 	if err != nil {
 		return found, fmt.Errorf("build index of incidents: %w", err)
 	}
 	if found == incomplete {
 		d.logger.Info("index of incidents is complete", "objects", len(seen), "after", time.Since(start).String())
 	}
-	if err := d.clear(ctx, t, seen); err != nil {
+	if err := d.clear(ctx, turns, seen); err != nil {
 		return found, fmt.Errorf("clear index of incidents: %w", err)
 	}
 	next = d.clearInterval
 	return found, nil
 }
 
-// build adds all objects in progress to the index and marks it as complete. It
-// returns the objects that it saw, and whether they are in progress.
-func (d *Deduplicator) build(ctx context.Context, t *turn) (map[types.NamespacedName]bool, error) {
+// takeTurns takes the turns with all partitions that need care. After an error there may
+// be some, which are to be given back.
+func (d *Deduplicator) takeTurns(ctx context.Context) (turns map[redisclient.Partition]*turn, worst state, err error) {
+	turns = make(map[redisclient.Partition]*turn)
+	rank := len(urgencies)
+	for _, p := range d.index.partitions.All() {
+		t := &turn{index: &d.index, partition: p, token: rand.Text()}
+		found, err := t.take(ctx)
+		if err != nil {
+			return turns, worst, err
+		}
+		if found == incomplete || found == due {
+			turns[p] = t
+		}
+		if r := slices.Index(urgencies, found); r < rank {
+			rank, worst = r, found
+		}
+	}
+	return turns, worst, nil
+}
+
+// renewAll prolongs the turns. The error is errTurnLost if one is lost. Of many, those
+// are left out that were prolonged not long ago.
+func renewAll(ctx context.Context, turns map[redisclient.Partition]*turn) error {
+	for _, t := range turns {
+		if len(turns) > 1 && time.Since(t.renewed) < turnTime/5 {
+			continue
+		}
+		if err := t.renew(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build adds all objects in progress to the partitions of the index and marks them as
+// complete. It returns the objects that it saw, and whether they are in progress.
+func (d *Deduplicator) build(ctx context.Context, turns map[redisclient.Partition]*turn) (map[types.NamespacedName]bool, error) {
 	seen := make(map[types.NamespacedName]bool)
 	for token := ""; ; {
 		objects, next, err := d.objects.Page(ctx, token)
 		if err != nil {
 			return nil, err
 		}
-		var entries []entry
+		entries := make(map[redisclient.Partition][]entry)
 		for n := range objects {
 			object := &objects[n]
 			seen[refOf(object)] = d.stands(object)
@@ -109,41 +155,67 @@ func (d *Deduplicator) build(ctx context.Context, t *turn) (map[types.Namespaced
 				continue
 			}
 			for _, fingerprint := range object.Fingerprints() {
-				entries = append(entries, entry{incident{fingerprint, place}, refOf(object)})
+				i := d.index.incident(fingerprint, place)
+				entries[i.partition] = append(entries[i.partition], entry{i, refOf(object)})
 			}
 		}
-		if err := t.renew(ctx); err != nil {
+		if err := renewAll(ctx, turns); err != nil {
 			return nil, err
 		}
-		for batch := range slices.Chunk(entries, indexBatch) {
-			conflicts, err := t.add(ctx, batch)
-			if err != nil {
-				return nil, err
-			}
-			if err := d.resolve(ctx, batch, conflicts); err != nil {
-				return nil, err
+		for p, t := range turns {
+			for batch := range slices.Chunk(entries[p], indexBatch) {
+				conflicts, err := t.add(ctx, batch)
+				if err != nil {
+					return nil, err
+				}
+				if err := d.resolve(ctx, batch, conflicts); err != nil {
+					return nil, err
+				}
 			}
 		}
 		if token = next; token == "" {
-			return seen, t.complete(ctx)
+			break
 		}
 	}
+	for _, t := range turns {
+		if err := t.complete(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return seen, nil
 }
 
 // clear removes from the index what is finished, gone, or was never made. It knows
 // most objects from seen, and asks the cluster for those that are younger.
-func (d *Deduplicator) clear(ctx context.Context, t *turn, seen map[types.NamespacedName]bool) error {
+func (d *Deduplicator) clear(ctx context.Context, turns map[redisclient.Partition]*turn, seen map[types.NamespacedName]bool) error {
+	servers, err := d.index.servers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, server := range servers {
+		if err := d.clearServer(ctx, server, turns, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Deduplicator) clearServer(ctx context.Context, server server, turns map[redisclient.Partition]*turn, seen map[types.NamespacedName]bool) error {
 	for cursor := uint64(0); ; {
-		values, next, err := d.index.scan(ctx, cursor)
+		values, next, err := d.index.scan(ctx, server, cursor)
 		if err != nil {
 			return err
 		}
 		for i, value := range values {
+			t := turns[i.partition]
+			if t == nil {
+				continue
+			}
 			if err := d.clearOne(ctx, t, i, value, seen); err != nil {
 				return err
 			}
 		}
-		if err := t.renew(ctx); err != nil {
+		if err := renewAll(ctx, turns); err != nil {
 			return err
 		}
 		if cursor = next; cursor == 0 {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/signal"
 )
@@ -84,7 +85,7 @@ func TestDeadKeeper(t *testing.T) {
 	if err := dead.renew(t.Context()); !errors.Is(err, errTurnLost) {
 		t.Errorf("renew: %v", err)
 	}
-	if _, err := dead.add(t.Context(), []entry{{incident{"f", "p"}, types.NamespacedName{Namespace: "n", Name: "o"}}}); !errors.Is(err, errTurnLost) {
+	if _, err := dead.add(t.Context(), []entry{{incident{fingerprint: "f", place: "p"}, types.NamespacedName{Namespace: "n", Name: "o"}}}); !errors.Is(err, errTurnLost) {
 		t.Errorf("add: %v", err)
 	}
 	if err := dead.complete(t.Context()); !errors.Is(err, errTurnLost) {
@@ -93,7 +94,7 @@ func TestDeadKeeper(t *testing.T) {
 	if err := dead.giveBack(t.Context(), time.Hour); err != nil {
 		t.Errorf("give back: %v", err)
 	}
-	if client.Exists(t.Context(), incident{"f", "p"}.key()).Val() == 1 {
+	if client.Exists(t.Context(), incident{fingerprint: "f", place: "p"}.key()).Val() == 1 {
 		t.Error("it added to the index")
 	}
 }
@@ -128,7 +129,7 @@ func TestDataLostWhileTheIndexIsBuilt(t *testing.T) {
 				}
 				return nil
 			}
-			if _, err := d.build(t.Context(), own); !errors.Is(err, errTurnLost) {
+			if _, err := d.build(t.Context(), map[redisclient.Partition]*turn{"": own}); !errors.Is(err, errTurnLost) {
 				t.Errorf("built: %v", err)
 			}
 			s.before = nil

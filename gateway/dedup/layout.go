@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -22,6 +23,9 @@ const (
 	recordPrefix   = "gateway:dedup:fingerprint:" // by contract
 	incidentPrefix = "gateway:dedup:incident:"
 	lockPrefix     = "gateway:dedup:lock:"
+	// In a Redis Cluster there is one of each of the following keys in each partition, with
+	// the partition's tag at its end. They are about the incidents of the partition.
+
 	// markerKey exists while every object in progress is in the index. Its value is
 	// the identity of the data, see server.lua.
 	markerKey = "gateway:dedup:complete"
@@ -47,13 +51,25 @@ type incident struct {
 	fingerprint string
 	// place is as in Objects.Place.
 	place string
+	// partition is where its keys are. It depends on the fingerprint only.
+	partition redisclient.Partition
 }
 
-func (i incident) record() string { return recordPrefix + i.fingerprint }
-func (i incident) key() string    { return incidentPrefix + i.fingerprint + ":" + i.place }
-func (i incident) lock() string   { return lockPrefix + i.fingerprint + ":" + i.place }
+func (i incident) record() string { return recordPrefix + i.partition.Prefix() + i.fingerprint }
+func (i incident) key() string {
+	return incidentPrefix + i.partition.Prefix() + i.fingerprint + ":" + i.place
+}
+func (i incident) lock() string {
+	return lockPrefix + i.partition.Prefix() + i.fingerprint + ":" + i.place
+}
+
+// parseIncident is the reverse of key. A fingerprint has no brace.
 func parseIncident(key string) (i incident) {
-	i.fingerprint, i.place, _ = strings.Cut(strings.TrimPrefix(key, incidentPrefix), ":")
+	text := strings.TrimPrefix(key, incidentPrefix)
+	if tag, rest, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(tag, "{") {
+		i.partition, text = redisclient.Partition(tag), rest
+	}
+	i.fingerprint, i.place, _ = strings.Cut(text, ":")
 	return i
 }
 

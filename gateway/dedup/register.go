@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -29,26 +30,38 @@ func (d *Deduplicator) Register(ctx context.Context, object *v1alpha1.Remediatio
 		return nil
 	}
 	resources := maps.Collect(object.Members())
-	for fingerprints := range slices.Chunk(object.Fingerprints(), registerBatch) {
-		entries := make([]entry, len(fingerprints))
-		records := make([]record, len(fingerprints))
-		for n, fingerprint := range fingerprints {
-			member := &signal.Signal{
-				Fingerprint: fingerprint, Name: object.Spec.SignalName, Namespace: place,
-				Resource: signal.Resource{Name: resourceName(resources[fingerprint], place)},
+	byPartition := make(map[redisclient.Partition][]string)
+	for _, fingerprint := range object.Fingerprints() {
+		p := d.index.partitions.Of(fingerprint)
+		byPartition[p] = append(byPartition[p], fingerprint)
+	}
+	for _, all := range byPartition {
+		for fingerprints := range slices.Chunk(all, registerBatch) {
+			if err := d.registerSome(ctx, object, place, fingerprints, resources); err != nil {
+				return err
 			}
-			entries[n] = entry{incident{fingerprint, place}, refOf(object)}
-			records[n] = recordOf(member, object, object.Spec.Deduplication.OccurrenceCount)
-		}
-		conflicts, err := d.index.register(ctx, entries, records)
-		if err != nil {
-			return err
-		}
-		if err := d.resolve(ctx, entries, conflicts); err != nil {
-			return err
 		}
 	}
 	return nil
+}
+
+// registerSome registers fingerprints of one partition.
+func (d *Deduplicator) registerSome(ctx context.Context, object *v1alpha1.RemediationRequest, place string, fingerprints []string, resources map[string]string) error {
+	entries := make([]entry, len(fingerprints))
+	records := make([]record, len(fingerprints))
+	for n, fingerprint := range fingerprints {
+		member := &signal.Signal{
+			Fingerprint: fingerprint, Name: object.Spec.SignalName, Namespace: place,
+			Resource: signal.Resource{Name: resourceName(resources[fingerprint], place)},
+		}
+		entries[n] = entry{d.index.incident(fingerprint, place), refOf(object)}
+		records[n] = recordOf(member, object, object.Spec.Deduplication.OccurrenceCount)
+	}
+	conflicts, err := d.index.register(ctx, entries, records)
+	if err != nil {
+		return err
+	}
+	return d.resolve(ctx, entries, conflicts)
 }
 
 // resolve gives incidents that are another object's to the entries' objects, unless

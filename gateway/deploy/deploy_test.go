@@ -33,7 +33,12 @@ var files embed.FS
 // build returns the objects of a kustomization, as kustomize build does.
 func build(t *testing.T, kustomization string) resmap.ResMap {
 	t.Helper()
-	memory := filesys.MakeFsInMemory()
+	return buildIn(t, filesys.MakeFsInMemory(), kustomization)
+}
+
+// buildIn is build with further files.
+func buildIn(t *testing.T, memory filesys.FileSystem, kustomization string) resmap.ResMap {
+	t.Helper()
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

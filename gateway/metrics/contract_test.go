@@ -95,6 +95,7 @@ var contract = []family{
 	{name: "gateway_objects_cut_total", kind: counter},
 	{name: "gateway_objects_resolved_total", kind: counter},
 	{name: "gateway_signals_cooled_down_total", kind: counter, labels: "phase"},
+	{name: "gateway_owner_lookups_total", kind: counter, labels: "result"},
 	{name: "gateway_severity_raised_total", kind: counter, labels: "from,to"},
 	{name: "gateway_priority_policy_failures_total", kind: counter, labels: "reason"},
 	{name: "gateway_authentications_total", kind: counter, labels: "method,outcome"},
@@ -119,6 +120,7 @@ func everything(m *Metrics) {
 	m.ObjectCut()
 	m.ObjectResolved()
 	m.SignalCooledDown("Completed")
+	m.OwnerLookedUp("found")
 	m.SignalFailed(sig, DeduplicationUnavailable)
 	m.SignalFailed(sig, KubernetesAPI)
 	m.StormAlert("rate", "A")

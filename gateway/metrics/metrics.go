@@ -43,6 +43,7 @@ type Metrics struct {
 	objectsCut          prometheus.Counter
 	objectsResolved     prometheus.Counter
 	signalsCooledDown   *prometheus.CounterVec
+	ownerLookups        *prometheus.CounterVec
 	policyFailures      *prometheus.CounterVec
 	crdsCreated         *prometheus.CounterVec
 	crdsCreatedByType   *prometheus.CounterVec
@@ -108,6 +109,7 @@ func New() *Metrics {
 	m.alertsTruncated = m.counter("gateway_alerts_truncated_total", "Alerts that senders left out of their requests.")
 	m.heartbeat = gaugeVec(m.registry, "gateway_heartbeat_timestamp_seconds", "Time of the latest alert by which a monitoring system shows that it works.", "source")
 	m.objectsResolved = m.counter("gateway_objects_resolved_total", "Times that it was noted on an object that its alert is resolved.")
+	m.ownerLookups = m.counters("gateway_owner_lookups_total", "Look-ups of the workload that a signal's resource belongs to.", "result")
 	m.signalsCooledDown = m.counters("gateway_signals_cooled_down_total", "Signals that repeated a finished incident in its cool-down.", "phase")
 	m.objectsCut = m.counter("gateway_objects_cut_total", "Objects that lack something of their signal, which was too large.")
 	m.severityRaised = m.counters("gateway_severity_raised_total", "Objects that a more severe repeat has raised.", "from", "to")
@@ -247,6 +249,9 @@ func (m *Metrics) ObjectResolved() { m.objectsResolved.Inc() }
 // SignalCooledDown counts a signal that repeated an incident which ended in a phase not
 // long ago.
 func (m *Metrics) SignalCooledDown(phase string) { m.signalsCooledDown.WithLabelValues(phase).Inc() }
+
+// OwnerLookedUp counts a look-up of a workload by how it went.
+func (m *Metrics) OwnerLookedUp(result string) { m.ownerLookups.WithLabelValues(result).Inc() }
 
 // SeverityRaised counts an object whose severity has risen.
 func (m *Metrics) SeverityRaised(from, to string) { m.severityRaised.WithLabelValues(from, to).Inc() }

@@ -11,6 +11,7 @@ import (
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/owners"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
@@ -34,7 +35,7 @@ type Priorities interface {
 	Priority(ctx context.Context, severity, environment string, labels map[string]string) string
 }
 
-// Steps are the parts of a Pipeline. All are required.
+// Steps are the parts of a Pipeline. All are required but Owners.
 type Steps struct {
 	Deduplicator *dedup.Deduplicator
 	Storms       Storms
@@ -46,6 +47,8 @@ type Steps struct {
 	Metrics *metrics.Metrics
 	// AnnotateResolved notes on objects when their alerts were resolved.
 	AnnotateResolved bool
+	// Owners finds the workloads of signals about pods. Nil: pods stay pods.
+	Owners *owners.Owners
 }
 
 // Pipeline takes signals through the steps.
@@ -99,7 +102,12 @@ const maxRounds = 5
 //
 // Errors are *redisclient.UnavailableError, *dedup.BusyError, *remediation.APIError or
 // the context's.
+//
+// The signal may be changed into one about the workload that its resource belongs to.
 func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
+	if p.steps.Owners != nil && sig.Ignored == "" && (!sig.Resolved || p.steps.AnnotateResolved) {
+		p.steps.Owners.Resolve(ctx, sig)
+	}
 	outcome, err := p.process(ctx, sig)
 	switch {
 	case err != nil:

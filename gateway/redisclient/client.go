@@ -22,14 +22,14 @@ import (
 // New returns a client and its monitor. It does not connect, so Redis may be started
 // later. The only failure is a file of TLS that can't be read. The caller runs
 // Monitor.Run, and closes the client at the end.
-func New(cfg config.Redis, m *metrics.Metrics, logger *slog.Logger) (*redis.Client, *Monitor, error) {
+func New(cfg config.Redis, m *metrics.Metrics, logger *slog.Logger) (redis.UniversalClient, *Monitor, error) {
 	encryption, err := tlsConfig(cfg.TLS)
 	if err != nil {
 		return nil, nil, err
 	}
 	options := clientOptions(cfg, encryption)
 	client := newClient(cfg, options)
-	monitor := newMonitor(client, func() *redis.Client {
+	monitor := newMonitor(client, func() redis.UniversalClient {
 		probe := clientOptions(cfg, encryption)
 		// With room for one connection only, a single failed dial would have the pool
 		// start a goroutine that goes on dialing.
@@ -38,6 +38,17 @@ func New(cfg config.Redis, m *metrics.Metrics, logger *slog.Logger) (*redis.Clie
 	}, m, logger)
 	client.AddHook(monitor)
 	return client, monitor, nil
+}
+
+// PoolSize returns how many connections a client may have to each server.
+func PoolSize(client redis.UniversalClient) int {
+	switch c := client.(type) {
+	case *redis.Client:
+		return c.Options().PoolSize
+	case *redis.ClusterClient:
+		return c.Options().PoolSize
+	}
+	return 0
 }
 
 func clientOptions(cfg config.Redis, encryption *tls.Config) *redis.Options {
@@ -62,8 +73,12 @@ func clientOptions(cfg config.Redis, encryption *tls.Config) *redis.Options {
 	}
 }
 
-// newClient returns a client of the server, or of the master that Sentinels name.
-func newClient(cfg config.Redis, o *redis.Options) *redis.Client {
+// newClient returns a client of the server, of the Cluster, or of the master that
+// Sentinels name.
+func newClient(cfg config.Redis, o *redis.Options) redis.UniversalClient {
+	if len(cfg.Cluster.Addrs) > 0 {
+		return newClusterClient(cfg, o)
+	}
 	if cfg.Sentinel.MasterName == "" {
 		return redis.NewClient(o)
 	}
@@ -80,6 +95,26 @@ func newClient(cfg config.Redis, o *redis.Options) *redis.Client {
 		PipelinePoolSize: o.PipelinePoolSize,
 		DisableIdentity:  o.DisableIdentity,
 	})
+}
+
+func newClusterClient(cfg config.Redis, o *redis.Options) redis.UniversalClient {
+	cluster := &redis.ClusterOptions{
+		Addrs: cfg.Cluster.Addrs, Username: o.Username, Password: o.Password,
+		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		PoolSize: o.PoolSize, MinIdleConns: o.MinIdleConns,
+		TLSConfig:             o.TLSConfig,
+		ContextTimeoutEnabled: o.ContextTimeoutEnabled,
+		// A slot that moves refuses scripts until all of its keys have moved. To wait for
+		// that for some 200 ms is better than to have the sender wait for longer.
+		MaxRedirects: 10, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 50 * time.Millisecond,
+		DialerRetries:            o.DialerRetries,
+		DisableIdentity:          o.DisableIdentity,
+		MaintNotificationsConfig: o.MaintNotificationsConfig,
+	}
+	if o.MaxRetries < 0 {
+		cluster.MaxRedirects = 1
+	}
+	return redis.NewClusterClient(cluster)
 }
 
 // tlsConfig returns nil if connections are not encrypted.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"stormgate.internal/gateway/certificatetest"
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/metricstest"
 	"stormgate.internal/gateway/redistest"
 )
 
@@ -133,5 +135,97 @@ func TestSentinel(t *testing.T) {
 	defer other.Close()
 	if got := other.Get(t.Context(), "key").Val(); got != "value" {
 		t.Errorf("the new master has %q", got)
+	}
+}
+
+// A Cluster is found by some of its servers, can be used as long as a part of it can, and
+// says so.
+func TestCluster(t *testing.T) {
+	c := redistest.StartCluster(t, 3, false)
+	for n := range c.Addrs {
+		admin := c.Server(n).Client()
+		if err := admin.ConfigSet(t.Context(), "cluster-require-full-coverage", "no").Err(); err != nil {
+			t.Fatal(err)
+		}
+		admin.Close()
+	}
+	m := metrics.New()
+	client, monitor, err := New(config.Redis{Cluster: config.RedisCluster{Addrs: config.Strings{c.Addrs[0]}}}, m, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	available := func() float64 { return metricstest.Read(t, m, "gateway_redis_available")["gateway_redis_available"] }
+	if err := monitor.Check(t.Context()); err != nil || available() != 1 {
+		t.Fatalf("%v, gauge %v", err, available())
+	}
+	if got := len(c.Keys(probeKey + ":*")); got != partitionCount {
+		t.Errorf("%d partitions were written to, want %d", got, partitionCount)
+	}
+	lost, kept := "", ""
+	for _, p := range PartitionsOf(client) {
+		if c.Owner(int(slotOf(strings.Trim(string(p), "{}")))) == 2 {
+			lost = "key" + p.Suffix()
+		} else {
+			kept = "key" + p.Suffix()
+		}
+	}
+	c.Server(2).Stop()
+	if err := monitor.Check(t.Context()); err != nil || available() != 0 {
+		t.Errorf("with two of three servers: %v, gauge %v", err, available())
+	}
+	if err := client.Set(t.Context(), kept, "1", 0).Err(); err != nil {
+		t.Errorf("on a server that is there: %v", err)
+	}
+	if err := client.Set(t.Context(), lost, "1", 0).Err(); err == nil {
+		t.Error("on a server that is not there: no error")
+	}
+	c.Server(0).Stop()
+	c.Server(1).Stop()
+	if err := monitor.Check(t.Context()); err == nil || available() != 0 {
+		t.Errorf("without servers: %v, gauge %v", err, available())
+	}
+}
+
+// What is configured must be what is there.
+func TestClusterOrNot(t *testing.T) {
+	c := redistest.StartCluster(t, 1, false)
+	if err := check(t, config.Redis{Addr: c.Addrs[0]}); err == nil || !strings.Contains(err.Error(), "set infrastructure.redis.cluster.addrs in place of addr") {
+		t.Errorf("a server of a Cluster as addr: %v", err)
+	}
+	port := redistest.FreePort(t)
+	redistest.StartWith(t, "--port", port, "--bind", "127.0.0.1")
+	err := check(t, config.Redis{Cluster: config.RedisCluster{Addrs: config.Strings{"127.0.0.1:" + port}}})
+	if err == nil || !strings.Contains(err.Error(), "set infrastructure.redis.addr in place of cluster.addrs") {
+		t.Errorf("a server of no Cluster in cluster.addrs: %v", err)
+	}
+}
+
+// Partitions are in slots of their own, spread evenly, whatever the tags look like; Redis
+// says which slots these are.
+func TestPartitions(t *testing.T) {
+	client := redistest.StartCluster(t, 1, false).Client()
+	defer client.Close()
+	partitions := PartitionsOf(client)
+	if len(partitions) != partitionCount || len(PartitionsOf(redis.NewClient(&redis.Options{})).All()) != 1 {
+		t.Fatalf("%d partitions", len(partitions))
+	}
+	for i, p := range partitions {
+		slot := client.ClusterKeySlot(t.Context(), "a:"+p.Prefix()+"b").Val()
+		if width := int64(hashSlots / partitionCount); slot/width != int64(i) {
+			t.Errorf("partition %d, %s, is in slot %d", i, p, slot)
+		}
+		if end := client.ClusterKeySlot(t.Context(), "c"+p.Suffix()).Val(); end != slot {
+			t.Errorf("partition %s is in slot %d, its other keys in %d", p, slot, end)
+		}
+	}
+	used := make(map[Partition]int)
+	for n := range 6400 {
+		used[partitions.Of(strconv.Itoa(n))]++
+	}
+	for _, p := range partitions {
+		if used[p] < 50 || used[p] > 200 {
+			t.Errorf("partition %s has %d of 6400", p, used[p])
+		}
 	}
 }

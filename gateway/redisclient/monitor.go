@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
 	"stormgate.internal/gateway/metrics"
@@ -30,7 +32,7 @@ const (
 
 // unusable are how replies begin that show that Redis can't be used now, though it
 // answers: it takes no writes, or nothing at all.
-var unusable = []string{"READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"}
+var unusable = []string{"READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "CLUSTERDOWN"}
 
 // isUnusable reports whether an error is such a reply.
 func isUnusable(err error) bool {
@@ -63,16 +65,21 @@ func (e *UnreachableError) Unwrap() error { return e.Cause }
 // then need not wait, and the gateway recovers faster: the client's pool refuses to
 // dial for a second after as many failed dials as it has connections, and each
 // command would be one.
+//
+// A Redis Cluster can be used as long as any of its partitions can: signals about the
+// others are answered with 503, all the rest goes on. The gauge is 0 meanwhile.
 type Monitor struct {
-	client   *redis.Client
-	newProbe func() *redis.Client
-	metrics  *metrics.Metrics
-	logger   *slog.Logger
-	flight   singleflight.Group
-	wake     chan struct{}
+	client     redis.UniversalClient
+	newProbe   func() redis.UniversalClient
+	partitions Partitions // none if this is no Redis Cluster
+	metrics    *metrics.Metrics
+	logger     *slog.Logger
+	flight     singleflight.Group
+	wake       chan struct{}
 
 	mu        sync.Mutex
 	up        bool
+	partly    bool // some partitions of a Cluster can't be used
 	everUp    bool
 	downSince time.Time
 	cause     error
@@ -80,8 +87,11 @@ type Monitor struct {
 
 var _ redis.Hook = (*Monitor)(nil)
 
-func newMonitor(client *redis.Client, newProbe func() *redis.Client, metrics *metrics.Metrics, logger *slog.Logger) *Monitor {
-	return &Monitor{client: client, newProbe: newProbe, metrics: metrics, logger: logger, wake: make(chan struct{}, 1), downSince: time.Now()}
+func newMonitor(client redis.UniversalClient, newProbe func() redis.UniversalClient, metrics *metrics.Metrics, logger *slog.Logger) *Monitor {
+	return &Monitor{
+		client: client, newProbe: newProbe, partitions: PartitionsOf(client), metrics: metrics, logger: logger,
+		wake: make(chan struct{}, 1), downSince: time.Now(),
+	}
 }
 
 // Run looks every 5 s, and every 100 ms while Redis is away, until the context ends.
@@ -96,7 +106,7 @@ func (m *Monitor) Run(ctx context.Context) {
 		case <-m.wake:
 		}
 		interval := upInterval
-		if m.Check(ctx) != nil {
+		if m.Check(ctx) != nil || m.isPartly() {
 			interval = downInterval
 		}
 		timer.Reset(interval)
@@ -127,23 +137,76 @@ func (m *Monitor) Check(ctx context.Context) error {
 type letThrough struct{}
 
 func (m *Monitor) ping(ctx context.Context) error {
+	ctx = context.WithValue(ctx, letThrough{}, true)
+	if len(m.partitions) > 0 {
+		return m.pingPartitions(ctx)
+	}
 	if !m.isUp() {
 		// A client of its own dials at once, see Monitor.
 		probe := m.newProbe()
-		err := probe.Ping(ctx).Err()
-		_ = probe.Close()
-		if err != nil {
+		defer probe.Close()
+		if err := probe.Ping(ctx).Err(); err != nil {
 			return err
+		}
+		// These two keys are in different slots.
+		if err := probe.Exists(ctx, probeKey, probeKey+":other").Err(); redis.HasErrorPrefix(err, "CROSSSLOT") {
+			return fmt.Errorf("it is part of a Redis Cluster: set infrastructure.redis.cluster.addrs in place of addr or sentinel: %w", err)
 		}
 	}
 	// A server that only answers is of no use: it may be a replica, or out of memory.
-	return m.client.Set(context.WithValue(ctx, letThrough{}, true), probeKey, "1", probeLife).Err()
+	return m.client.Set(ctx, probeKey, "1", probeLife).Err()
+}
+
+// pingPartitions writes to each partition. The error is that of one of them, if none can
+// be used.
+func (m *Monitor) pingPartitions(ctx context.Context) error {
+	failures := make([]error, len(m.partitions))
+	var running errgroup.Group
+	running.SetLimit(8)
+	for i, p := range m.partitions {
+		running.Go(func() error {
+			failures[i] = m.client.Set(ctx, probeKey+p.Suffix(), "1", probeLife).Err()
+			return nil
+		})
+	}
+	_ = running.Wait()
+	var last error
+	failed := 0
+	for _, err := range failures {
+		if err != nil {
+			last = err
+			failed++
+		}
+	}
+	if last != nil && strings.Contains(last.Error(), "cluster support disabled") {
+		return fmt.Errorf("it is no Redis Cluster: set infrastructure.redis.addr in place of cluster.addrs: %w", last)
+	}
+	m.mu.Lock()
+	partly := failed > 0 && failed < len(failures)
+	changed := partly != m.partly
+	m.partly = partly
+	m.mu.Unlock()
+	if changed && partly {
+		m.logger.Error("a part of the Redis Cluster can't be used", "partitions", failed, "of", len(failures), "error", last)
+	} else if changed && failed == 0 {
+		m.logger.Info("all of the Redis Cluster can be used again")
+	}
+	if failed < len(failures) {
+		return nil
+	}
+	return last
 }
 
 func (m *Monitor) isUp() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.up
+}
+
+func (m *Monitor) isPartly() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.partly
 }
 
 // record notes the outcome of a command or a look.
@@ -164,15 +227,12 @@ func (m *Monitor) record(err error) {
 		m.up, m.downSince = false, now
 		m.logger.Error("Redis is unreachable", "error", err)
 		m.metrics.RedisOutageStarted()
-		select {
-		case m.wake <- struct{}{}:
-		default:
-		}
+		m.look()
 	}
 	if err != nil {
 		m.cause = err
 	}
-	m.metrics.RedisAvailable(m.up)
+	m.metrics.RedisAvailable(m.up && !m.partly)
 }
 
 // admit looks once more if Redis is away, and returns an error if it still is.
@@ -228,11 +288,29 @@ func (m *Monitor) notice(ctx context.Context, err error) {
 	var network net.Error
 	switch {
 	case err != nil && ctx.Value(letThrough{}) == nil && isUnusable(err):
-		m.record(err)
+		m.failed(err)
 	case err == nil, errors.As(err, &reply), ctx.Value(letThrough{}) != nil:
 	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.DeadlineExceeded):
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
 	case errors.As(err, &network) && network.Timeout(), !errors.Is(err, context.DeadlineExceeded):
+		m.failed(err)
+	}
+}
+
+// failed notes that a command failed in a way that shows that Redis can't be used. Of a
+// Cluster it shows that of one server only, so all partitions are looked at.
+func (m *Monitor) failed(err error) {
+	if len(m.partitions) == 0 {
 		m.record(err)
+		return
+	}
+	m.look()
+}
+
+// look has Run look now.
+func (m *Monitor) look() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
 	}
 }

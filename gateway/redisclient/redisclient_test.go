@@ -37,7 +37,7 @@ func changesIn(t *testing.T, m *metrics.Metrics) changes {
 	}
 }
 
-func connect(t *testing.T, addr string) (*redis.Client, *Monitor, *metrics.Metrics) {
+func connect(t *testing.T, addr string) (redis.UniversalClient, *Monitor, *metrics.Metrics) {
 	t.Helper()
 	m := metrics.New()
 	client, monitor, err := New(config.Redis{Addr: addr, PoolSize: 4}, m, slog.New(slog.DiscardHandler))

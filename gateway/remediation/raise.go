@@ -17,6 +17,10 @@ const AnnotationResolved = "kubernaut.io/resolved-at"
 
 var severityRanks = map[string]int{signal.SeverityInfo: 1, signal.SeverityWarning: 2, signal.SeverityCritical: 3}
 
+// SeverityRank returns a number from 1 that is higher for what is more severe; 0 for no
+// severity.
+func SeverityRank(severity string) int { return severityRanks[severity] }
+
 // IsMoreSevere reports whether one severity is above another.
 func IsMoreSevere(severity, than string) bool { return severityRanks[severity] > severityRanks[than] }
 

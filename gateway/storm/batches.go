@@ -7,7 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,6 +19,13 @@ import (
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
+	"stormgate.internal/gateway/remediation"
+)
+
+// Keys of which each partition has one.
+const (
+	dueKey      = "alert:storm:due"
+	bufferedKey = "alert:storm:buffered"
 )
 
 // individualLifetime is how long a request may take to make an individual object, from
@@ -30,6 +41,8 @@ var (
 	settleSource string
 	//go:embed scripts/look.lua
 	lookSource string
+	//go:embed scripts/next.lua
+	nextSource string
 	//go:embed scripts/take.lua
 	takeSource string
 	//go:embed scripts/reserve.lua
@@ -40,6 +53,7 @@ var (
 	admitScript    = newScript("admit.lua", admitSource, readAdmission)
 	settleScript   = newScript("settle.lua", settleSource, readSettlement)
 	lookScript     = newScript("look.lua", lookSource, readLook)
+	nextScript     = script[next]{"next.lua", redis.NewScript(nextSource), readNext}
 	takeScript     = newScript("take.lua", takeSource, readTask)
 	reserveScript  = newScript("reserve.lua", reserveSource, readReservation)
 	postponeScript = newScript("postpone.lua", postponeSource, readPostponement)
@@ -68,14 +82,20 @@ func parseRef(text string) batchRef {
 
 // batches runs the scripts. Errors are *redisclient.UnavailableError.
 type batches struct {
-	client   redis.UniversalClient
-	metrics  *metrics.Metrics
-	settings config.Storm
-	grace    time.Duration
-	now      func() int64 // in ms since 1970; 0 for Redis' clock
-	random   func() float64
+	client     redis.UniversalClient
+	partitions redisclient.Partitions
+	metrics    *metrics.Metrics
+	settings   config.Storm
+	grace      time.Duration
+	now        func() int64 // in ms since 1970; 0 for Redis' clock
+	random     func() float64
+	newID      func() string // of a batch
 	// forScripts are the settings as scripts take them.
 	forScripts []byte
+
+	current *currentBatches
+	waiting *waitingMembers
+	turn    *atomic.Uint32 // counts the partitions that the flusher has gone through
 }
 
 func newBatches(o Options) batches {
@@ -90,8 +110,83 @@ func newBatches(o Options) batches {
 		SamplingThreshold: s.SamplingThreshold, SamplingRate: s.SamplingRate, MaxBytes: maxObjectBytes,
 	})
 	return batches{
-		client: o.Redis, metrics: o.Metrics, settings: s, grace: grace, now: o.now, random: rand.Float64, forScripts: forScripts,
+		client: o.Redis, partitions: redisclient.PartitionsOf(o.Redis), metrics: o.Metrics, settings: s, grace: grace, now: o.now,
+		random: rand.Float64, newID: newBatchID, forScripts: forScripts, current: &currentBatches{ids: make(map[string]string)},
+		waiting: &waitingMembers{counts: make(map[redisclient.Partition]int)}, turn: &atomic.Uint32{},
 	}
+}
+
+// newBatchID returns an id that no other batch has.
+func newBatchID() string {
+	return fmt.Sprintf("%d-%d", time.Now().UnixMilli(), rand.Uint64N(1<<52))
+}
+
+// maxCurrent bounds the scopes whose current batches are remembered.
+const maxCurrent = 10_000
+
+// currentBatches remembers the current batch of scopes, so that most alerts can declare
+// its keys at once. What it says need not be so any more.
+type currentBatches struct {
+	mu  sync.Mutex
+	ids map[string]string // by scope
+}
+
+func (c *currentBatches) of(scope string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ids[scope]
+}
+
+func (c *currentBatches) note(ref batchRef) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.ids) >= maxCurrent {
+		clear(c.ids)
+	}
+	c.ids[ref.scope] = ref.id
+}
+
+// waitingMembers are how many members each partition has in buffers, as the flusher saw
+// it last.
+type waitingMembers struct {
+	mu     sync.Mutex
+	counts map[redisclient.Partition]int
+}
+
+func (w *waitingMembers) note(p redisclient.Partition, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[p] = n
+}
+
+// elsewhere returns how many there are in all partitions but one.
+func (w *waitingMembers) elsewhere(but redisclient.Partition) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p, count := range w.counts {
+		if p != but {
+			n += count
+		}
+	}
+	return n
+}
+
+// partitionOf returns where a scope is: with all scopes of its namespace.
+func (b *batches) partitionOf(scope string) redisclient.Partition {
+	namespace, _, _ := strings.Cut(scope, ":")
+	return b.partitions.Of(namespace)
+}
+
+// keys are those that every script takes, and those of some batches of the scope.
+func (b *batches) keys(scope string, ids ...string) []string {
+	p := b.partitionOf(scope)
+	at := p.Prefix() + scope
+	keys := make([]string, 0, 5+3*len(ids)+3)
+	keys = append(keys, dueKey+p.Suffix(), bufferedKey+p.Suffix(), "alert:storm:aggregate:"+at, "alert:storm:resources:"+at, "alert:storm:payloads:"+at)
+	for _, id := range ids {
+		keys = append(keys, "alert:storm:metadata:"+at+":"+id, "alert:buffer:"+at+":"+id, "alert:storm:held:"+at+":"+id)
+	}
+	return keys
 }
 
 // scriptSettings are the first argument of every script, described in batch.lua.
@@ -114,11 +209,13 @@ type scriptSettings struct {
 // ASCII: JSON keeps no others for sure. None of its fields may be null, which is true
 // in Lua.
 type call struct {
-	Scope string `json:"scope"`
-	Now   int64  `json:"now,omitempty"`
+	Scope string   `json:"scope"`
+	IDs   []string `json:"ids"`
+	Now   int64    `json:"now,omitempty"`
 }
 
-func (b *batches) call(scope string) call { return call{scope, b.now()} }
+// call is one about a batch.
+func (b *batches) call(ref batchRef) call { return call{ref.scope, []string{ref.id}, b.now()} }
 
 // soonest is the least time in which a batch that is not there yet can become due.
 func (b *batches) soonest() time.Duration {
@@ -136,16 +233,45 @@ type admitCall struct {
 	Random      float64 `json:"random"`
 	Finished    string  `json:"finished"`
 	Kind        string  `json:"kind"`
+	New         string  `json:"new"`
+	Rank        int     `json:"rank"`
+	Elsewhere   int     `json:"elsewhere"`
 }
+
+// maxAsked bounds how often a batch may be replaced by another between two calls.
+const maxAsked = 10
 
 // admit takes an alert through detection and into a batch, see admit.lua. Finished is
 // the id of a window whose object is known to be finished, or empty. Kind is the kind
 // of storm, or empty if that is to be detected.
 func (b *batches) admit(ctx context.Context, m member, name, finished, kind string) (admission, error) {
-	return run(ctx, b, opDetect, admitScript, admitCall{
-		call: b.call(scopeOf(m.sig)), Fingerprint: m.sig.Fingerprint, Token: m.token, Name: name, Size: m.size, Base: m.base,
+	scope := scopeOf(m.sig)
+	partition := b.partitionOf(scope)
+	c := admitCall{
+		call: call{Scope: scope, Now: b.now()}, Fingerprint: m.sig.Fingerprint, Token: m.token, Name: name, Size: m.size, Base: m.base,
 		Limit: limit(b.settings, m.sig.Namespace), Random: b.random(), Finished: finished, Kind: kind,
-	}, m.resource, m.data)
+		New: b.newID(), Rank: remediation.SeverityRank(m.sig.Severity), Elsewhere: b.waiting.elsewhere(partition),
+	}
+	needed := []string{c.New, finished, b.current.of(scope)}
+	for range maxAsked {
+		c.IDs = nil
+		for _, id := range needed {
+			if id != "" && !slices.Contains(c.IDs, id) {
+				c.IDs = append(c.IDs, id)
+			}
+		}
+		at := partition.Prefix() + scope
+		keys := append(b.keys(scope, c.IDs...), "alert:storm:rate:"+at, "alert:pattern:"+at, "alert:storm:individual:"+partition.Prefix()+c.Fingerprint)
+		a, err := run(ctx, b, opDetect, admitScript, keys, c, m.resource, m.data)
+		if err != nil || a.decision != admitKeys {
+			if a.ref.id != "" {
+				b.current.note(a.ref)
+			}
+			return a, err
+		}
+		needed = a.needed
+	}
+	return admission{}, b.fail(opDetect, fmt.Errorf("batch of %s has been replaced %d times meanwhile", scope, maxAsked))
 }
 
 type settleCall struct {
@@ -158,23 +284,71 @@ type settleCall struct {
 // settle removes members that an object holds. The object is that of a window, or
 // empty.
 func (b *batches) settle(ctx context.Context, ref batchRef, object string, fingerprints ...string) error {
-	_, err := run(ctx, b, opAggregate, settleScript, settleCall{b.call(ref.scope), ref.id, object, fingerprints})
+	_, err := run(ctx, b, opAggregate, settleScript, b.keys(ref.scope, ref.id), settleCall{b.call(ref), ref.id, object, fingerprints})
 	return err
 }
 
-type lookCall struct {
+// oneCall is about a batch and nothing else.
+type oneCall struct {
 	call
 	ID string `json:"id"`
 }
 
 // look reads a window with all its members.
 func (b *batches) look(ctx context.Context, ref batchRef) (look, error) {
-	return run(ctx, b, opAggregate, lookScript, lookCall{b.call(ref.scope), ref.id})
+	return run(ctx, b, opAggregate, lookScript, b.keys(ref.scope, ref.id), oneCall{b.call(ref), ref.id})
 }
 
-// take begins a turn on the batch that is due, if there is one.
+// maxLooked bounds how many batches of a partition are looked at of which none has
+// anything to do.
+const maxLooked = 100
+
+// take begins a turn on a batch that is due, if there is one. Partitions have their turns
+// one after the other. The error is that of those which failed, if none has a batch.
 func (b *batches) take(ctx context.Context) (task, error) {
-	return run(ctx, b, opAggregate, takeScript, b.call(""))
+	partitions := b.partitions.All()
+	found := task{decision: takeNone}
+	var failures []error
+	for range partitions {
+		t, err := b.takeIn(ctx, partitions[int(b.turn.Load())%len(partitions)])
+		switch {
+		case err != nil:
+			failures = append(failures, err)
+		case t.decision == takeIdle:
+			if found.decision == takeNone || t.wait < found.wait {
+				found = t
+			}
+		case t.decision != takeNone:
+			return t, nil
+		}
+		b.turn.Add(1)
+	}
+	return found, errors.Join(failures...)
+}
+
+func (b *batches) takeIn(ctx context.Context, p redisclient.Partition) (task, error) {
+	now := ""
+	if ms := b.now(); ms != 0 {
+		now = strconv.FormatInt(ms, 10)
+	}
+	for range maxLooked {
+		n, err := runRaw(ctx, b, opAggregate, nextScript, []string{dueKey + p.Suffix(), bufferedKey + p.Suffix()}, now)
+		if err != nil {
+			return task{}, err
+		}
+		b.waiting.note(p, n.waiting)
+		switch n.decision {
+		case nextNone:
+			return task{decision: takeNone}, nil
+		case nextIdle:
+			return task{decision: takeIdle, wait: n.wait}, nil
+		}
+		t, err := run(ctx, b, opAggregate, takeScript, b.keys(n.ref.scope, n.ref.id), oneCall{b.call(n.ref), n.ref.id})
+		if err != nil || t.decision != takeNone {
+			return t, err
+		}
+	}
+	return task{decision: takeIdle}, nil // there may be more
 }
 
 type reserveCall struct {
@@ -189,7 +363,7 @@ type reserveCall struct {
 // flusher's turn, or nil if a request asks for its own alert. It returns "" if the
 // object is not the caller's to make any more.
 func (b *batches) reserve(ctx context.Context, ref batchRef, fingerprint, name string, fence *int64) (string, error) {
-	r, err := run(ctx, b, opAggregate, reserveScript, reserveCall{b.call(ref.scope), ref.id, fingerprint, name, fence})
+	r, err := run(ctx, b, opAggregate, reserveScript, b.keys(ref.scope, ref.id), reserveCall{b.call(ref), ref.id, fingerprint, name, fence})
 	return r.name, err
 }
 
@@ -204,28 +378,37 @@ type postponeCall struct {
 // postpone gives a batch back that could not be finished. It does nothing if another
 // turn on the batch has begun.
 func (b *batches) postpone(ctx context.Context, ref batchRef, fence int64, first, most time.Duration) error {
-	_, err := run(ctx, b, opAggregate, postponeScript, postponeCall{b.call(ref.scope), ref.id, fence, first.Milliseconds(), most.Milliseconds()})
+	_, err := run(ctx, b, opAggregate, postponeScript, b.keys(ref.scope, ref.id), postponeCall{b.call(ref), ref.id, fence, first.Milliseconds(), most.Milliseconds()})
 	return err
 }
 
 // payload returns the signal of a pending member as kept, or "" if the member is not
-// pending any more.
-func (b *batches) payload(ctx context.Context, ref batchRef, fingerprint string) (string, error) {
-	data, err := b.client.HGet(ctx, "alert:storm:payloads:"+ref.scope, fingerprint).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return "", b.fail(opAggregate, err)
+// pending any more, and the most severe of its repeats while it was buffered, or "" if
+// there was none.
+func (b *batches) payload(ctx context.Context, ref batchRef, fingerprint string) (first, worst string, err error) {
+	values, err := b.client.HMGet(ctx, "alert:storm:payloads:"+b.partitionOf(ref.scope).Prefix()+ref.scope, fingerprint, fingerprint+"+").Result()
+	if err != nil {
+		return "", "", b.fail(opAggregate, err)
 	}
-	return data, nil
+	first, _ = values[0].(string)
+	ranked, _ := values[1].(string)
+	_, worst, _ = strings.Cut(ranked, "\n")
+	return first, worst, nil
 }
 
-// run runs a script. The call is its second argument, as JSON; further ones are texts
-// that need not be UTF-8. A reply that the script's reader does not know is an error.
-func run[R any](ctx context.Context, b *batches, operation string, s script[R], call any, texts ...any) (R, error) {
-	var none R
-	start := time.Now()
+// run runs a script that takes settings and a call, which is its second argument, as
+// JSON; further ones are texts that need not be UTF-8.
+func run[R any](ctx context.Context, b *batches, operation string, s script[R], keys []string, call any, texts ...any) (R, error) {
 	// Texts and finite numbers, of which calls are made, can always be encoded.
 	encoded, _ := json.Marshal(call)
-	reply, err := s.redis.Run(ctx, b.client, nil, append([]any{b.forScripts, encoded}, texts...)...).Result()
+	return runRaw(ctx, b, operation, s, keys, append([]any{b.forScripts, encoded}, texts...)...)
+}
+
+// runRaw runs a script. A reply that its reader does not know is an error.
+func runRaw[R any](ctx context.Context, b *batches, operation string, s script[R], keys []string, args ...any) (R, error) {
+	var none R
+	start := time.Now()
+	reply, err := s.redis.Run(ctx, b.client, keys, args...).Result()
 	b.metrics.RedisOperation(operation, time.Since(start))
 	if err != nil {
 		return none, b.fail(operation, err)

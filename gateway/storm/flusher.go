@@ -9,6 +9,7 @@ import (
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/redisclient"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -98,18 +99,18 @@ func (s *Storms) flush(ctx context.Context, t task) error {
 func (s *Storms) flushOne(ctx context.Context, t task, m pendingMember) error {
 	ctx, cancel := context.WithTimeout(ctx, s.turn)
 	defer cancel()
-	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
+	sig, worst, err := s.signalsOf(ctx, t.ref, m.fingerprint)
 	if sig == nil || err != nil {
 		return err
 	}
 	// An object with the name may exist if the name is fixed. No replica has been able to
 	// use another name since.
 	if m.name != "" {
-		_, err := s.flushMember(ctx, t.ref, &t.fence, sig, m.name)
+		_, err := s.flushMember(ctx, t.ref, &t.fence, sig, worst, m.name)
 		return err
 	}
 	return s.claim(ctx, t.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
-		return s.flushMember(ctx, t.ref, &t.fence, sig, name)
+		return s.flushMember(ctx, t.ref, &t.fence, sig, worst, name)
 	})
 }
 
@@ -150,11 +151,11 @@ func (s *Storms) catchUp(ctx context.Context, t task) error {
 }
 
 func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error {
-	sig, err := s.signalOf(ctx, t.ref, m.fingerprint)
+	sig, worst, err := s.signalsOf(ctx, t.ref, m.fingerprint)
 	if err != nil {
 		return err
 	}
-	object, err := s.add(ctx, parseName(t.object), t.ref, m, sig, time.UnixMilli(m.arrived), true)
+	object, err := s.add(ctx, parseName(t.object), t.ref, m, worst, time.UnixMilli(m.arrived), true)
 	if err == nil {
 		s.settleSome(ctx, t.ref, object, m)
 		return nil
@@ -188,14 +189,31 @@ func (s *Storms) settleSome(ctx context.Context, ref batchRef, object *v1alpha1.
 	s.settle(ctx, ref, &part, []string{m.fingerprint})
 }
 
-func (s *Storms) signalOf(ctx context.Context, ref batchRef, fingerprint string) (*signal.Signal, error) {
-	data, err := s.batches.payload(ctx, ref, fingerprint)
-	if err != nil || data == "" {
-		return nil, err
+// signalsOf returns the signal of a member, and the most severe of all its signals. Both
+// are nil if the member is not pending any more.
+func (s *Storms) signalsOf(ctx context.Context, ref batchRef, fingerprint string) (first, worst *signal.Signal, err error) {
+	kept, raised, err := s.batches.payload(ctx, ref, fingerprint)
+	if err != nil || kept == "" {
+		return nil, nil, err
 	}
-	sig, err := decode(data)
-	if err != nil {
-		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
+	if first, err = decode(kept); err != nil {
+		return nil, nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
 	}
-	return sig, nil
+	worst = first
+	if raised != "" {
+		repeat, err := decode(raised)
+		if err != nil {
+			return nil, nil, &redisclient.UnavailableError{Op: opAggregate, Err: err}
+		}
+		if remediation.IsMoreSevere(repeat.Severity, first.Severity) {
+			worst = repeat
+		}
+	}
+	return first, worst, nil
+}
+
+// worstOf returns the most severe signal of a member, or nil if it is not pending.
+func (s *Storms) worstOf(ctx context.Context, ref batchRef, fingerprint string) (*signal.Signal, error) {
+	_, worst, err := s.signalsOf(ctx, ref, fingerprint)
+	return worst, err
 }

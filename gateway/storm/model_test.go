@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redistest"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -45,6 +48,7 @@ type modelMember struct {
 	batch       *modelBatch
 	token, name string
 	arrived     int64
+	rank        int // of its most severe signal
 }
 
 type modelBatch struct {
@@ -166,6 +170,7 @@ func (m *model) admit(alert member, name string, random float64, finished *model
 			return admitFlush, b, overflowNone
 		}
 		known.token, known.name = alert.token, ""
+		known.rank = max(known.rank, remediation.SeverityRank(sig.Severity))
 		b.pushes++
 		b.last = max(b.last, m.now)
 		if b.pushes >= s.BufferThreshold {
@@ -192,7 +197,7 @@ func (m *model) admit(alert member, name string, random float64, finished *model
 		m.batches[b.ref], scope.current = b, b
 	}
 	own, all := m.buffered(sig.Namespace)
-	scope.members[fp] = &modelMember{batch: b, token: alert.token, arrived: max(m.now, b.last)}
+	scope.members[fp] = &modelMember{batch: b, token: alert.token, arrived: max(m.now, b.last), rank: remediation.SeverityRank(sig.Severity)}
 	b.size++
 	b.pushes++
 	b.bytes += alert.size
@@ -295,19 +300,34 @@ func (m *model) take() (takeDecision, *modelBatch, []string) {
 // alerts in the same batches. That no alert is lost follows from the model, where it
 // can be read: a member is removed by settle only.
 func TestScriptsBehaveLikeTheModel(t *testing.T) {
-	server := redistest.Start(t)
-	client := server.Client()
+	client := redistest.Start(t).Client()
 	defer client.Close()
 	for run := range 100 {
-		seed := uint64(run)
 		client.FlushAll(t.Context())
-		if !runModel(t, client, rand.New(rand.NewPCG(seed, 1))) {
+		if !runModel(t, client, rand.New(rand.NewPCG(uint64(run), 1)), "shop", "small", "", "C:x") {
 			t.Fatalf("run %d", run)
 		}
 	}
 }
 
-func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
+// So they do in a Redis Cluster. There, the flusher's order holds among the batches of one
+// partition only, and so of one namespace.
+func TestScriptsBehaveLikeTheModelInACluster(t *testing.T) {
+	client := redistest.StartCluster(t, 3, false).Client()
+	defer client.Close()
+	for run := range 30 {
+		err := client.ForEachMaster(t.Context(), func(ctx context.Context, master *redis.Client) error { return master.FlushAll(ctx).Err() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		namespace := []string{"shop", "small", "", "C:x"}[run%4]
+		if !runModel(t, client, rand.New(rand.NewPCG(uint64(run), 2)), namespace) {
+			t.Fatalf("run %d", run)
+		}
+	}
+}
+
+func runModel(t *testing.T, client redis.UniversalClient, r *rand.Rand, namespaces ...string) bool {
 	w := time.Duration(1+r.IntN(5)) * time.Second
 	settings := config.Storm{
 		RateThreshold: r.IntN(6), PatternThreshold: r.IntN(4), BufferThreshold: 1 + r.IntN(5),
@@ -325,9 +345,12 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 		now: func() int64 { return m.now },
 	})
 	b.random = func() float64 { return random }
+	// The model has numbered the batch already, if the script begins one.
+	b.newID = func() string { return fmt.Sprintf("%d-%d", m.now, m.sequence) }
 	ctx := t.Context()
 
-	names, namespaces := []string{"A", "B:C", "B"}, []string{"shop", "small", "", "C:x"}
+	names := []string{"A", "B:C", "B"}
+	severities := []string{signal.SeverityInfo, signal.SeverityWarning, signal.SeverityCritical}
 	var previous []member // requests that may be repeated
 	fail := func(format string, args ...any) bool {
 		t.Helper()
@@ -390,6 +413,7 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 			}
 		default:
 			sig := testSignal(names[r.IntN(len(names))], namespaces[r.IntN(len(namespaces))], "pod"+strconv.Itoa(r.IntN(12)))
+			sig.Severity = severities[r.IntN(3)]
 			alert := newMember(sig)
 			if r.IntN(40) == 0 { // a window's worth of bytes
 				alert.size = maxObjectBytes / 2
@@ -422,6 +446,9 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 			if decision == admitOpened && (!slices.Equal(fingerprintsOf(got.contents), batch.pending()) || !sorted(got.contents)) {
 				return fail("step %d: opened with %v, want %v", step, got.contents.pending, batch.pending())
 			}
+			if decision == admitOpened && got.contents.severest != "" && !asSevere(t, got.contents.severest, batch) {
+				return fail("step %d: the most severe of all is not that", step)
+			}
 			if own, _ := m.buffered(alert.sig.Namespace); got.buffered != own {
 				return fail("step %d: %d buffered, want %d", step, got.buffered, own)
 			}
@@ -432,6 +459,53 @@ func runModel(t *testing.T, client *redis.Client, r *rand.Rand) bool {
 	}
 	return true
 }
+
+// asSevere reports whether no pending member of the batch is more severe than the signal.
+func asSevere(t *testing.T, kept string, batch *modelBatch) bool {
+	t.Helper()
+	sig, err := decode(kept)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	for _, fp := range batch.pending() {
+		if batch.scope.members[fp].rank > remediation.SeverityRank(sig.Severity) {
+			return false
+		}
+	}
+	return true
+}
+
+// allKeys returns the keys of all servers as they are without a hash tag, each with those
+// that really are there.
+func allKeys(t *testing.T, client redis.UniversalClient) map[string][]string {
+	t.Helper()
+	var mu sync.Mutex
+	found := make(map[string][]string)
+	collect := func(ctx context.Context, c *redis.Client) error {
+		keys, err := c.Keys(ctx, "*").Result()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, key := range keys {
+			plain := hashTag.ReplaceAllString(key, "")
+			found[plain] = append(found[plain], key)
+		}
+		return err
+	}
+	var err error
+	switch c := client.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(t.Context(), collect)
+	case *redis.Client:
+		err = collect(t.Context(), c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+var hashTag = regexp.MustCompile(`:\{\d+\}`)
 
 func fingerprintsOf(c contents) []string {
 	var list []string
@@ -449,12 +523,22 @@ func sorted(c contents) bool {
 }
 
 // sameState compares all that Redis keeps of alerts with the model.
-func sameState(t *testing.T, client *redis.Client, m *model) bool {
+func sameState(t *testing.T, client redis.UniversalClient, m *model) bool {
 	t.Helper()
 	ctx := context.Background()
+	keys := allKeys(t, client)
+	// real returns the key as it is in Redis, if there is exactly one.
+	real := func(key string) string {
+		if len(keys[key]) != 1 {
+			return "none"
+		}
+		return keys[key][0]
+	}
 	due := map[string]int64{}
-	for _, z := range client.ZRangeWithScores(ctx, "alert:storm:due", 0, -1).Val() {
-		due[z.Member.(string)] = int64(z.Score)
+	for _, key := range keys[dueKey] {
+		for _, z := range client.ZRangeWithScores(ctx, key, 0, -1).Val() {
+			due[z.Member.(string)] = int64(z.Score)
+		}
 	}
 	wantDue := map[string]int64{}
 	for ref, b := range m.batches {
@@ -466,7 +550,7 @@ func sameState(t *testing.T, client *redis.Client, m *model) bool {
 	}
 	wantKeys := map[string]bool{}
 	for key, scope := range m.scopes {
-		records := client.HGetAll(ctx, "alert:storm:resources:"+key).Val()
+		records := client.HGetAll(ctx, real("alert:storm:resources:"+key)).Val()
 		for fp, record := range records {
 			member := scope.members[fp]
 			if member == nil {
@@ -478,11 +562,11 @@ func sameState(t *testing.T, client *redis.Client, m *model) bool {
 				t.Errorf("record %q, want %q", record, want)
 				return false
 			}
-			if score := client.ZScore(ctx, "alert:buffer:"+member.batch.ref, fp).Val(); int64(score) != member.arrived {
+			if score := client.ZScore(ctx, real("alert:buffer:"+member.batch.ref), fp).Val(); int64(score) != member.arrived {
 				t.Errorf("%s arrived at %v, want %d", fp, score, member.arrived)
 				return false
 			}
-			if sig, err := decode(client.HGet(ctx, "alert:storm:payloads:"+key, fp).Val()); err != nil || sig.Fingerprint != fp {
+			if sig, err := decode(client.HGet(ctx, real("alert:storm:payloads:"+key), fp).Val()); err != nil || sig.Fingerprint != fp {
 				t.Errorf("payload of %s: %v, %v", fp, sig, err)
 				return false
 			}
@@ -499,7 +583,7 @@ func sameState(t *testing.T, client *redis.Client, m *model) bool {
 	}
 	for ref, b := range m.batches {
 		wantKeys["alert:storm:metadata:"+ref] = true
-		if held := client.HGetAll(ctx, "alert:storm:held:"+ref).Val(); !maps.Equal(held, b.held) {
+		if held := client.HGetAll(ctx, real("alert:storm:held:"+ref)).Val(); !maps.Equal(held, b.held) {
 			t.Errorf("%s holds %v, want %v", ref, held, b.held)
 			return false
 		}
@@ -507,9 +591,9 @@ func sameState(t *testing.T, client *redis.Client, m *model) bool {
 			wantKeys["alert:storm:held:"+ref] = true
 		}
 	}
-	for _, key := range client.Keys(ctx, "*").Val() {
-		fixed := key == "alert:storm:due" || key == "alert:storm:sequence" || key == "alert:storm:buffered"
-		expires := client.TTL(ctx, key).Val() > 0
+	for key, all := range keys {
+		fixed := key == dueKey || key == bufferedKey
+		expires := client.TTL(ctx, all[0]).Val() > 0
 		if !fixed && !expires && !wantKeys[key] {
 			t.Errorf("key %s is left", key)
 			return false

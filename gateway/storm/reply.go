@@ -18,6 +18,8 @@ type admission struct {
 	// without filler, which is the alert of the call itself.
 	overflow overflow
 	contents contents
+	// needed are the batches whose keys the script needs, if the decision is admitKeys.
+	needed []string
 }
 
 // admitDecision says what became of an alert.
@@ -30,6 +32,7 @@ const (
 	admitAdded    admitDecision = "added"    // it is stored in a window
 	admitAgain    admitDecision = "again"    // an earlier request stored it in a window
 	admitFlush    admitDecision = "flush"    // it is stored in a buffer that has ended
+	admitKeys     admitDecision = "keys"     // nothing was done: keys are not declared
 )
 
 // overflow is the limit that opened a window before the buffer was filled.
@@ -43,20 +46,55 @@ const (
 )
 
 func readAdmission(f *fields) admission {
-	a := admission{decision: oneOf(f, "decision", admitNone, admitBuffered, admitOpened, admitAdded, admitAgain, admitFlush)}
-	if a.decision == admitNone {
+	a := admission{decision: oneOf(f, "decision", admitNone, admitBuffered, admitOpened, admitAdded, admitAgain, admitFlush, admitKeys)}
+	switch a.decision {
+	case admitNone:
+		return a
+	case admitKeys:
+		a.needed = f.texts("ids")
 		return a
 	}
 	a.batch = readBatch(f)
 	a.buffered = int(f.count("buffered"))
 	if a.decision == admitOpened {
 		a.overflow = oneOf(f, "overflow", overflowNone, overflowNamespace, overflowGlobal, overflowSampled)
-		a.contents = contents{pending: readPending(f), first: f.text("first")}
+		a.contents = contents{pending: readPending(f), first: f.text("first"), severest: f.text("severest")}
 	}
 	return a
 }
 
-// task is the reply of take.lua.
+// next is the reply of next.lua.
+type next struct {
+	decision nextDecision
+	// ref is set if the decision is nextDue.
+	ref batchRef
+	// wait is the time until a batch is due, if the decision is nextIdle.
+	wait time.Duration
+	// waiting is how many members the partition has in buffers.
+	waiting int
+}
+
+// nextDecision says whether a batch is due.
+type nextDecision string
+
+const (
+	nextNone nextDecision = "none" // there is no batch
+	nextIdle nextDecision = "idle" // none is due
+	nextDue  nextDecision = "due"
+)
+
+func readNext(f *fields) next {
+	n := next{decision: oneOf(f, "decision", nextNone, nextIdle, nextDue), waiting: int(f.count("waiting"))}
+	switch n.decision {
+	case nextIdle:
+		n.wait = f.milliseconds("wait")
+	case nextDue:
+		n.ref = f.ref("batch")
+	}
+	return n
+}
+
+// task is the reply of take.lua, or what stands for it if no batch is due.
 type task struct {
 	decision takeDecision
 	// batch is set unless the decision is takeNone or takeIdle.
@@ -76,7 +114,7 @@ type task struct {
 type takeDecision string
 
 const (
-	takeNone   takeDecision = "none"   // nothing: there is no batch
+	takeNone   takeDecision = "none"   // nothing: there is no batch, or nothing to do about it
 	takeIdle   takeDecision = "idle"   // nothing: no batch is due
 	takeFlush  takeDecision = "flush"  // make an object of each member
 	takeWindow takeDecision = "window" // make the window's object hold the members
@@ -84,12 +122,8 @@ const (
 )
 
 func readTask(f *fields) task {
-	t := task{decision: oneOf(f, "decision", takeNone, takeIdle, takeFlush, takeWindow, takeClosed)}
-	switch t.decision {
-	case takeNone:
-		return t
-	case takeIdle:
-		t.wait = f.milliseconds("wait")
+	t := task{decision: oneOf(f, "decision", takeNone, takeFlush, takeWindow, takeClosed)}
+	if t.decision == takeNone {
 		return t
 	}
 	t.batch = readBatch(f)
@@ -209,12 +243,13 @@ type contents struct {
 	// pending are the members that no object holds yet, in the order of arrival.
 	pending []pendingMember
 	// first and filler are the signals, as kept, of the first member and of the one
-	// that filled the buffer. They are empty if they are not kept any more.
-	first, filler string
+	// that filled the buffer, and severest is the most severe one. They are empty if they
+	// are not kept any more.
+	first, filler, severest string
 }
 
 func readContents(f *fields) contents {
-	return contents{pending: readPending(f), first: f.text("first"), filler: f.text("filler")}
+	return contents{pending: readPending(f), first: f.text("first"), filler: f.text("filler"), severest: f.text("severest")}
 }
 
 // pendingMember is a member that no object holds yet.
@@ -307,6 +342,21 @@ func valueOf[T any](f *fields, name string) T {
 func (f *fields) text(name string) string { return valueOf[string](f, name) }
 
 func (f *fields) list(name string) []any { return valueOf[[]any](f, name) }
+
+// texts returns a list of texts.
+func (f *fields) texts(name string) []string {
+	list := f.list(name)
+	texts := make([]string, 0, len(list))
+	for _, element := range list {
+		text, ok := element.(string)
+		if !ok {
+			f.fail("%s has a %T, not only texts", name, element)
+			return nil
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
 
 // count returns a whole number from 0.
 func (f *fields) count(name string) int64 {

@@ -22,6 +22,7 @@ import (
 var readers = map[string]func(*fields){
 	"admit":    func(f *fields) { readAdmission(f) },
 	"take":     func(f *fields) { readTask(f) },
+	"next":     func(f *fields) { readNext(f) },
 	"look":     func(f *fields) { readLook(f) },
 	"reserve":  func(f *fields) { readReservation(f) },
 	"settle":   func(f *fields) { readSettlement(f) },
@@ -37,7 +38,7 @@ func about(decision string, more ...any) []any {
 var aMember = []any{"fingerprint", "f", "arrived", int64(1_700_000_000_123), "name", "", "resource", "shop:Pod:\xff"}
 
 func TestRepliesAreRead(t *testing.T) {
-	f := newFields(about("opened", "buffered", int64(3), "overflow", "global", "pending", []any{aMember}, "first", "signal\x00\xff"))
+	f := newFields(about("opened", "buffered", int64(3), "overflow", "global", "pending", []any{aMember}, "first", "signal\x00\xff", "severest", "worst"))
 	got := readAdmission(f)
 	if err := f.end(); err != nil {
 		t.Fatal(err)
@@ -74,12 +75,14 @@ func TestUnknownRepliesAreErrors(t *testing.T) {
 		"other's decision":    {"postpone", []any{"decision", "settled"}, `decision is "settled"`},
 		"decision of no text": {"postpone", []any{"decision", int64(1)}, "decision is a int64"},
 		"unknown kind":        {"admit", slices.Replace(about("added", "buffered", int64(0)), 5, 6, any("flood")), `kind is "flood"`},
-		"unknown overflow":    {"admit", about("opened", "buffered", int64(1), "overflow", "moon", "pending", []any{}, "first", ""), `overflow is "moon"`},
+		"unknown overflow":    {"admit", about("opened", "buffered", int64(1), "overflow", "moon", "pending", []any{}, "first", "", "severest", ""), `overflow is "moon"`},
 		"field is missing":    {"admit", about("added"), "has no buffered"},
 		"field is new":        {"admit", about("added", "buffered", int64(1), "mood", "good"), "only"},
 		"field twice":         {"settle", []any{"decision", "gone", "decision", "settled"}, "only"},
-		"negative number":     {"take", []any{"decision", "idle", "wait", int64(-1)}, "wait is negative"},
-		"number as text":      {"take", []any{"decision", "idle", "wait", "1"}, "wait is a string"},
+		"negative number":     {"next", []any{"decision", "idle", "wait", int64(-1), "waiting", int64(0)}, "wait is negative"},
+		"number as text":      {"next", []any{"decision", "idle", "wait", "1", "waiting", int64(0)}, "wait is a string"},
+		"unknown next":        {"next", []any{"decision", "later", "waiting", int64(0)}, `decision is "later"`},
+		"id of no text":       {"admit", []any{"decision", "keys", "ids", []any{int64(1)}}, "not only texts"},
 		"batch without id":    {"admit", slices.Replace(about("added", "buffered", int64(0)), 3, 4, any("shop:")), "batch is no scope and id"},
 		"member is no list":   {"take", about("flush", "fence", int64(1), "pending", []any{"f"}), "read member"},
 		"member lacks field":  {"take", about("flush", "fence", int64(1), "pending", []any{aMember[:6]}), "has no resource"},
@@ -125,7 +128,7 @@ func TestUnknownDecisionRefusesTheAlert(t *testing.T) {
 	if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "admit.lua") || !strings.Contains(err.Error(), `"adopted"`) {
 		t.Errorf("verdict %+v, error %v", verdict, err)
 	}
-	if wait, err := s.step(t.Context()); !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "take.lua") {
+	if wait, err := s.step(t.Context()); !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "next.lua") {
 		t.Errorf("flusher waits %s, error %v", wait, err)
 	}
 }
@@ -185,9 +188,10 @@ func TestScriptsKeepBytesAndNumbers(t *testing.T) {
 // read has a known decision.
 func FuzzReply(f *testing.F) {
 	for _, reply := range []any{
-		about("opened", "buffered", 3, "overflow", "", "pending", []any{aMember}, "first", "s"),
+		about("opened", "buffered", 3, "overflow", "", "pending", []any{aMember}, "first", "s", "severest", ""),
+		[]any{"decision", "keys", "ids", []any{"1-2"}},
 		about("added", "buffered", 3), about("flush", "fence", 1, "pending", []any{aMember}),
-		about("window", "fence", 1, "pending", []any{}, "first", "", "filler", ""), about("closed", "lasted", 9),
+		about("window", "fence", 1, "pending", []any{}, "first", "", "filler", "", "severest", ""), about("closed", "lasted", 9),
 		[]any{"decision", "idle", "wait", 5}, []any{"decision", "fixed", "name", "x"}, []any{"decision", "none"}, "OK", nil,
 	} {
 		data, err := json.Marshal(reply)
@@ -204,8 +208,8 @@ func FuzzReply(f *testing.F) {
 		reply := asReply(value)
 		a := newFields(reply)
 		if got := readAdmission(a); a.end() == nil {
-			known := slices.Contains([]admitDecision{admitNone, admitBuffered, admitOpened, admitAdded, admitAgain, admitFlush}, got.decision)
-			if !known || got.decision != admitNone && (got.ref.id == "" || got.members < 0 || got.buffered < 0) {
+			known := slices.Contains([]admitDecision{admitNone, admitBuffered, admitOpened, admitAdded, admitAgain, admitFlush, admitKeys}, got.decision)
+			if !known || got.decision != admitNone && got.decision != admitKeys && (got.ref.id == "" || got.members < 0 || got.buffered < 0) {
 				t.Errorf("admission %+v", got)
 			}
 		}

@@ -187,14 +187,19 @@ func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished,
 			verdict.Kind = Buffered
 			return verdict, nil
 		case admitFlush:
-			object, err := s.flushMember(ctx, a.ref, nil, sig, name)
+			// An earlier alert of it may have been more severe.
+			worst, err := s.worstOf(ctx, a.ref, sig.Fingerprint)
+			if err != nil {
+				return Verdict{}, err
+			}
+			object, err := s.flushMember(ctx, a.ref, nil, sig, worst, name)
 			if object == nil {
 				return Verdict{Kind: Overtaken}, err
 			}
 			return Verdict{Kind: Flushed, Object: object}, nil
 		case admitOpened:
 			verdict.Kind = Opened
-			known = &contents{pending: a.contents.pending, first: a.contents.first, filler: string(m.data)}
+			known = &contents{pending: a.contents.pending, first: a.contents.first, filler: string(m.data), severest: a.contents.severest}
 		case admitAdded, admitAgain:
 			verdict.Kind = Added
 		}

@@ -45,7 +45,7 @@ func (s *Storms) hold(ctx context.Context, window batch, known *contents, m memb
 			return nil, err
 		}
 		// The object was created with the members of that moment.
-		if holds(object, own) && (fresh || object.InProgress()) {
+		if holds(object, own) && (fresh || object.InProgress()) && !remediation.IsMoreSevere(m.sig.Severity, object.Spec.Severity) {
 			return object, nil
 		}
 		ref = keyOf(object)
@@ -67,13 +67,18 @@ var errHeld = errors.New("the object holds the member already")
 func (s *Storms) add(ctx context.Context, ref types.NamespacedName, window batchRef, m pendingMember, sig *signal.Signal, received time.Time, fresh bool) (*v1alpha1.RemediationRequest, error) {
 	var seen *v1alpha1.RemediationRequest
 	var raisedFrom string
+	worse := func(o *v1alpha1.RemediationRequest) bool {
+		return sig != nil && o.InProgress() && remediation.IsMoreSevere(sig.Severity, o.Spec.Severity)
+	}
 	object, err := s.amender.Amend(ctx, ref, func(o *v1alpha1.RemediationRequest) error {
 		switch {
 		case o.Annotations[remediation.AnnotationBatch] != window.id:
 			return errFinished
 		case holds(o, m) && (fresh || o.InProgress()):
-			seen = o
-			return errHeld
+			if !worse(o) {
+				seen = o
+				return errHeld
+			}
 		case !o.InProgress():
 			return errFinished
 		}
@@ -152,11 +157,11 @@ func (s *Storms) create(ctx context.Context, window batch, known *contents) (*v1
 		}
 		window, known = found.batch, &found.contents
 	}
-	first, filler, err := known.signals()
+	first, filler, severest, err := known.signals()
 	if err != nil {
 		return nil, &redisclient.UnavailableError{Op: opAggregate, Err: fmt.Errorf("read signals of storm window %s: %w", window.ref, err)}
 	}
-	created, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler))
+	created, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler, severest))
 	if err != nil {
 		return nil, err
 	}
@@ -189,21 +194,26 @@ func (s *Storms) settle(ctx context.Context, ref batchRef, object *v1alpha1.Reme
 }
 
 // signals returns the signal of the first member and that of the one that filled the
-// buffer.
-func (c *contents) signals() (first, filler *signal.Signal, err error) {
+// buffer, and the most severe one, or nil if that is not kept any more.
+func (c *contents) signals() (first, filler, severest *signal.Signal, err error) {
 	if first, err = decode(c.first); err != nil {
-		return nil, nil, fmt.Errorf("first member: %w", err)
+		return nil, nil, nil, fmt.Errorf("first member: %w", err)
 	}
 	if filler, err = decode(c.filler); err != nil {
-		return nil, nil, fmt.Errorf("member that filled the buffer: %w", err)
+		return nil, nil, nil, fmt.Errorf("member that filled the buffer: %w", err)
 	}
-	return first, filler, nil
+	if c.severest != "" {
+		if severest, err = decode(c.severest); err != nil {
+			return nil, nil, nil, fmt.Errorf("most severe member: %w", err)
+		}
+	}
+	return first, filler, severest, nil
 }
 
 // windowDraft describes the window's object. The fingerprint and resource are those of
-// the alert that filled the buffer, the severity is the higher one of both, and the rest
-// is the first member's.
-func (s *Storms) windowDraft(ctx context.Context, window batch, pending []pendingMember, first, filler *signal.Signal) remediation.Draft {
+// the alert that filled the buffer, and the rest is the first member's. It is as severe
+// as the most severe of its members, and as urgent as that makes it.
+func (s *Storms) windowDraft(ctx context.Context, window batch, pending []pendingMember, first, filler, severest *signal.Signal) remediation.Draft {
 	sig := *first
 	sig.Fingerprint, sig.Resource = filler.Fingerprint, filler.Resource
 	if sig.Severity = filler.Severity; remediation.IsMoreSevere(first.Severity, filler.Severity) {
@@ -213,29 +223,37 @@ func (s *Storms) windowDraft(ctx context.Context, window batch, pending []pendin
 	for i, m := range pending {
 		resources[i], fingerprints[i] = m.resource, m.fingerprint
 	}
-	draft := s.draft(ctx, &sig, window.name, window.ref)
+	draft := s.draft(ctx, &sig, window.name, window.ref, severest)
 	draft.Storm = &remediation.Storm{Type: window.kind, Resources: resources, Fingerprints: fingerprints, LastSeen: filler.ReceivedTime}
 	return draft
 }
 
-// draft describes an object that is made from a batch.
-func (s *Storms) draft(ctx context.Context, sig *signal.Signal, name string, ref batchRef) remediation.Draft {
+// draft describes an object that is made from a batch. Worst is another signal of it, or
+// nil: the object is to be as severe as that, if it is the more severe one.
+func (s *Storms) draft(ctx context.Context, sig *signal.Signal, name string, ref batchRef, worst *signal.Signal) remediation.Draft {
 	environment := s.environments.Environment(ctx, sig.Namespace)
+	priority := s.priorities.Priority(ctx, sig.Severity, environment, sig.Labels)
+	if worst != nil && remediation.IsMoreSevere(worst.Severity, sig.Severity) {
+		raised := *sig
+		raised.Severity, sig = worst.Severity, &raised
+		// P0 is the most urgent.
+		priority = min(priority, s.priorities.Priority(ctx, worst.Severity, environment, worst.Labels))
+	}
 	return remediation.Draft{
-		Signal: sig, Environment: environment, Priority: s.priorities.Priority(ctx, sig.Severity, environment, sig.Labels),
-		Name: name, Batch: ref.id,
+		Signal: sig, Environment: environment, Priority: priority, Name: name, Batch: ref.id,
 	}
 }
 
 // flushMember makes the object of a buffered alert whose storm is over. The fence is
-// that of the flusher's turn, or nil if the caller holds the claim on the incident. It
-// returns nil if another flusher or request has taken care of the member.
-func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence *int64, sig *signal.Signal, name string) (*v1alpha1.RemediationRequest, error) {
+// that of the flusher's turn, or nil if the caller holds the claim on the incident. Worst
+// is as in draft. It returns nil if another flusher or request has taken care of the
+// member.
+func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence *int64, sig, worst *signal.Signal, name string) (*v1alpha1.RemediationRequest, error) {
 	name, err := s.batches.reserve(ctx, ref, sig.Fingerprint, name, fence)
 	if err != nil || name == "" {
 		return nil, err
 	}
-	created, err := s.creator.Create(ctx, s.draft(ctx, sig, name, ref))
+	created, err := s.creator.Create(ctx, s.draft(ctx, sig, name, ref, worst))
 	if err != nil {
 		return nil, err
 	}
@@ -245,18 +263,21 @@ func (s *Storms) flushMember(ctx context.Context, ref batchRef, fence *int64, si
 		s.metrics.FlushedObject(object.Spec.Environment, object.Spec.Priority)
 	case object.Annotations[remediation.AnnotationBatch] != ref.id:
 		// It is the incident's, but was made without this alert.
+		if worst == nil || !remediation.IsMoreSevere(worst.Severity, sig.Severity) {
+			worst = sig
+		}
 		var raisedFrom string
 		object, err = s.amender.Amend(ctx, keyOf(object), func(o *v1alpha1.RemediationRequest) error {
 			if err := repeated(o, sig); err != nil {
 				return err
 			}
-			raisedFrom = s.deduplicator.Raise(ctx, o, sig)
+			raisedFrom = s.deduplicator.Raise(ctx, o, worst)
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
-		s.deduplicator.NoteRaised(ctx, object, sig, raisedFrom)
+		s.deduplicator.NoteRaised(ctx, object, worst, raisedFrom)
 	}
 	s.settle(ctx, ref, object, []string{sig.Fingerprint})
 	return object, nil

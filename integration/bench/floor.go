@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -23,15 +24,33 @@ const (
 // script reads and writes one key, as the least of scripts does.
 var script = redis.NewScript(`return redis.call('HINCRBY', KEYS[1], 'count', 1)`)
 
+// floorNames are the names of all, in the order of the report.
+var floorNames = []string{floorPing, floorScript, floorCreate, floorUpdate, floorUpdateOne}
+
 // floors measures the bare requests with so many clients. The objects are copies
 // of the one that the gateway makes of an alert, and the client of the API is
 // the gateway's.
 func (b *bed) floors(ctx context.Context, template *v1alpha1.RemediationRequest, clients int) ([]Measurement, error) {
+	var measurements []Measurement
+	for _, name := range floorNames {
+		m, err := b.floor(ctx, template, clients, name)
+		if err != nil {
+			return nil, err
+		}
+		measurements = append(measurements, m)
+		b.progress(m.summary())
+	}
+	return measurements, nil
+}
+
+// floor measures one bare request.
+func (b *bed) floor(ctx context.Context, template *v1alpha1.RemediationRequest, clients int, name string) (Measurement, error) {
+	fail := func(err error) (Measurement, error) { return Measurement{}, fmt.Errorf("floor %s: %w", name, err) }
 	client := b.redis.Client()
 	defer client.Close()
 	spaces, err := b.namespaces(ctx, "floor", 1)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	copyOf := func(name string) *v1alpha1.RemediationRequest {
 		object := template.DeepCopy()
@@ -42,7 +61,7 @@ func (b *bed) floors(ctx context.Context, template *v1alpha1.RemediationRequest,
 	for i := range own {
 		own[i] = copyOf(fmt.Sprint("own-", i))
 		if err := b.api.Create(ctx, own[i]); err != nil {
-			return nil, fmt.Errorf("floor: %w", err)
+			return fail(err)
 		}
 	}
 	update := func(i int) error {
@@ -50,35 +69,34 @@ func (b *bed) floors(ctx context.Context, template *v1alpha1.RemediationRequest,
 		return b.api.Update(ctx, own[i])
 	}
 	if err := script.Load(ctx, client).Err(); err != nil {
-		return nil, fmt.Errorf("floor: %w", err)
+		return fail(err)
 	}
-	var measurements []Measurement
-	for _, floor := range []struct {
-		name    string
-		clients int
-		do      func(client, i int) error
-	}{
-		{floorPing, clients, func(int, int) error { return client.Ping(ctx).Err() }},
-		{floorScript, clients, func(c, _ int) error {
+	senders := clients
+	var do func(client, i int) error
+	switch name {
+	case floorPing:
+		do = func(int, int) error { return client.Ping(ctx).Err() }
+	case floorScript:
+		do = func(c, _ int) error {
 			return script.EvalSha(ctx, client, []string{fmt.Sprint("bench:floor:", c)}).Err()
-		}},
-		{floorCreate, clients, func(_, i int) error { return b.api.Create(ctx, copyOf(fmt.Sprint("new-", i))) }},
-		{floorUpdate, clients, func(c, _ int) error { return update(c) }},
-		// Two at once would only conflict.
-		{floorUpdateOne, 1, func(int, int) error { return update(0) }},
-	} {
-		m, err := b.measure(ctx, nil, 1, func() load { return closedLoop(ctx, floor.clients, b.duration, 0, floor.do) })
-		if err != nil {
-			return nil, fmt.Errorf("floor %s: %w", floor.name, err)
 		}
-		if m.Errors > 0 {
-			return nil, fmt.Errorf("floor %s: %s", floor.name, m.Failure)
-		}
-		m.Name, m.Clients = floor.name, clients
-		measurements = append(measurements, m)
-		b.progress(m.summary())
+	case floorCreate:
+		do = func(_, i int) error { return b.api.Create(ctx, copyOf(fmt.Sprint("new-", i))) }
+	case floorUpdate:
+		do = func(c, _ int) error { return update(c) }
+	case floorUpdateOne:
+		senders = 1 // two at once would only conflict
+		do = func(int, int) error { return update(0) }
 	}
-	return measurements, b.api.DeleteObjects(ctx, spaces...)
+	m, err := b.measure(ctx, nil, 1, func() load { return closedLoop(ctx, senders, b.duration, 0, do) })
+	if err != nil {
+		return fail(err)
+	}
+	if m.Errors > 0 {
+		return fail(errors.New(m.Failure))
+	}
+	m.Name, m.Clients = name, clients
+	return m, b.api.DeleteObjects(ctx, spaces...)
 }
 
 // template is an object as the gateway makes it.

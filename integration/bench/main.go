@@ -4,6 +4,7 @@
 // objects in the cluster are not exactly those that the answers promise.
 //
 //	bench [--workload=unique,...] [--clients=1,16,64] [--rate=100,...]
+//	bench --goals [--rounds=5]
 //	bench --objects=50000
 //	bench --soak=1000000
 //
@@ -41,7 +42,8 @@ type flags struct {
 	workloads                           []string
 	clients, rates                      []int
 	duration                            time.Duration
-	objects, soak                       int
+	objects, soak, rounds               int
+	goals                               bool
 	json, benchmarks, profiles, log     string
 }
 
@@ -82,7 +84,9 @@ func command() *cobra.Command {
 	set.IntSliceVar(&f.rates, "rate", nil, "open loop: alerts per second, sent when they are due whatever is answered; latencies count from then (default: no open loop)")
 	set.DurationVar(&f.duration, "duration", 5*time.Second, "length of each measurement")
 	set.IntVar(&f.objects, "objects", 0, "compare with so many objects in the cluster instead of 100")
-	set.IntVar(&f.soak, "soak", 0, "send so many alerts and compare the heap at the end with that at the start")
+	set.IntVar(&f.soak, "soak", 0, "send so many alerts, and fail if the memory of the gateway or of Redis grows meanwhile")
+	set.BoolVar(&f.goals, "goals", false, "measure what the project wants as ratios to bare requests, each beside its own bare request")
+	set.IntVar(&f.rounds, "rounds", 3, "with --goals: how often each is measured")
 	set.StringVar(&f.json, "json", "", "also write all measurements to this file")
 	set.StringVar(&f.benchmarks, "benchmarks", "", "also write this file, which benchstat compares with docs/benchmarks/gateway.txt")
 	set.StringVar(&f.profiles, "profiles", "", "write CPU profiles and heaps of the gateway to this directory")
@@ -104,8 +108,11 @@ func (f *flags) validate() error {
 	if f.duration <= 0 || f.objects < 0 || f.soak < 0 {
 		return fmt.Errorf("--duration must be positive, --objects and --soak not negative")
 	}
-	if f.objects > 0 && f.soak > 0 {
-		return fmt.Errorf("--objects and --soak are two measurements: give one")
+	if f.objects > 0 && f.soak > 0 || f.goals && f.objects+f.soak > 0 {
+		return fmt.Errorf("--objects, --soak and --goals are three measurements: give one")
+	}
+	if f.rounds < 1 {
+		return fmt.Errorf("--rounds must be positive, is %d", f.rounds)
 	}
 	return nil
 }
@@ -119,7 +126,11 @@ func run(ctx context.Context, f flags, progress func(string)) (*Report, error) {
 	defer b.close()
 	switch {
 	case f.soak > 0:
-		report.Soak, err = b.soak(ctx, f.soak)
+		if report.Soak, err = b.soak(ctx, f.soak); err == nil {
+			err = report.Soak.verdict()
+		}
+	case f.goals:
+		err = b.measureGoals(ctx, report)
 	case f.objects > 0:
 		err = b.compareObjects(ctx, report)
 	default:

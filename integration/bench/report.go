@@ -19,6 +19,7 @@ type Report struct {
 	// cluster, and with many.
 	Objects []ObjectsComparison `json:"objects,omitempty"`
 	Soak    *Soak               `json:"soak,omitempty"`
+	Goals   []GoalResult        `json:"goals,omitempty"`
 }
 
 // WriteTables writes what was measured for people.
@@ -38,6 +39,9 @@ func (r *Report) WriteTables(w io.Writer) error {
 	for _, c := range r.Objects {
 		fmt.Fprintf(table, "%s\t%d clients\t%.0f/s with %d objects\t%.0f/s with %d\tratio %.2f\tAPI CPU %.2f and %.2f ms\t\n",
 			c.Few.Name, c.Few.Clients, c.Few.PerSecond, c.FewObjects, c.Many.PerSecond, c.ManyObjects, c.Ratio, c.Few.API.CPU, c.Many.API.CPU)
+	}
+	if len(r.Goals) > 0 {
+		writeGoals(table, r.Goals)
 	}
 	if r.Soak != nil {
 		r.Soak.write(table)
@@ -82,6 +86,11 @@ func (r *Report) series() []benchmark.Series {
 		if m.Floor != "" {
 			add(m, "rate", benchmark.Ratio, m.OfFloor)
 		}
+	}
+	for _, g := range r.Goals {
+		series = append(series, benchmark.Series{
+			Name: fmt.Sprintf("goal/%s/clients=%d/%s", g.Workload, g.Clients, g.Of), Unit: benchmark.Ratio, Values: g.Ratios,
+		})
 	}
 	return series
 }

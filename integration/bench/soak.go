@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"stormgate.internal/integration/testbed"
@@ -15,8 +19,18 @@ const (
 	soakClients = 64
 )
 
-// Soak is a long run. Memory is flat if the heap's last samples are like the
-// first ones after warming up.
+// Memory is flat if the median of its last quarter of samples is not above that of the
+// second quarter by more than one of these, whichever is more. The first quarter is for
+// caches and pools to fill.
+const (
+	soakShare = 0.10
+	soakSlack = 4 << 20
+)
+
+// errGrows says that a soak's memory has grown.
+var errGrows = errors.New("memory grows")
+
+// Soak is a long run.
 type Soak struct {
 	Alerts  int          `json:"alerts"`
 	Errors  int          `json:"errors"`
@@ -32,7 +46,15 @@ type SoakSample struct {
 	Heap       int64 `json:"heapBytes"` // live, after a garbage collection
 	Goroutines int   `json:"goroutines"`
 	RedisRSS   int64 `json:"redisRSSBytes"`
-	RedisKeys  int64 `json:"redisKeys"`
+	// RedisUsed is what Redis has allocated.
+	RedisUsed int64 `json:"redisUsedBytes"`
+	RedisKeys int64 `json:"redisKeys"`
+	// PerSecond is the rate of this part.
+	PerSecond float64 `json:"perSecond"`
+	// GatewayCPU, RedisCPU and APICPU are in milliseconds per alert of this part.
+	GatewayCPU float64 `json:"gatewayCPUMilliseconds"`
+	RedisCPU   float64 `json:"redisCPUMilliseconds"`
+	APICPU     float64 `json:"apiCPUMilliseconds"`
 }
 
 // soak sends alerts in parts: duplicates, storms, and one in twenty that is new.
@@ -53,14 +75,16 @@ func (b *bed) soak(ctx context.Context, alerts int) (*Soak, error) {
 		if err != nil {
 			return result, err
 		}
-		l := closedLoop(ctx, soakClients, 0, n, func(_, i int) error { return s.send(ctx, i) })
-		if ctx.Err() != nil {
-			return result, context.Cause(ctx)
+		m, err := b.measure(ctx, gateway, 1, func() load {
+			return closedLoop(ctx, soakClients, 0, n, func(_, i int) error { return s.send(ctx, i) })
+		})
+		if err != nil {
+			return result, err
 		}
 		result.Alerts += n
-		result.Errors += l.errors
-		if l.failure != nil && result.Failure == "" {
-			result.Failure = l.failure.Error()
+		result.Errors += m.Errors
+		if m.Failure != "" && result.Failure == "" {
+			result.Failure = m.Failure
 		}
 		result.Seconds = time.Since(started).Seconds()
 		if _, err := s.verify(ctx); err != nil {
@@ -73,9 +97,11 @@ func (b *bed) soak(ctx context.Context, alerts int) (*Soak, error) {
 		if err != nil {
 			return result, err
 		}
+		sample.PerSecond, sample.GatewayCPU, sample.RedisCPU, sample.APICPU = m.PerSecond, m.Gateway.CPU, m.Redis.CPU, m.API.CPU
 		result.Samples = append(result.Samples, sample)
-		b.progress(fmt.Sprintf("%d of %d alerts after %.0f s: heap %.1f MiB, RSS %.1f MiB, %d goroutines, %d Redis keys, %d errors",
-			result.Alerts, alerts, result.Seconds, mebi(sample.Heap), mebi(sample.RSS), sample.Goroutines, sample.RedisKeys, result.Errors))
+		b.progress(fmt.Sprintf("%d of %d alerts after %.0f s, %.0f/s: heap %.1f MiB, RSS %.1f MiB, %d goroutines, Redis %.1f MiB with %d keys, CPU an alert %.3f ms gateway, %.3f ms Redis, %.3f ms API, %d errors",
+			result.Alerts, alerts, result.Seconds, m.PerSecond, mebi(sample.Heap), mebi(sample.RSS), sample.Goroutines, mebi(sample.RedisUsed), sample.RedisKeys,
+			m.Gateway.CPU, m.Redis.CPU, m.API.CPU, result.Errors))
 		if b.flags.profiles != "" && (len(result.Samples) == 1 || result.Alerts == alerts) {
 			if err := b.fetchProfile(ctx, gateway, "heap?gc=1", fmt.Sprintf("soak-%d.heap", result.Alerts)); err != nil {
 				return result, err
@@ -122,6 +148,15 @@ func (b *bed) soakSample(ctx context.Context, gateway *testbed.Gateway, alerts i
 	if err != nil {
 		return s, fmt.Errorf("count Redis keys: %w", err)
 	}
+	text, err := client.Info(ctx, "memory").Result()
+	if err != nil {
+		return s, fmt.Errorf("ask Redis for its memory: %w", err)
+	}
+	_, rest, _ := strings.Cut(text, "\nused_memory:")
+	line, _, _ := strings.Cut(rest, "\r")
+	if s.RedisUsed, err = strconv.ParseInt(line, 10, 64); err != nil {
+		return s, fmt.Errorf("read Redis' memory: %w", err)
+	}
 	s.Heap, s.RSS, s.RedisRSS, s.RedisKeys = heap, usage.RSS, redisUsage.RSS, keys
 	s.Goroutines, err = gateway.Goroutines(ctx)
 	return s, err
@@ -129,25 +164,63 @@ func (b *bed) soakSample(ctx context.Context, gateway *testbed.Gateway, alerts i
 
 func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// write writes the samples, and how the last quarter compares with the second:
-// the first is for caches and pools to fill.
-func (s *Soak) write(w io.Writer) {
-	fmt.Fprintf(w, "soak: %d alerts in %.0f s, %d errors %s\n", s.Alerts, s.Seconds, s.Errors, s.Failure)
-	fmt.Fprintln(w, "alerts\theap MiB\tRSS MiB\tgoroutines\tRedis MiB\tRedis keys\t")
-	for _, sample := range s.Samples {
-		fmt.Fprintf(w, "%d\t%.1f\t%.1f\t%d\t%.1f\t%d\t\n", sample.Alerts, mebi(sample.Heap), mebi(sample.RSS), sample.Goroutines, mebi(sample.RedisRSS), sample.RedisKeys)
-	}
-	if quarter := len(s.Samples) / 4; quarter > 0 {
-		early, late := medianHeap(s.Samples[quarter:2*quarter]), medianHeap(s.Samples[len(s.Samples)-quarter:])
-		fmt.Fprintf(w, "median heap: second quarter %.1f MiB, last quarter %.1f MiB\n", mebi(early), mebi(late))
+// series are what must not grow, each by its name.
+func (s *Soak) series() map[string]func(SoakSample) int64 {
+	return map[string]func(SoakSample) int64{
+		"heap":         func(m SoakSample) int64 { return m.Heap },
+		"RSS":          func(m SoakSample) int64 { return m.RSS },
+		"Redis memory": func(m SoakSample) int64 { return m.RedisUsed },
 	}
 }
 
-func medianHeap(samples []SoakSample) int64 {
-	var heaps []int64
-	for _, sample := range samples {
-		heaps = append(heaps, sample.Heap)
+// quarters returns the medians of the second and the last quarter of the samples; false
+// if there are too few.
+func (s *Soak) quarters(of func(SoakSample) int64) (early, late int64, ok bool) {
+	quarter := len(s.Samples) / 4
+	if quarter == 0 {
+		return 0, 0, false
 	}
-	slices.Sort(heaps)
-	return heaps[len(heaps)/2]
+	middle := func(samples []SoakSample) int64 {
+		var values []float64
+		for _, sample := range samples {
+			values = append(values, float64(of(sample)))
+		}
+		return int64(median(values))
+	}
+	return middle(s.Samples[quarter : 2*quarter]), middle(s.Samples[len(s.Samples)-quarter:]), true
+}
+
+// verdict returns what has grown, or what else went wrong.
+func (s *Soak) verdict() error {
+	var problems []error
+	if s.Errors > 0 {
+		problems = append(problems, fmt.Errorf("%d alerts were not accepted: %s", s.Errors, s.Failure))
+	}
+	series := s.series()
+	for _, name := range slices.Sorted(maps.Keys(series)) {
+		early, late, ok := s.quarters(series[name])
+		if !ok {
+			return errors.Join(append(problems, fmt.Errorf("%d samples are too few to compare", len(s.Samples)))...)
+		}
+		if late-early > max(soakSlack, int64(soakShare*float64(early))) {
+			problems = append(problems, fmt.Errorf("%w: %s from %.1f to %.1f MiB", errGrows, name, mebi(early), mebi(late)))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// write writes the samples, and how the last quarter compares with the second.
+func (s *Soak) write(w io.Writer) {
+	fmt.Fprintf(w, "soak: %d alerts in %.0f s, %d errors %s\n", s.Alerts, s.Seconds, s.Errors, s.Failure)
+	fmt.Fprintln(w, "alerts\tper s\theap MiB\tRSS MiB\tgoroutines\tRedis MiB\tRedis RSS MiB\tRedis keys\tCPU ms: gateway\tRedis\tAPI\t")
+	for _, m := range s.Samples {
+		fmt.Fprintf(w, "%d\t%.0f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t%d\t%.3f\t%.3f\t%.3f\t\n", m.Alerts, m.PerSecond, mebi(m.Heap), mebi(m.RSS), m.Goroutines,
+			mebi(m.RedisUsed), mebi(m.RedisRSS), m.RedisKeys, m.GatewayCPU, m.RedisCPU, m.APICPU)
+	}
+	series := s.series()
+	for _, name := range slices.Sorted(maps.Keys(series)) {
+		if early, late, ok := s.quarters(series[name]); ok {
+			fmt.Fprintf(w, "median %s: second quarter %.1f MiB, last quarter %.1f MiB\n", name, mebi(early), mebi(late))
+		}
+	}
 }

@@ -90,6 +90,21 @@ type System struct {
 	log      *gbytes.Buffer // the output of all processes
 }
 
+// Create creates objects of any built-in kind, and deletes them at the end of the test.
+func (s *System) Create(objects ...client.Object) {
+	s.t.Helper()
+	admin, err := client.New(environment.RESTConfig(), client.Options{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, object := range objects {
+		if err := admin.Create(s.t.Context(), object); err != nil {
+			s.t.Fatalf("create %T %s: %v", object, object.GetName(), err)
+		}
+		s.t.Cleanup(func() { _ = admin.Delete(context.Background(), object) })
+	}
+}
+
 // New starts a system.
 func New(t *testing.T, o Options) *System {
 	t.Helper()

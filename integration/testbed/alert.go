@@ -25,6 +25,11 @@ func (f Fingerprint) String() string { return fmt.Sprintf("%x", f[:]) }
 // not depend on what is tested.
 func (a Alert) Fingerprint() Fingerprint { return memberFingerprint(a.Name, a.ResourceID()) }
 
+// WorkloadFingerprint is that of an alert about something that is no pod.
+func WorkloadFingerprint(alert, namespace, kind, name string) Fingerprint {
+	return memberFingerprint(alert, namespace+":"+kind+":"+name)
+}
+
 // ResourceID is how objects name the pod.
 func (a Alert) ResourceID() string { return a.Namespace + ":Pod:" + a.Pod }
 

@@ -4,7 +4,10 @@
 --          bytes that the resource adds to an object, base: bytes of an object that
 --          has the signal as its first member, limit of the namespace, random number
 --          from 0 to 1, finished: id of a window whose object is known to be finished
---          or "", kind of storm if that is known already or ""
+--          or "", kind of storm if that is known already or "", new: id for a batch
+--          that may be begun, of which there is none yet, rank of the severity,
+--          elsewhere: members that other partitions have in buffers
+-- KEYS     and rate, pattern, individual
 -- ARGV[3]  resource
 -- ARGV[4]  signal
 --
@@ -18,7 +21,8 @@
 -- All but none come with batch, kind, opened, members, name, object, and buffered: the
 -- number of the namespace's members in buffers. With opened come also overflow (the
 -- limit that opened the window early: namespace, global or sampled; else empty),
--- pending and first.
+-- pending, first and severest.
+--   keys       nothing was done: the keys of the batches ids are needed
 --
 -- A client that does not get the reply may ask again with the same token. That changes
 -- nothing but the counts by which storms are detected. The reply is the same if the
@@ -30,8 +34,12 @@ local limit, kind, threshold = call.limit, call.kind, settings.bufferThreshold
 -- An earlier request got none as its reply. It may still be making its object, though
 -- its claim on the incident has expired. The name is the same as long as the incident
 -- is, so a caller who uses it again makes the same object.
-local individual = 'alert:storm:individual:' .. fingerprint
+local rate, pattern, individual = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS]
 if kind == '' and redis.call('GET', individual) == name then return { 'decision', 'none' } end
+
+local record, id = redis.call('HGET', records, fingerprint), redis.call('GET', current)
+local missing = need(call.new, call.finished, id, record and parse(record))
+if missing then return missing end
 
 -- The object of a finished window may lack some of the window's members. For those the
 -- storm has ended: they start afresh.
@@ -49,13 +57,14 @@ local function answer(decision, ...)
   return describe(decision, batch, 'buffered', waiting(namespace()), ...)
 end
 local function opened(overflow)
-  return answer('opened', 'overflow', overflow or '', 'pending', members(batch.id, '+inf'), 'first', signal(batch.leader))
+  return answer('opened', 'overflow', overflow or '', 'pending', members(batch.id, '+inf'), 'first', signal(batch.leader),
+    'severest', severest(batch))
 end
 
-local record = redis.call('HGET', records, fingerprint)
+record = redis.call('HGET', records, fingerprint)
 if record then
-  local id, latest = parse(record)
-  batch = load(id)
+  local own, latest = parse(record)
+  batch = load(own)
   if batch and latest == token then
     if batch.state == 'open' and batch.opener == token then return opened() end
     return answer(({ open = 'added', buffer = 'buffered', flush = 'flush' })[batch.state])
@@ -63,13 +72,11 @@ if record then
 end
 
 if kind == '' then
-  local rate = 'alert:storm:rate:' .. scope
   local count = redis.call('INCR', rate)
   if count == 1 then redis.call('EXPIRE', rate, 60) end
   if count > settings.rateThreshold then
     kind = 'rate'
   else
-    local pattern = 'alert:pattern:' .. scope
     redis.call('ZADD', pattern, now, fingerprint)
     redis.call('ZREMRANGEBYSCORE', pattern, '-inf', now - 120000)
     redis.call('EXPIRE', pattern, 120)
@@ -95,6 +102,14 @@ local function open(counted, overflow)
   return opened(overflow)
 end
 
+-- weigh notes the severity of a signal, which is kept as the field of payloads.
+local function weigh(field)
+  if call.rank > (batch.severest and batch.rank or -1) then
+    batch.rank, batch.severest = call.rank, field
+    redis.call('HSET', metadata(batch.id), 'rank', batch.rank, 'severest', field)
+  end
+end
+
 -- push notes one more alert of the batch, which changes the number of buffered members
 -- by the difference.
 local function push(difference)
@@ -109,13 +124,20 @@ if batch then
   if batch.state == 'buffer' and now >= ends(batch) then retire(batch) end
   if batch.state == 'flush' then return answer('flush') end
   keep(fingerprint, batch.id, token, '', resource)
+  -- Its first signal stays what the object is made of, but the object is to be as severe
+  -- as the worst. The least severe of all has the rank 1.
+  local worse = fingerprint .. '+'
+  if call.rank > tonumber(string.match(redis.call('HGET', payloads, worse) or '', '^(%d)\n') or 1) then
+    redis.call('HSET', payloads, worse, call.rank .. '\n' .. data)
+  end
+  weigh(worse)
   push(0)
   if batch.pushes >= threshold then return open(redis.call('ZCARD', pending(batch.id))) end
   redis.call('ZADD', due, ends(batch), ref(batch.id))
   return answer('buffered')
 end
 
-local id = redis.call('GET', current)
+id = redis.call('GET', current)
 batch = id and load(id)
 if batch and batch.state == 'open' and now < ends(batch) then
   -- The window's object held the member before this request. The member may be no
@@ -129,7 +151,7 @@ if batch and (now >= ends(batch) or batch.bytes + call.size > settings.maxBytes 
   batch = nil
 end
 if not batch then
-  id = now .. '-' .. redis.call('INCR', 'alert:storm:sequence')
+  id = call.new
   batch = { id = id, state = 'buffer', kind = kind, first = now, last = now, opened = 0, pushes = 0, members = 0, bytes = call.base, leader = fingerprint }
   redis.call('HSET', metadata(id), 'state', 'buffer', 'kind', kind, 'first', now, 'leader', fingerprint)
   redis.call('SET', current, id)
@@ -140,6 +162,7 @@ redis.call('HSET', payloads, fingerprint, data)
 redis.call('ZADD', pending(id), math.max(now, batch.last), fingerprint)
 batch.members = batch.members + 1
 batch.bytes = batch.bytes + call.size
+weigh(fingerprint)
 if batch.state == 'open' then
   push(0)
   redis.call('ZADD', due, 'LT', now + grace, ref(id))
@@ -151,7 +174,7 @@ local overflow
 local used = waiting(namespace())
 if used >= limit or batch.members >= limit and batch.members < threshold then
   overflow = 'namespace'
-elseif waiting('*') >= settings.globalLimit then
+elseif waiting('*') + call.elsewhere >= settings.globalLimit then
   overflow = 'global'
 elseif used > settings.samplingThreshold * limit and call.random >= settings.samplingRate then
   overflow = 'sampled'
