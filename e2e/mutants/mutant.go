@@ -35,7 +35,7 @@ func targetOf(scenario string) string { return "//e2e:" + scenario + "_test" }
 
 // catalog is all mutants, by what they break.
 func catalog() []mutant {
-	return slices.Concat(dedupMutants, stormMutants, kubernetesMutants, interfaceMutants, metricsMutants)
+	return slices.Concat(dedupMutants, stormMutants, kubernetesMutants, interfaceMutants, metricsMutants, senderMutants)
 }
 
 // choose returns those of the catalog whose names match.
