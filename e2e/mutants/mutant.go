@@ -56,7 +56,7 @@ func targetOf(scenario string) string { return "//e2e:" + scenario + "_test" }
 
 // catalog is all mutants, by what they break.
 func catalog() []mutant {
-	return slices.Concat(dedupMutants, stormMutants, kubernetesMutants, interfaceMutants, metricsMutants, senderMutants, securityMutants)
+	return slices.Concat(dedupMutants, stormMutants, kubernetesMutants, interfaceMutants, metricsMutants, senderMutants, securityMutants, lossMutants)
 }
 
 // choose returns those of the catalog whose names match.

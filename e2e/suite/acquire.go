@@ -26,6 +26,10 @@ func onExisting() []client.Option {
 		client.WithOptionalForwards(map[string]string{
 			faultsForward:        "service/fault-proxy." + overlay + ":8002",
 			secondGatewayForward: "service/gateway-2." + overlay + ":8080",
+			"alertmanager":       "service/alertmanager-0." + overlay + ":9093",
+			"alertmanager2":      "service/alertmanager-1." + overlay + ":9093",
+			"events":             "service/event-forwarder." + overlay + ":8003",
+			"events2":            "service/event-forwarder." + overlay + ":8004",
 		}),
 	}
 }

@@ -2,15 +2,17 @@ package suite
 
 import (
 	"context"
+	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"stormgate.internal/tools/faultproxy"
 )
 
-// Fault is what the Kubernetes API does to the gateway's attempts to create
-// RemediationRequests in one namespace.
+// Fault is what the Kubernetes API does to the gateway's writes of RemediationRequests
+// in one namespace.
 type Fault struct {
 	client *faultproxy.Client
 	id     string
@@ -23,25 +25,40 @@ type Fault struct {
 func (n *Namespace) RefuseCreates(ctx context.Context, code, count int) *Fault {
 	ginkgo.GinkgoHelper()
 	f := &Fault{client: faults(), id: n.Name}
-	gomega.Expect(f.client.Put(ctx, faultproxy.Rule{
-		ID: f.id,
-		Match: faultproxy.Match{
-			Namespace: n.Name,
-			Verbs:     []string{"create"},
-			Resource:  "remediationrequests.remediation.kubernaut.io",
-		},
+	f.put(ctx, faultproxy.Rule{
+		Match: faultproxy.Match{Namespace: n.Name, Verbs: []string{"create"}, Resource: remediationRequests},
 		Count: count,
 		Fault: faultproxy.Fault{Kind: faultproxy.Status, Code: code},
-	})).To(gomega.Succeed())
+	})
+	return f
+}
+
+// SlowWrites makes the API take that much longer for each write of a RemediationRequest in
+// the namespace. It ends with the spec.
+func (n *Namespace) SlowWrites(ctx context.Context, by time.Duration) *Fault {
+	ginkgo.GinkgoHelper()
+	f := &Fault{client: faults(), id: n.Name}
+	f.put(ctx, faultproxy.Rule{
+		Match: faultproxy.Match{Namespace: n.Name, Verbs: []string{"create", "update", "patch"}, Resource: remediationRequests},
+		Fault: faultproxy.Fault{Kind: faultproxy.Delay, Delay: metav1.Duration{Duration: by}},
+	})
+	return f
+}
+
+const remediationRequests = "remediationrequests.remediation.kubernaut.io"
+
+func (f *Fault) put(ctx context.Context, rule faultproxy.Rule) {
+	ginkgo.GinkgoHelper()
+	rule.ID = f.id
+	gomega.Expect(f.client.Put(ctx, rule)).To(gomega.Succeed())
 	ginkgo.DeferCleanup(func(ctx context.Context) {
 		if f.id != "" {
 			f.End(ctx)
 		}
 	})
-	return f
 }
 
-// Refused is how many attempts were refused so far.
+// Refused is how many requests met the fault so far.
 func (f *Fault) Refused(ctx context.Context) int {
 	ginkgo.GinkgoHelper()
 	state, err := f.client.Get(ctx, f.id)
@@ -49,7 +66,7 @@ func (f *Fault) Refused(ctx context.Context) int {
 	return state.Hits
 }
 
-// End makes the API work again, and returns how many attempts were refused. It
+// End makes the API work again, and returns how many requests met the fault. It
 // is called at most once.
 func (f *Fault) End(ctx context.Context) int {
 	ginkgo.GinkgoHelper()

@@ -89,21 +89,30 @@ func (g *GatewayClient) post(ctx context.Context, path string, body io.Reader) (
 }
 
 func (g *GatewayClient) do(ctx context.Context, method, path string, payload io.Reader) (code int, contentType string, body []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, g.base+path, payload)
+	code, contentType, body, err = exchange(ctx, g.http, method, g.base+path, payload)
 	if err != nil {
 		return 0, "", nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return code, contentType, body, nil
+}
+
+// exchange sends one request, a POST as JSON, and reads the answer.
+func exchange(ctx context.Context, client *http.Client, method, url string, payload io.Reader) (code int, contentType string, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, payload)
+	if err != nil {
+		return 0, "", nil, err
 	}
 	if method == http.MethodPost {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := g.http.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return 0, "", nil, fmt.Errorf("%s %s: %w", method, path, err)
+		return 0, "", nil, err
 	}
 	defer response.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(response.Body, bodyLimit))
 	if err != nil {
-		return 0, "", nil, fmt.Errorf("%s %s: read the answer: %w", method, path, err)
+		return 0, "", nil, fmt.Errorf("read the answer: %w", err)
 	}
 	return response.StatusCode, response.Header.Get("Content-Type"), body, nil
 }

@@ -125,6 +125,8 @@ func (d *differences) match(what, got string, want *regexp.Regexp) {
 type matcher[T any] struct {
 	wanted string
 	check  func(T) differences
+	// brief leaves the value itself out of messages, which is large.
+	brief bool
 }
 
 func (m *matcher[T]) Match(actual any) (bool, error) {
@@ -137,10 +139,17 @@ func (m *matcher[T]) Match(actual any) (bool, error) {
 
 func (m *matcher[T]) FailureMessage(actual any) string {
 	value, _ := actual.(T)
-	return fmt.Sprintf("wanted %s, but\n  %s\nof\n%s", m.wanted, strings.Join(m.check(value), "\n  "), format.Object(actual, 1))
+	message := fmt.Sprintf("wanted %s, but\n  %s", m.wanted, strings.Join(m.check(value), "\n  "))
+	if m.brief {
+		return message
+	}
+	return fmt.Sprintf("%s\nof\n%s", message, format.Object(actual, 1))
 }
 
 func (m *matcher[T]) NegatedFailureMessage(actual any) string {
+	if m.brief {
+		return "wanted anything but " + m.wanted
+	}
 	return fmt.Sprintf("wanted anything but %s, got\n%s", m.wanted, format.Object(actual, 1))
 }
 

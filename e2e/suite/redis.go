@@ -66,6 +66,20 @@ func readRecord(ctx context.Context, client *redis.Client, fingerprint string) (
 	return record, nil
 }
 
+// PauseRedis makes Redis leave every command that may write unanswered, the gateway's
+// scripts among them, until resume is called, or for a minute. It ends with the spec.
+func PauseRedis(ctx context.Context) (resume func(ctx context.Context)) {
+	ginkgo.GinkgoHelper()
+	client := redisClient()
+	resume = func(ctx context.Context) {
+		ginkgo.GinkgoHelper()
+		gomega.Expect(client.Do(ctx, "CLIENT", "UNPAUSE").Err()).To(gomega.Succeed())
+	}
+	gomega.Expect(client.Do(ctx, "CLIENT", "PAUSE", time.Minute.Milliseconds(), "WRITE").Err()).To(gomega.Succeed())
+	ginkgo.DeferCleanup(resume)
+	return resume
+}
+
 // AwaitExpiry waits until Redis has forgotten the alert's incident. It fails the spec
 // if there is no record at the beginning, or one that never expires.
 func AwaitExpiry(ctx context.Context, alert Alert) {

@@ -49,6 +49,12 @@ const (
 	faultsForward        = "faults"
 )
 
+// Those that an environment has one or more of.
+var (
+	alertManagerForwards = []string{"alertmanager", "alertmanager2"}
+	forwarderForwards    = []string{"events", "events2"}
+)
+
 // Defaults of Eventually and Consistently. The deadline is longer than the slowest
 // machine needs. It costs nothing while specs pass.
 const (
@@ -93,6 +99,9 @@ type world struct {
 	redis       *redis.Client      // nil without a forward to it
 	faults      *faultproxy.Client // nil without a forward to it
 	before      []byte             // metrics when the lease began
+
+	alertManagers []*AlertManager
+	forwarders    map[string]string // base URLs by forward
 }
 
 // here is set before the first spec runs and stays until the last has ended.
@@ -172,6 +181,17 @@ func newWorld(ctx context.Context, environment environment) (*world, error) {
 	}
 	if slices.Contains(forwards, faultsForward) {
 		w.faults = &faultproxy.Client{URL: environment.URL(faultsForward), HTTP: &http.Client{Timeout: requestTimeout}}
+	}
+	for _, forward := range alertManagerForwards {
+		if slices.Contains(forwards, forward) {
+			w.alertManagers = append(w.alertManagers, &AlertManager{name: forward, base: environment.URL(forward), http: &http.Client{Timeout: requestTimeout}})
+		}
+	}
+	w.forwarders = map[string]string{}
+	for _, forward := range forwarderForwards {
+		if slices.Contains(forwards, forward) {
+			w.forwarders[forward] = environment.URL(forward)
+		}
 	}
 	if slices.Contains(forwards, redisForward) {
 		w.redis = newRedisClient(environment.Address(redisForward))

@@ -9,11 +9,13 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -304,6 +306,78 @@ var profiles = map[string]struct {
 	"faults":  {0, 2, 3 * time.Second, []string{"gateway", "fault-proxy", "redis"}},
 }
 
+// likeProduction are the overlays whose storms begin where the defaults say, and whose
+// Redis has the time-outs of the overlay production.
+var likeProduction = map[string][]string{
+	"senders": {"alertmanager", "alertmanager-0", "alertmanager-1", "event-forwarder", "fault-proxy", "gateway", "redis"},
+	"rollout": {"gateway", "redis", "relay"},
+}
+
+func TestLikeProduction(t *testing.T) {
+	defaults := settings(t, build(t, production))
+	for name, services := range likeProduction {
+		t.Run(name, func(t *testing.T) {
+			objects := build(t, "overlays/"+name)
+			got, want := settings(t, objects), defaults
+			s := got.Processing.Storm
+			if d := want.Processing.Storm; s.RateThreshold != d.RateThreshold || s.PatternThreshold != d.PatternThreshold || s.BufferThreshold != d.BufferThreshold ||
+				s.DefaultMaxSize != d.DefaultMaxSize || s.GlobalMaxSize != d.GlobalMaxSize || s.SamplingThreshold != d.SamplingThreshold {
+				t.Errorf("storms %+v, in production %+v", s, d)
+			}
+			if r, d := got.Infrastructure.Redis, want.Infrastructure.Redis; r.DialTimeout != d.DialTimeout || r.ReadTimeout != d.ReadTimeout || r.WriteTimeout != d.WriteTimeout {
+				t.Errorf("Redis %+v, in production %+v", r, d)
+			}
+			if got := servicesOf(objects); !slices.Equal(got, services) {
+				t.Errorf("services %v, want %v", got, services)
+			}
+		})
+	}
+}
+
+// What scenario 10 replaces is replaced as in production, and there are as many as the
+// autoscaler there keeps at least.
+func TestRolloutIsThatOfProduction(t *testing.T) {
+	here := one[appsv1.Deployment](t, build(t, "overlays/rollout"), "Deployment", "gateway").Spec
+	objects := build(t, production)
+	there := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec
+	if !equality.Semantic.DeepEqual(here.Strategy, there.Strategy) {
+		t.Errorf("strategy %+v, in production %+v", here.Strategy, there.Strategy)
+	}
+	if got, want := *here.Template.Spec.TerminationGracePeriodSeconds, *there.Template.Spec.TerminationGracePeriodSeconds; got != want {
+		t.Errorf("grace period %d s, in production %d s", got, want)
+	}
+	if autoscaler := one[autoscalingv2.HorizontalPodAutoscaler](t, objects, "HorizontalPodAutoscaler", "gateway").Spec; *here.Replicas != *autoscaler.MinReplicas {
+		t.Errorf("%d replicas, in production at least %d", *here.Replicas, *autoscaler.MinReplicas)
+	}
+}
+
+// The two AlertManagers send to the gateway what both get, and know of each other.
+func TestAlertManagers(t *testing.T) {
+	objects := build(t, "overlays/senders")
+	set := one[appsv1.StatefulSet](t, objects, "StatefulSet", "alertmanager").Spec
+	hardened(t, set.Template.Spec)
+	for i := range *set.Replicas {
+		peer := fmt.Sprintf("--cluster.peer=alertmanager-%d.%s:9094", i, set.ServiceName)
+		if args := set.Template.Spec.Containers[0].Args; !slices.Contains(args, peer) {
+			t.Errorf("args %v lack %s", args, peer)
+		}
+		own := one[corev1.Service](t, objects, "Service", fmt.Sprintf("alertmanager-%d", i)).Spec
+		if index := own.Selector[appsv1.PodIndexLabel]; index != strconv.Itoa(int(i)) {
+			t.Errorf("Service alertmanager-%d is that of replica %q", i, index)
+		}
+	}
+	for _, volume := range set.Template.Spec.Volumes {
+		if volume.ConfigMap == nil {
+			continue
+		}
+		data := one[corev1.ConfigMap](t, objects, "ConfigMap", volume.ConfigMap.Name).Data
+		gateway := one[corev1.Service](t, objects, "Service", "gateway")
+		if want := fmt.Sprintf("url: http://%s:%d/api/v1/signals/prometheus\n", gateway.Name, gateway.Spec.Ports[0].Port); !strings.Contains(data["alertmanager.yml"], want) {
+			t.Errorf("the configuration lacks %q:\n%s", want, data["alertmanager.yml"])
+		}
+	}
+}
+
 func TestProfiles(t *testing.T) {
 	for name, profile := range profiles {
 		t.Run(name, func(t *testing.T) {
@@ -314,19 +388,23 @@ func TestProfiles(t *testing.T) {
 				p.Storm.InactivityTimeout.Std() != profile.inactivity {
 				t.Errorf("settings %+v", cfg)
 			}
-			var services []string
-			for _, object := range objects.Resources() {
-				if object.GetKind() == "Service" {
-					services = append(services, object.GetName())
-				}
-			}
-			slices.Sort(services)
 			want := slices.Sorted(slices.Values(profile.services))
-			if !slices.Equal(services, want) {
+			if services := servicesOf(objects); !slices.Equal(services, want) {
 				t.Errorf("services %v, want %v", services, want)
 			}
 		})
 	}
+}
+
+// servicesOf returns their names, sorted.
+func servicesOf(objects resmap.ResMap) []string {
+	var services []string
+	for _, object := range objects.Resources() {
+		if object.GetKind() == "Service" {
+			services = append(services, object.GetName())
+		}
+	}
+	return slices.Sorted(slices.Values(services))
 }
 
 // What every scenario relies on, in whichever environment it runs.
@@ -346,19 +424,32 @@ func TestScenarios(t *testing.T) {
 					continue
 				}
 				service := one[corev1.Service](t, objects, "Service", object.GetName())
-				deployment := one[appsv1.Deployment](t, objects, "Deployment", object.GetName())
+				pods := podsOf(t, objects, service.Name)
 				for key, value := range service.Spec.Selector {
-					if deployment.Spec.Template.Labels[key] != value {
+					// A StatefulSet's controller adds this one.
+					if key != appsv1.PodIndexLabel && pods.Labels[key] != value {
 						t.Errorf("Service %s does not select its pods", service.Name)
 					}
 				}
-				hardened(t, deployment.Spec.Template.Spec)
+				hardened(t, pods.Spec)
 			}
 			if port := one[corev1.Service](t, objects, "Service", "gateway").Spec.Ports[0].Port; port != 8080 {
 				t.Errorf("gateway's port is %d", port)
 			}
 		})
 	}
+}
+
+// podsOf returns the pods of the Deployment of that name, or else of the StatefulSet that
+// the service and its replicas' services are called after.
+func podsOf(t *testing.T, objects resmap.ResMap, service string) corev1.PodTemplateSpec {
+	t.Helper()
+	for _, object := range objects.Resources() {
+		if set := object.GetName(); object.GetKind() == "StatefulSet" && (service == set || strings.HasPrefix(service, set+"-")) {
+			return one[appsv1.StatefulSet](t, objects, "StatefulSet", set).Spec.Template
+		}
+	}
+	return one[appsv1.Deployment](t, objects, "Deployment", service).Spec.Template
 }
 
 // The two contend as replicas of one Deployment would.
@@ -378,7 +469,13 @@ func TestSecondGatewayIsTheSame(t *testing.T) {
 
 // The gateway's way to the API is the proxy's service, and there is no other.
 func TestFaultProxyIsBetween(t *testing.T) {
-	objects := build(t, "overlays/faults")
+	for _, overlay := range []string{"overlays/faults", "overlays/senders"} {
+		t.Run(overlay, func(t *testing.T) { faultProxyIsBetween(t, build(t, overlay)) })
+	}
+}
+
+func faultProxyIsBetween(t *testing.T, objects resmap.ResMap) {
+	t.Helper()
 	pod := one[appsv1.Deployment](t, objects, "Deployment", "gateway").Spec.Template.Spec
 	if args := pod.Containers[0].Args; !slices.Contains(args, "--kubeconfig=/etc/fault-proxy/kubeconfig") {
 		t.Fatalf("args %v", args)

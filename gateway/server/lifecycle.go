@@ -11,7 +11,8 @@ import (
 )
 
 // Run listens and serves until the context ends, and then shuts down. Readiness fails
-// at once. Requests are still accepted for ShutdownPause. Then the listener closes,
+// at once. Requests are still accepted for ShutdownPause, and each answer ends its
+// connection, so that the client's next request goes elsewhere. Then the listener closes,
 // and the requests being handled are finished. The error is nil if all were, within
 // ShutdownBudget counted from the end of the context.
 func (s *Server) Run(ctx context.Context) error {
@@ -71,4 +72,17 @@ func (s *Server) httpServer() *http.Server {
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
 		TLSConfig:         s.options.TLS,
 	}
+}
+
+// partWhileDraining asks clients to make another connection for their next request.
+// Connections that are kept would be closed at the end of the pause, at any moment: a
+// request that was sent just then is lost, and its client can't know whether it was
+// handled.
+func (s *Server) partWhileDraining(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -155,6 +155,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // outer is what every request passes, outermost first.
 func (s *Server) outer(routes http.Handler) http.Handler {
 	return chain(routes,
+		s.partWhileDraining,
 		requestID,
 		s.realIP,
 		s.observe,

@@ -379,6 +379,26 @@ func TestReadinessNamesWhatFails(t *testing.T) {
 	}
 }
 
+// Promise: clients that keep their connections take them elsewhere before they are closed.
+func TestConnectionsPartWhileDraining(t *testing.T) {
+	s, _ := newServer(t, nil)
+	listening := httptest.NewServer(s.Handler())
+	defer listening.Close()
+	for _, draining := range []bool{false, true} {
+		s.draining.Store(draining)
+		for _, path := range []string{"/health", "/ready", "/metrics"} {
+			response, err := listening.Client().Get(listening.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.Close != draining {
+				t.Errorf("draining %t: %s ends its connection: %t", draining, path, response.Close)
+			}
+		}
+	}
+}
+
 func TestShutdownTimesByDefault(t *testing.T) {
 	s, _ := newServer(t, nil)
 	if s.options.ShutdownPause != 5*time.Second || s.options.ShutdownBudget != 30*time.Second {
