@@ -29,8 +29,9 @@ import (
 	"stormgate.internal/tools/affected/internal/git"
 )
 
-// maxSteps bounds the evaluation of one file: a mistake in a loop must not hang.
-const maxSteps = 100_000_000
+// maxSteps bounds the evaluation of one file: a mistake in a loop must not hang. A step may
+// make an element of a list, so that it bounds memory too; see maxMade for what makes more.
+const maxSteps = 10_000_000
 
 // Loader evaluates files of one snapshot. It is not for concurrent use.
 type Loader struct {
@@ -48,6 +49,8 @@ type Loader struct {
 	conditions []string
 	// strict says that anything unknown is a doubt.
 	strict bool
+	// made is how much the file that is being evaluated has made, see charge.
+	made int
 }
 
 // NewLoader returns a loader of a workspace.
@@ -233,6 +236,9 @@ func (l *Loader) thread(file string, modules map[string]starlark.StringDict) *st
 
 // exec runs a file. Other gives a value for predeclared names that are not in names.
 func (l *Loader) exec(thread *starlark.Thread, f *syntax.File, names starlark.StringDict, other func(string) starlark.Value, globals *starlark.StringDict) error {
+	outer := l.made
+	defer func() { l.made = outer }()
+	l.made = 0
 	rewriteStmts(f.Stmts)
 	used := starlark.StringDict{}
 	program, err := starlark.FileProgram(f, func(name string) bool {

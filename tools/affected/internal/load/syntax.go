@@ -525,6 +525,8 @@ func rewriteStmts(list []syntax.Stmt) {
 			rewrite(&s.RHS)
 			if s.Op == syntax.EQ {
 				unpacked(unpackName, s.LHS, &s.RHS)
+			} else {
+				rewriteAssigned(s)
 			}
 		case *syntax.DefStmt:
 			rewriteAll(s.Params)
@@ -613,6 +615,9 @@ func rewrite(slot *syntax.Expr) {
 		rewrite(&e.X)
 		rewrite(&e.Y)
 		if name, ok := compared[e.Op]; ok {
+			*slot = invoke(name, e.OpPos, e.X, e.Y)
+		}
+		if name, ok := grown[e.Op]; ok {
 			*slot = invoke(name, e.OpPos, e.X, e.Y)
 		}
 		switch e.Op {

@@ -130,6 +130,9 @@ func (r *reader) file(name string) error {
 	if err != nil {
 		return fmt.Errorf("evaluate %s: %w", name, err)
 	}
+	if load.Multiplies(parsed) {
+		return fmt.Errorf("evaluate %s: it multiplies by a number that may be large", name)
+	}
 	program, err := starlark.FileProgram(parsed, func(id string) bool {
 		if _, universal := starlark.Universe[id]; universal {
 			return false

@@ -96,7 +96,7 @@ var plainDefaults = []string{"default_visibility", "default_testonly", "default_
 func repoFile(file string, content []byte) (features, rest string) {
 	names := starlark.StringDict{}
 	parsed, err := options.Parse(file, content, 0)
-	if err != nil {
+	if err != nil || load.Multiplies(parsed) {
 		return "", string(content)
 	}
 	program, err := starlark.FileProgram(parsed, func(name string) bool {
@@ -123,7 +123,9 @@ func repoFile(file string, content []byte) (features, rest string) {
 	if err != nil {
 		return "", string(content)
 	}
-	if _, err := program.Init(&starlark.Thread{Name: file}, names); err != nil {
+	thread := &starlark.Thread{Name: file}
+	thread.SetMaxExecutionSteps(10_000_000)
+	if _, err := program.Init(thread, names); err != nil {
 		return "", string(content)
 	}
 	return features, rest
