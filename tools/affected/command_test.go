@@ -144,6 +144,66 @@ func TestWorktree(t *testing.T) {
 
 // TestBothSidesHaveLinks: the sides are read at the same time, and links' texts with that.
 // With one process of git for both, each took the other's answers now and then, or waited
+// TestUnwatched: a file that git was told not to look at is compared by its content, since
+// Bazel reads it. One that a sparse checkout leaves out is not deleted.
+func TestUnwatched(t *testing.T) {
+	for _, c := range []struct {
+		name, flag string
+		do         func(r *repository)
+		want       string
+	}{
+		{"assumed unchanged, and so", "--assume-unchanged", func(*repository) {}, ""},
+		{"assumed unchanged, edited", "--assume-unchanged", func(r *repository) { r.write(map[string]string{"b/b.sh": "x"}) }, "//b:b_test"},
+		{"assumed unchanged, made executable", "--assume-unchanged", func(r *repository) { r.chmod("b/b.sh", 0o755) }, "//b:b_test"},
+		{"assumed unchanged, deleted", "--assume-unchanged", func(r *repository) { r.remove("b/b.sh") }, "//b:b_test"},
+		{"skipped, and as it was", "--skip-worktree", func(*repository) {}, ""},
+		{"skipped, edited", "--skip-worktree", func(r *repository) { r.write(map[string]string{"b/b.sh": "x"}) }, "//b:b_test"},
+		{"skipped, absent", "--skip-worktree", func(r *repository) { r.remove("b/b.sh") }, ""},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			r := newRepository(t)
+			r.git("update-index", c.flag, "b/b.sh")
+			c.do(r)
+			if got := r.labels("--base=HEAD"); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+			out, _, err := r.run("--base=HEAD", "--output=json")
+			if err != nil || strings.Contains(out, `"dirty": true`) != (c.want != "") {
+				t.Errorf("whether it is dirty is wrong: %v, %s", err, out)
+			}
+		})
+	}
+	r := newRepository(t)
+	r.git("sparse-checkout", "set", "--no-cone", "/*", "!/b/")
+	if _, err := os.Stat(filepath.Join(r.dir, "b", "b.sh")); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("the sparse checkout has b/b.sh: %v", err)
+	}
+	r.write(map[string]string{"a/a.sh": "x"})
+	if got := r.labels("--base=HEAD"); got != "//a:a_test" {
+		t.Errorf("in a sparse checkout: %q, want what was edited", got)
+	}
+}
+
+// TestCheckOfOutputs: Bazel names the files that a target makes, here the target stands for
+// them.
+func TestCheckOfOutputs(t *testing.T) {
+	base := snapshot.Of(map[string]string{
+		"MODULE.bazel": "", "a/BUILD": "genrule(name = \"made\", outs = [\"sub/file\"], cmd = \"\")\nfilegroup(name = \"all\", srcs = [\"sub/file\"])\n",
+	})
+	answer, err := analysis.Compare(t.Context(), base, base, analysis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := []queried{{label: "//a:made", kind: "genrule"}, {label: "//a:all", kind: "filegroup", inputs: []string{"//a:sub/file"}}}
+	if differences, _ := compareQuery(answer, rules); len(differences) > 0 {
+		t.Errorf("differences: %q", differences)
+	}
+	rules[1].inputs = []string{"//a:sub/other"}
+	if differences, _ := compareQuery(answer, rules); len(differences) != 1 || !strings.Contains(differences[0], "//a:sub/other") {
+		t.Errorf("differences: %q, want the file that nothing makes", differences)
+	}
+}
+
 // for ever.
 func TestBothSidesHaveLinks(t *testing.T) {
 	r := newRepository(t)

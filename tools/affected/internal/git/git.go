@@ -36,6 +36,10 @@ type Entry struct {
 	Mode Mode
 	// ID is git's object id: of a submodule its commit.
 	ID string
+	// Unwatched says that git was told to take the file of the work tree for unchanged without
+	// looking (assume-unchanged, skip-worktree), Sparse that it may rightly be absent
+	// (skip-worktree, as in a sparse checkout).
+	Unwatched, Sparse bool
 }
 
 // Repository is a git repository, or the part of one below a folder.
@@ -144,7 +148,7 @@ func (r *Repository) Tree(ctx context.Context, commit string) ([]Entry, error) {
 func parseTree(out []byte) ([]Entry, error) {
 	var entries []Entry
 	err := parseEntries(out, func(e Entry, fields []string) { // <mode> SP <type> SP <id> TAB <path>
-		e.ID = fields[2]
+		e.Mode, e.ID = Mode(fields[0]), fields[2]
 		entries = append(entries, e)
 	})
 	return entries, err
@@ -158,10 +162,10 @@ func parseEntries(out []byte, take func(e Entry, fields []string)) error {
 		}
 		head, name, ok := strings.Cut(string(record), "\t")
 		fields := strings.Fields(head)
-		if !ok || len(fields) != 3 {
+		if !ok || len(fields) < 3 {
 			return fmt.Errorf("parse what git lists: %q", record)
 		}
-		take(Entry{Path: name, Mode: Mode(fields[0])}, fields)
+		take(Entry{Path: name}, fields)
 	}
 	return nil
 }
@@ -169,7 +173,7 @@ func parseEntries(out []byte, take func(e Entry, fields []string)) error {
 // Staged lists the files of git's index below the workspace. Paths in conflict have
 // one entry with an empty ID.
 func (r *Repository) Staged(ctx context.Context) ([]Entry, error) {
-	out, err := r.run(ctx, "ls-files", "-s", "-z")
+	out, err := r.run(ctx, "ls-files", "-s", "-v", "-z")
 	if err != nil {
 		return nil, fmt.Errorf("list tracked files of %s: %w", r.Dir, err)
 	}
@@ -178,8 +182,17 @@ func (r *Repository) Staged(ctx context.Context) ([]Entry, error) {
 
 func parseStaged(out []byte) ([]Entry, error) {
 	var entries []Entry
-	err := parseEntries(out, func(e Entry, fields []string) { // <mode> SP <id> SP <stage> TAB <path>
-		if e.ID = fields[1]; fields[2] != "0" {
+	var damaged error
+	err := parseEntries(out, func(e Entry, fields []string) { // <tag> SP <mode> SP <id> SP <stage> TAB <path>
+		if len(fields) != 4 {
+			damaged = fmt.Errorf("parse git ls-files: %q", fields)
+			return
+		}
+		tag := fields[0]
+		e.Mode = Mode(fields[1])
+		e.Sparse = strings.EqualFold(tag, "S")
+		e.Unwatched = e.Sparse || tag == strings.ToLower(tag)
+		if e.ID = fields[2]; fields[3] != "0" {
 			e.ID = ""
 			if n := len(entries); n > 0 && entries[n-1].Path == e.Path {
 				return
@@ -187,7 +200,7 @@ func parseStaged(out []byte) ([]Entry, error) {
 		}
 		entries = append(entries, e)
 	})
-	return entries, err
+	return entries, errors.Join(err, damaged)
 }
 
 // Dirty is a path whose state in the work tree is not that of git's index.

@@ -239,6 +239,15 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 				continue
 			}
 		}
+		if !changed && e.Unwatched && e.Mode != git.Submodule {
+			there, err := s.addUnwatched(repository, prefix, e)
+			if err != nil {
+				return err
+			}
+			if there || !e.Sparse {
+				continue
+			}
+		}
 		if !changed {
 			s.Files = append(s.Files, Entry{Path: prefix + e.Path, Mode: e.Mode, ID: e.ID, read: repository.Blob})
 			continue
@@ -265,6 +274,20 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 		}
 	}
 	return nil
+}
+
+// addUnwatched adds a file that git was told not to look at by its content, and says whether
+// it is there. One that a sparse checkout leaves out counts as in the index: nobody deleted it.
+func (s *Snapshot) addUnwatched(repository *git.Repository, prefix string, e git.Entry) (bool, error) {
+	before := len(s.Files)
+	if err := s.addFile(repository, prefix, e.Path, ""); err != nil {
+		return false, err
+	}
+	there := len(s.Files) > before
+	if there && (s.Files[before].ID != e.ID || s.Files[before].Mode != e.Mode) || !there && !e.Sparse {
+		s.Dirty = true
+	}
+	return there, nil
 }
 
 // mostIgnored is how many files of ignored folders are looked at in all. Bazel's globs
