@@ -366,6 +366,7 @@ func TestErrors(t *testing.T) {
 
 	base := r.git("rev-parse", "main~1")
 	for _, c := range []struct {
+	r.git("tag", "of-tree", "main^{tree}")
 		name string
 		r    *repository
 		args string
@@ -374,6 +375,10 @@ func TestErrors(t *testing.T) {
 		{"unknown revision", r, "--base=nope", "no such commit here"},
 		{"option as a revision", r, "--base=--all", "not a revision"},
 		{"unknown head", r, "--base=main --head=nope", "no such commit here"},
+		{"a tree", r, "--base=main^{tree}", "it is a tree"},
+		{"a file", r, "--base=main:a/a.sh", "it is a file (a blob)"},
+		{"a head that is a tree", r, "--base=main --head=main:a", "it is a tree"},
+		{"a tag of a tree", r, "--base=of-tree", "it is a tree"},
 		{"no common ancestor", r, "--base=main --head=orphan", "--exact_base"},
 		{"shallow", shallow, "--base=" + base, "fetch-depth: 0"},
 		{"bare without a head", bare, "--base=main", "--head"},

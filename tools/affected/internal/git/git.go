@@ -103,6 +103,9 @@ func (r *Repository) Commit(ctx context.Context, revision string) (string, error
 	}
 	out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
 	if err != nil {
+		if kind := r.kind(ctx, revision); kind != "" {
+			return "", fmt.Errorf("resolve revision %q: it is a %s, and has no history: name a commit, a branch or a tag of one", revision, kind)
+		}
 		if r.Shallow {
 			return "", fmt.Errorf("resolve revision %q: not in this clone, which is shallow: fetch it with its history (git fetch --unshallow; in actions/checkout: fetch-depth: 0)", revision)
 		}
@@ -113,6 +116,25 @@ func (r *Repository) Commit(ctx context.Context, revision string) (string, error
 		return "", fmt.Errorf("resolve revision %q: git rev-parse answered %q", revision, out)
 	}
 	return fields[len(fields)-1], nil
+}
+
+// kind is what an object is that is here and no commit: a tree or a blob, by its name or by a
+// tag; empty for anything else.
+func (r *Repository) kind(ctx context.Context, revision string) string {
+	id := revision
+	for _, suffix := range []string{"", "^{}"} { // After REV:PATH it would be a part of the path.
+		out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", id+suffix)
+		fields := strings.Fields(string(out))
+		if err != nil || len(fields) == 0 {
+			return ""
+		}
+		id = fields[len(fields)-1]
+	}
+	out, err := r.run(ctx, "cat-file", "-t", id)
+	if err != nil {
+		return ""
+	}
+	return strings.Replace(strings.TrimSpace(string(out)), "blob", "file (a blob)", 1)
 }
 
 // MergeBase is the best common ancestor of two commits.
