@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"stormgate.internal/tools/affected/internal/analysis"
 	"stormgate.internal/tools/affected/internal/gittest"
+	"stormgate.internal/tools/affected/internal/snapshot"
 )
 
 // repository is a git repository in a folder of its own.
@@ -142,8 +144,6 @@ func TestWorktree(t *testing.T) {
 	}
 }
 
-// TestBothSidesHaveLinks: the sides are read at the same time, and links' texts with that.
-// With one process of git for both, each took the other's answers now and then, or waited
 // TestUnwatched: a file that git was told not to look at is compared by its content, since
 // Bazel reads it. One that a sparse checkout leaves out is not deleted.
 func TestUnwatched(t *testing.T) {
@@ -204,6 +204,8 @@ func TestCheckOfOutputs(t *testing.T) {
 	}
 }
 
+// TestBothSidesHaveLinks: the sides are read at the same time, and links' texts with that.
+// With one process of git for both, each took the other's answers now and then, or waited
 // for ever.
 func TestBothSidesHaveLinks(t *testing.T) {
 	r := newRepository(t)
@@ -364,21 +366,21 @@ func TestErrors(t *testing.T) {
 	r.git("checkout", "--quiet", "--orphan", "orphan")
 	r.commit("orphan")
 
+	r.git("tag", "of-tree", "main^{tree}")
 	base := r.git("rev-parse", "main~1")
 	for _, c := range []struct {
-	r.git("tag", "of-tree", "main^{tree}")
 		name string
 		r    *repository
 		args string
 		want string
 	}{
 		{"unknown revision", r, "--base=nope", "no such commit here"},
-		{"option as a revision", r, "--base=--all", "not a revision"},
-		{"unknown head", r, "--base=main --head=nope", "no such commit here"},
 		{"a tree", r, "--base=main^{tree}", "it is a tree"},
 		{"a file", r, "--base=main:a/a.sh", "it is a file (a blob)"},
 		{"a head that is a tree", r, "--base=main --head=main:a", "it is a tree"},
 		{"a tag of a tree", r, "--base=of-tree", "it is a tree"},
+		{"option as a revision", r, "--base=--all", "not a revision"},
+		{"unknown head", r, "--base=main --head=nope", "no such commit here"},
 		{"no common ancestor", r, "--base=main --head=orphan", "--exact_base"},
 		{"shallow", shallow, "--base=" + base, "fetch-depth: 0"},
 		{"bare without a head", bare, "--base=main", "--head"},

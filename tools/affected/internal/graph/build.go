@@ -127,6 +127,12 @@ func (s *Side) what(text string, label load.Label) (what, string) {
 	return nothing, ""
 }
 
+// MadeBy is the target that makes a file of this label, as far as its attributes say.
+func (s *Side) MadeBy(label string) (string, bool) {
+	t, ok := s.outputs[label]
+	return t, ok
+}
+
 // submodule is the submodule that a label's file would be in, if its files can't be
 // seen: its commit stands for all of them.
 func (s *Side) submodule(label load.Label) (string, bool) {
