@@ -192,6 +192,7 @@ func Compare(ctx context.Context, base, head *snapshot.Snapshot, options Options
 		chain := graph.Chain(a.head, a.affected, graph.Configuration)
 		a.Everything = append(a.Everything, Remark{chain[len(chain)-1].Node, Words(a.head, chain)})
 	}
+	c.legacy()
 	c.tests()
 	c.unused()
 	return a, nil
@@ -250,7 +251,7 @@ func (c *comparison) configuration() {
 		case "WORKSPACE", "WORKSPACE.bazel", "WORKSPACE.bzlmod":
 			if c.workspaceUnused() {
 				c.explained[file] = true
-				c.Notes = append(c.Notes, file+" is not read: --noenable_workspace")
+				c.Notes = append(c.Notes, file+" is not read: by --noenable_workspace, or since Bazel 8")
 				continue
 			}
 			c.everything(file, "it may define any repository, and is not looked into")
@@ -299,18 +300,20 @@ func (c *comparison) configuration() {
 }
 
 func (c *comparison) workspaceUnused() bool {
-	for _, side := range c.sides {
-		off := false
-		for _, o := range side.RC {
-			if o.Name == "enable_workspace" {
-				off = o.Value == "0"
-			}
-		}
-		if !off {
-			return false
-		}
+	return !slices.ContainsFunc(c.sides[:], (*graph.Side).ReadsWorkspace)
+}
+
+// legacy says so if something changed of which repositories of WORKSPACE may be made.
+func (c *comparison) legacy() {
+	cause, ok := c.affected[graph.Legacy]
+	if !ok || cause.Via == nil {
+		return
 	}
-	return true
+	chain := graph.Chain(c.head, c.affected, graph.Legacy)
+	c.Widened = append(c.Widened, Widened{
+		"all that uses a repository which no MODULE.bazel makes, and everything if toolchains may be registered",
+		"WORKSPACE is not run, and what it leads to names what changed: " + Words(c.head, chain),
+	})
 }
 
 // harmless are attributes that change nothing of what a checkout writes.

@@ -179,6 +179,8 @@ type builder struct {
 	facts  Facts
 	// modulesOfGo are the repositories of go_deps, once they were asked for.
 	modulesOfGo map[string]bool
+	// workspaceName is what WORKSPACE calls this repository.
+	workspaceName string
 	// made is of what repositories that this workspace makes are made.
 	made map[string]*made
 	// shapes are edges that become edges to shapes.
@@ -222,6 +224,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 	b.toolchains()
 	b.options()
 	b.modules()
+	b.legacy()
 	b.visited()
 	seen := b.seenThrough()
 	for _, s := range b.shapes {
@@ -480,10 +483,34 @@ func (b *builder) folder(label, where string) string {
 func (b *builder) knownRepository(name string) bool {
 	for _, m := range b.side.Workspace.Repos[""].Mapping {
 		if m == name {
+// anyFile is all files of the workspace, for what may read any of them.
+func (b *builder) anyFile() string {
+	const name = "any file"
+	if _, ok := b.graph.Nodes[name]; ok {
+		return name
+	}
+	n := b.node(name, "files")
+	var names []string
+	for _, e := range b.side.Workspace.Snapshot.Files {
+		names = append(names, e.Path)
+		n.Edges = append(n.Edges, Edge{To: b.file("file "+e.Path, e.Path), Why: "file of the workspace"})
+	}
+	n.Digest = digest(names...)
+	return name
+}
+
 			return true
 		}
 	}
-	return name == "bazel_tools"
+	return name == "bazel_tools" || b.hasLegacy()
+}
+
+// hasLegacy says that WORKSPACE may make repositories.
+func (b *builder) hasLegacy() bool {
+	return b.side.ReadsWorkspace() && slices.ContainsFunc(workspaceFiles, func(file string) bool {
+		_, ok := b.side.Workspace.Snapshot.Lookup(file)
+		return ok
+	})
 }
 
 // external is a label of a repository whose files are elsewhere.
