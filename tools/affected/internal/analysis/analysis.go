@@ -146,7 +146,7 @@ func workspaceName(ctx context.Context, s *snapshot.Snapshot, set *module.Set) {
 func mappingDigest(repos map[string]*load.Repo) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(repos)) {
-		parts = append(parts, name, repos[name].Root, repos[name].Features)
+		parts = append(parts, name, repos[name].Root, repos[name].Features, repos[name].Version)
 		for _, apparent := range slices.Sorted(maps.Keys(repos[name].Mapping)) {
 			parts = append(parts, apparent, repos[name].Mapping[apparent])
 		}
@@ -323,31 +323,48 @@ var harmless = []string{"diff", "merge", "export-ignore", "export-subst", "delta
 // checkout writes for content that is the same.
 func (c *comparison) attributes(file string) {
 	c.explained[file] = true
-	lines := func(text string) map[string]bool {
-		set := map[string]bool{}
-		for line := range strings.Lines(text) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				set[line] = true
-			}
-		}
-		return set
+	base, head := attributeLines(c.read(0, file)), attributeLines(c.read(1, file))
+	common := func(lines, others []string) []string {
+		return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return !slices.Contains(others, line) })
 	}
-	base, head := lines(c.read(0, file)), lines(c.read(1, file))
-	for _, pair := range [][2]map[string]bool{{base, head}, {head, base}} {
-		for _, line := range slices.Sorted(maps.Keys(pair[0])) {
-			if pair[1][line] {
+	// Of two lines for a file the later one counts.
+	moved := !slices.Equal(common(base, head), common(head, base))
+	for _, pair := range [][2][]string{{base, head}, {head, base}} {
+		for _, line := range pair[0] {
+			if !moved && slices.Contains(pair[1], line) {
 				continue
 			}
 			fields := strings.Fields(line)
 			for _, attribute := range fields[1:] {
-				name, _, _ := strings.Cut(strings.TrimLeft(attribute, "-!"), "=")
-				if slices.Contains(harmless, name) || strings.HasPrefix(name, "linguist-") || strings.HasPrefix(name, "gitlab-") {
+				name, unimportant := attributeName(attribute)
+				if unimportant {
 					continue
 				}
 				c.rewritten(file, fields[0], fmt.Sprintf("the attribute %s may change what a checkout writes", name))
 			}
 		}
 	}
+}
+
+// attributeLines are the lines of a .gitattributes that may change what a checkout writes, in
+// their order.
+func attributeLines(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && !strings.HasPrefix(fields[0], "#") && slices.ContainsFunc(fields[1:], func(a string) bool {
+			_, unimportant := attributeName(a)
+			return !unimportant
+		}) {
+			all = append(all, strings.Join(fields, " "))
+		}
+	}
+	return all
+}
+
+func attributeName(attribute string) (name string, unimportant bool) {
+	name, _, _ = strings.Cut(strings.TrimLeft(attribute, "-!"), "=")
+	return name, slices.Contains(harmless, name) || strings.HasPrefix(name, "linguist-") || strings.HasPrefix(name, "gitlab-")
 }
 
 // rewritten places an attribute of the files that a pattern of a .gitattributes matches.

@@ -501,8 +501,12 @@ func (l *Loader) nativeFunctions() starlark.StringDict {
 		}),
 		"repo_name":   text("repo_name", func(p *loading) string { return p.label.Repo }),
 		"module_name": text("module_name", func(p *loading) string { return p.loader.workspace.moduleName(p.label.Repo) }),
-		"module_version": inPackage("module_version", func(*loading, *starlark.Thread, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-			return &unknown{loader: l, text: "module_version"}, nil
+		"module_version": inPackage("module_version", func(p *loading, _ *starlark.Thread, _ starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+			version := ""
+			if r, ok := l.workspace.Repos[p.label.Repo]; ok {
+				version = r.Version
+			}
+			return &unknown{loader: l, text: "module_version " + version}, nil
 		}),
 		"package_default_visibility": inPackage("package_default_visibility", func(p *loading, _ *starlark.Thread, _ starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 			var items []starlark.Value

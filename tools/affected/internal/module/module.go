@@ -77,11 +77,11 @@ type Repository struct {
 
 // File is an evaluated MODULE.bazel with what it includes.
 type File struct {
-	Name, RepoName string
-	Deps           []Dep
-	Overrides      []Override
-	Extensions     []*Extension
-	Repositories   []Repository
+	Name, RepoName, Version string
+	Deps                    []Dep
+	Overrides               []Override
+	Extensions              []*Extension
+	Repositories            []Repository
 	// Toolchains and Platforms are patterns in the order of registration.
 	Toolchains, Platforms []string
 	// Other are statements that are not known here.
@@ -216,6 +216,10 @@ func (r *reader) function(id string) starlark.Value {
 			r.out.Name, r.out.RepoName = a.get("name"), a.get("repo_name")
 			if r.out.Name == "" && len(a.positional) > 0 {
 				r.out.Name = a.positional[0]
+			}
+			r.out.Version = a.get("version")
+			if v, ok := a.named["bazel_compatibility"]; ok {
+				r.out.Other = append(r.out.Other, "module(bazel_compatibility="+v.String()+")") // Bazel may refuse all.
 			}
 		case "bazel_dep":
 			d := Dep{Name: a.get("name"), Text: a.text}

@@ -43,7 +43,7 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 		}
 		return set
 	}
-	set.Root = root
+	set.Root, main.Version = root, root.Version
 	folders := map[string]string{}
 	for _, o := range root.Overrides {
 		if o.Kind != "local_path_override" {
@@ -62,7 +62,7 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 			f = &File{Name: name}
 		}
 		set.Local[name] = f
-		set.Repos[name] = &load.Repo{Name: name, Root: folder}
+		set.Repos[name] = &load.Repo{Name: name, Root: folder, Version: f.Version}
 	}
 	for _, r := range root.Repositories {
 		if folder := path.Clean(r.Path); r.Rule == "local_repository" && r.Name != "" && r.Path != "" && !path.IsAbs(folder) && !strings.HasPrefix(folder, "..") {
