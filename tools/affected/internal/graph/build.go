@@ -271,6 +271,9 @@ func (b *builder) shape(name string) string {
 	case "file":
 		n := b.node(presenceOf+name, "file")
 		n.Digest, n.File = "there", whole.File
+		if e, ok := b.side.Workspace.Snapshot.Lookup(whole.File); ok && e.Mode == git.Symlink {
+			n.Digest = "a link to nothing" // A missing input to whoever has it.
+		}
 		return presenceOf + name
 	case "folder":
 		n := b.node(shapeOf+name, "folder")
