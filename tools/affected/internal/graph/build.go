@@ -483,9 +483,6 @@ func (b *builder) folder(label, where string) string {
 	return label
 }
 
-func (b *builder) knownRepository(name string) bool {
-	for _, m := range b.side.Workspace.Repos[""].Mapping {
-		if m == name {
 // anyFile is all files of the workspace, for what may read any of them.
 func (b *builder) anyFile() string {
 	const name = "any file"
@@ -502,6 +499,9 @@ func (b *builder) anyFile() string {
 	return name
 }
 
+func (b *builder) knownRepository(name string) bool {
+	for _, m := range b.side.Workspace.Repos[""].Mapping {
+		if m == name {
 			return true
 		}
 	}
@@ -720,6 +720,14 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "default"})
 		}
+	}
+	for _, r := range c.Refs {
+		if repo, ok := strings.CutPrefix(r.Label, "@"); ok && c.Handed && !strings.Contains(repo, "//") {
+			n.Edges = append(n.Edges, b.unseen(repo)...)
+		}
+	}
+	if c.Anywhere {
+		n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
 	}
 	for _, r := range c.Toolchains {
 		for _, label := range b.side.Settings(r.Label) { // Also of what it is an alias of.

@@ -394,6 +394,9 @@ func (b *builder) calls(e *module.Extension, label load.Label, in, extension str
 				n.Edges = append(n.Edges, Edge{To: to, Why: "read"})
 			}
 		}
+		if call.Code.Anywhere {
+			n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
+		}
 		nodes[own] = name
 	}
 	return nodes
@@ -429,6 +432,9 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "named in its code"})
 		}
+	}
+	if closure.Anywhere {
+		n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
 	}
 }
 

@@ -694,9 +694,19 @@ func (l *Loader) bzlNames() starlark.StringDict {
 	names["module_extension"] = fn("module_extension", l.makeExtension)
 	names["tag_class"] = fn("tag_class", l.makeTagClass)
 	names["repository_rule"] = fn("repository_rule", l.makeRepositoryRule)
+	names["transition"] = fn("transition", l.makeTransition)
 	names["provider"] = fn("provider", l.makeProvider)
 	names["visibility"] = fn("visibility", l.setVisibility)
 	return names
+}
+
+// makeTransition keeps what a transition is made of, its outputs last.
+func (l *Loader) makeTransition(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	kwargs = slices.Clone(kwargs)
+	slices.SortFunc(kwargs, func(x, y starlark.Tuple) int {
+		return strings.Compare(string(x[0].(starlark.String)), string(y[0].(starlark.String))) // implementation, inputs, outputs
+	})
+	return l.opaque("builtin "+b.Name(), args, kwargs), nil
 }
 
 func (l *Loader) makeProvider(_ *starlark.Thread, _ *starlark.Builtin, _ starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

@@ -372,6 +372,8 @@ type Closure struct {
 	Parts []Part
 	// Refs are all strings in it, which may be labels.
 	Refs []Ref
+	// Anywhere says that it makes labels of what is not written in it: they may be any.
+	Anywhere bool
 }
 
 // Closure follows a name of a .bzl file. It fails if the file can't be evaluated, and
@@ -388,7 +390,7 @@ func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 	for _, r := range c.repos {
 		refs = append(refs, Ref{Label: "@" + r, Sure: true})
 	}
-	return &Closure{Digest: c.digest, Parts: c.parts, Refs: refs}, m.err
+	return &Closure{Digest: c.digest, Parts: c.parts, Refs: refs, Anywhere: c.anywhere}, m.err
 }
 
 // Code is the text of what a name of a .bzl file depends on, without comments, and what
