@@ -106,6 +106,11 @@ func TestFilesOfRepositories(t *testing.T) {
 	try(t, "a module's version", versioned, x, sub("MODULE.bazel", `version = "1"`, `version = "2"`))
 	compatible := maps.Clone(versioned)
 	compatible["MODULE.bazel"] = "module(name = \"small\", version = \"1\", bazel_compatibility = [\">=7\"])\n"
+	allowed := maps.Clone(compatible)
+	allowed[".bazelversion"] = "7.7.1\n"
+	allowed["MODULE.bazel"] = "module(name = \"small\", version = \"1\", bazel_compatibility = [\">=7.0.0\"])\n"
+	try(t, "versions of Bazel of which this is one before and after", allowed, "", sub("MODULE.bazel", ">=7.0.0", ">=7.1.0"))
+	try(t, "versions of Bazel of which this is one no more", allowed, "//:x_test //:y_test", sub("MODULE.bazel", ">=7.0.0", ">=8.0.0"))
 	try(t, "versions of Bazel that a module allows", compatible, "//:x_test //:y_test", sub("MODULE.bazel", ">=7", ">=9"))
 }
 

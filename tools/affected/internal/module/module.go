@@ -219,7 +219,12 @@ func (r *reader) function(id string) starlark.Value {
 			}
 			r.out.Version = a.get("version")
 			if v, ok := a.named["bazel_compatibility"]; ok {
-				r.out.Other = append(r.out.Other, "module(bazel_compatibility="+v.String()+")") // Bazel may refuse all.
+				var constraints []string
+				collect(v, &constraints)
+				version, err := r.snapshot.Read(r.ctx, ".bazelversion")
+				if err != nil || !Compatible(strings.TrimSpace(string(version)), constraints) {
+					r.out.Other = append(r.out.Other, "module(bazel_compatibility="+v.String()+")") // Bazel may refuse all.
+				}
 			}
 		case "bazel_dep":
 			d := Dep{Name: a.get("name"), Text: a.text}
