@@ -438,6 +438,10 @@ func (c *comparison) options() {
 				c.everything(file, d.Why)
 				continue
 			}
+			if c.atDefault(label.String()) {
+				c.Notes = append(c.Notes, d.Why+": at its default")
+				continue
+			}
 			c.setting(label.String(), file, d.Why)
 		case bazelrc.Tests, bazelrc.Everything:
 			c.everything(file, d.Why)
@@ -474,9 +478,8 @@ func (c *comparison) setting(label, file, why string) {
 	}
 }
 
-// orderOfSettings places settings that have two names, of which the last one counts: the
-// values of both may be those of before, in another order.
-func (c *comparison) orderOfSettings() {
+// given are the options of both sides that set a build setting, by each of its labels.
+func (c *comparison) given() [2]map[string][]bazelrc.Option {
 	byTarget := [2]map[string][]bazelrc.Option{{}, {}}
 	for i, side := range c.sides {
 		for _, o := range side.RC {
@@ -492,9 +495,28 @@ func (c *comparison) orderOfSettings() {
 			}
 		}
 	}
+	return byTarget
+}
+
+// atDefault says that one side gives a build setting the value that is its default on both,
+// and the other none.
+func (c *comparison) atDefault(label string) bool {
+	given := c.given()
+	one := append(slices.Clone(given[0][label]), given[1][label]...)
+	if len(given[0][label]) > 0 && len(given[1][label]) > 0 || len(one) == 0 {
+		return false
+	}
+	value := one[len(one)-1].Value
+	return c.sides[0].Default(label, value) && c.sides[1].Default(label, value)
+}
+
+// orderOfSettings places settings that have two names, of which the last one counts: the
+// values of both may be those of before, in another order.
+func (c *comparison) orderOfSettings() {
+	byTarget := c.given()
 	for _, text := range slices.Sorted(maps.Keys(byTarget[1])) {
 		list := byTarget[1][text]
-		if !slices.EqualFunc(byTarget[0][text], list, func(a, b bazelrc.Option) bool { return a.Value == b.Value }) {
+		if !slices.EqualFunc(byTarget[0][text], list, func(a, b bazelrc.Option) bool { return a.Value == b.Value }) && !c.atDefault(text) {
 			o := list[len(list)-1]
 			c.setting(text, o.File, fmt.Sprintf("%s:%d: --%s is another name of %s: a build setting", o.File, o.Line, o.Name, text))
 		}

@@ -185,3 +185,30 @@ func TestCodeOfOthers(t *testing.T) {
 	try(t, "doc of a function that is defined", named("def provider(doc):\n    return doc\n", "provider"), x, sub("d.bzl", `doc = "1"`, `doc = "2"`))
 	try(t, "doc of a rule", named(`load(":h.bzl", "macro")`, "macro"), "", sub("d.bzl", `doc = "3"`, `doc = "4"`))
 }
+
+// TestSettingsAtTheirDefault: an option that gives a build setting the value that it has
+// anyway affects nothing; one that takes another away does.
+func TestSettingsAtTheirDefault(t *testing.T) {
+	const x = "//:x_test"
+	files := func(kind, value string) map[string]string {
+		return onWorkspace(map[string]string{
+			"d.bzl": "flag = rule(implementation = lambda ctx: [], build_setting = config." + kind + ")\n",
+			"BUILD": "load(\":d.bzl\", \"flag\")\nflag(name = \"f\", build_setting_default = " + value + ")\nalias(name = \"a\", actual = \":f\")\nconfig_setting(name = \"c\", flag_values = {\":f\": \"y\"})\n" +
+				"sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = select({\":c\": [\"1\"], \"//conditions:default\": []}))\nsh_test(name = \"y_test\", srcs = [\"t.sh\"])\n",
+		})
+	}
+	text := files("string(flag = True)", `"y"`)
+	try(t, "at its default", text, "", set(".bazelrc", "build --//:f=y\n"))
+	try(t, "another value", text, x, set(".bazelrc", "build --//:f=z\n"))
+	try(t, "another, and then the default", text, "", set(".bazelrc", "build --//:f=z\nbuild --//:f=y\n"))
+	try(t, "the default, and then another", text, x, set(".bazelrc", "build --//:f=y\nbuild --//:f=z\n"))
+	try(t, "another default at the same time", text, x, set(".bazelrc", "build --//:f=y\n"), sub("BUILD", `build_setting_default = "y"`, `build_setting_default = "z"`))
+	try(t, "several values", files("string(flag = True, allow_multiple = True)", `"y"`), x, set(".bazelrc", "build --//:f=y\n"))
+	try(t, "a list", files("string_list(flag = True)", `["y"]`), x, set(".bazelrc", "build --//:f=y\n"))
+	gone := maps.Clone(text)
+	gone[".bazelrc"] = "build --//:f=z\n"
+	try(t, "another value is taken away", gone, x, set(".bazelrc", ""))
+	gone[".bazelrc"] = "build --//:f=y\n"
+	try(t, "the default is taken away", gone, "", set(".bazelrc", ""))
+	try(t, "another kind of setting", text, x, sub("d.bzl", "flag = True", "flag = True, allow_multiple = True"))
+}

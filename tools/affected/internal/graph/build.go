@@ -1054,6 +1054,14 @@ func (s *Side) Settings(label string) []string {
 	return all
 }
 
+// Default says that a build setting is a flag of single texts whose default is a value.
+func (s *Side) Default(label, value string) bool {
+	t := s.targets[label]
+	return t != nil && t.Class != "" && slices.ContainsFunc(t.Attributes, func(a load.Attribute) bool {
+		return a.Name == "build_setting_default" && a.Digest == load.DefaultDigest(value)
+	})
+}
+
 // setting connects a build setting that an option sets with the targets that its value
 // names: they take the place of a label_flag.
 func (b *builder) setting(o bazelrc.Option) {

@@ -834,8 +834,8 @@ func (l *Loader) makeClass(what string) builtin {
 					c.toolchains = slices.Collect(starlark.Elements(it))
 				}
 			case "build_setting":
-				c.flags = append(c.flags, "build_setting")
-				c.attributes["build_setting_default"] = &attribute{kind: "string"}
+				c.flags = append(c.flags, buildSetting+l.text(kv[1]))
+				c.attributes["build_setting_default"] = &attribute{kind: "string", flags: []string{buildSetting + l.text(kv[1])}}
 			case "requires", "required_aspect_providers", "required_providers":
 				c.extra = append(c.extra, kv[1])
 			default:
