@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"stormgate.internal/tools/affected/internal/analysis"
 	"stormgate.internal/tools/affected/internal/gittest"
@@ -181,6 +182,27 @@ func TestUnwatched(t *testing.T) {
 	r.write(map[string]string{"a/a.sh": "x"})
 	if got := r.labels("--base=HEAD"); got != "//a:a_test" {
 		t.Errorf("in a sparse checkout: %q, want what was edited", got)
+	}
+}
+
+// TestLargeFile: a large file counts by its content as others do, and is not kept in memory.
+func TestLargeFile(t *testing.T) {
+	r := newRepository(t)
+	r.write(map[string]string{"b/large.txt": strings.Repeat("0123456789abcdef", 1<<18)})
+	if got := r.labels("--base=HEAD"); got != "//b:b_test" {
+		t.Errorf("new: %q", got)
+	}
+	r.commit("large")
+	if err := os.Chtimes(filepath.Join(r.dir, "b", "large.txt"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r.git("update-index", "--assume-unchanged", "b/large.txt") // So that it is read here.
+	if got := r.labels("--base=HEAD"); got != "" {
+		t.Errorf("as it was: %q, want nothing: its id is git's", got)
+	}
+	r.write(map[string]string{"b/large.txt": strings.Repeat("0123456789abcdeF", 1<<18)})
+	if got := r.labels("--base=HEAD"); got != "//b:b_test" {
+		t.Errorf("edited: %q", got)
 	}
 }
 
