@@ -136,6 +136,9 @@ func compareQuery(answer *analysis.Answer, rules []queried) (differences []strin
 		if _, ok := g.Nodes[label]; ok {
 			return label, true
 		}
+		if at, ok := answer.MadeBy(label); ok {
+			return at, true // A file that a target makes.
+		}
 		pkg, name, _ := strings.Cut(label, ":")
 		for i := len(name) - 1; i > 0; i-- {
 			if strings.IndexByte("._-/", name[i]) >= 0 {

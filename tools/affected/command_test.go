@@ -10,8 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"stormgate.internal/tools/affected/internal/analysis"
 	"stormgate.internal/tools/affected/internal/gittest"
+	"stormgate.internal/tools/affected/internal/snapshot"
 )
 
 // repository is a git repository in a folder of its own.
@@ -139,6 +142,87 @@ func TestWorktree(t *testing.T) {
 		}
 		r.git("reset", "--quiet", "--hard")
 		r.git("clean", "-ffdx", "--quiet")
+	}
+}
+
+// TestUnwatched: a file that git was told not to look at is compared by its content, since
+// Bazel reads it. One that a sparse checkout leaves out is not deleted.
+func TestUnwatched(t *testing.T) {
+	for _, c := range []struct {
+		name, flag string
+		do         func(r *repository)
+		want       string
+	}{
+		{"assumed unchanged, and so", "--assume-unchanged", func(*repository) {}, ""},
+		{"assumed unchanged, edited", "--assume-unchanged", func(r *repository) { r.write(map[string]string{"b/b.sh": "x"}) }, "//b:b_test"},
+		{"assumed unchanged, made executable", "--assume-unchanged", func(r *repository) { r.chmod("b/b.sh", 0o755) }, "//b:b_test"},
+		{"assumed unchanged, deleted", "--assume-unchanged", func(r *repository) { r.remove("b/b.sh") }, "//b:b_test"},
+		{"skipped, and as it was", "--skip-worktree", func(*repository) {}, ""},
+		{"skipped, edited", "--skip-worktree", func(r *repository) { r.write(map[string]string{"b/b.sh": "x"}) }, "//b:b_test"},
+		{"skipped, absent", "--skip-worktree", func(r *repository) { r.remove("b/b.sh") }, ""},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			r := newRepository(t)
+			r.git("update-index", c.flag, "b/b.sh")
+			c.do(r)
+			if got := r.labels("--base=HEAD"); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+			out, _, err := r.run("--base=HEAD", "--output=json")
+			if err != nil || strings.Contains(out, `"dirty": true`) != (c.want != "") {
+				t.Errorf("whether it is dirty is wrong: %v, %s", err, out)
+			}
+		})
+	}
+	r := newRepository(t)
+	r.git("sparse-checkout", "set", "--no-cone", "/*", "!/b/")
+	if _, err := os.Stat(filepath.Join(r.dir, "b", "b.sh")); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("the sparse checkout has b/b.sh: %v", err)
+	}
+	r.write(map[string]string{"a/a.sh": "x"})
+	if got := r.labels("--base=HEAD"); got != "//a:a_test" {
+		t.Errorf("in a sparse checkout: %q, want what was edited", got)
+	}
+}
+
+// TestLargeFile: a large file counts by its content as others do, and is not kept in memory.
+func TestLargeFile(t *testing.T) {
+	r := newRepository(t)
+	r.write(map[string]string{"b/large.txt": strings.Repeat("0123456789abcdef", 1<<18)})
+	if got := r.labels("--base=HEAD"); got != "//b:b_test" {
+		t.Errorf("new: %q", got)
+	}
+	r.commit("large")
+	if err := os.Chtimes(filepath.Join(r.dir, "b", "large.txt"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r.git("update-index", "--assume-unchanged", "b/large.txt") // So that it is read here.
+	if got := r.labels("--base=HEAD"); got != "" {
+		t.Errorf("as it was: %q, want nothing: its id is git's", got)
+	}
+	r.write(map[string]string{"b/large.txt": strings.Repeat("0123456789abcdeF", 1<<18)})
+	if got := r.labels("--base=HEAD"); got != "//b:b_test" {
+		t.Errorf("edited: %q", got)
+	}
+}
+
+// TestCheckOfOutputs: Bazel names the files that a target makes, here the target stands for
+// them.
+func TestCheckOfOutputs(t *testing.T) {
+	base := snapshot.Of(map[string]string{
+		"MODULE.bazel": "", "a/BUILD": "genrule(name = \"made\", outs = [\"sub/file\"], cmd = \"\")\nfilegroup(name = \"all\", srcs = [\"sub/file\"])\n",
+	})
+	answer, err := analysis.Compare(t.Context(), base, base, analysis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := []queried{{label: "//a:made", kind: "genrule"}, {label: "//a:all", kind: "filegroup", inputs: []string{"//a:sub/file"}}}
+	if differences, _ := compareQuery(answer, rules); len(differences) > 0 {
+		t.Errorf("differences: %q", differences)
+	}
+	rules[1].inputs = []string{"//a:sub/other"}
+	if differences, _ := compareQuery(answer, rules); len(differences) != 1 || !strings.Contains(differences[0], "//a:sub/other") {
+		t.Errorf("differences: %q, want the file that nothing makes", differences)
 	}
 }
 
@@ -304,6 +388,7 @@ func TestErrors(t *testing.T) {
 	r.git("checkout", "--quiet", "--orphan", "orphan")
 	r.commit("orphan")
 
+	r.git("tag", "of-tree", "main^{tree}")
 	base := r.git("rev-parse", "main~1")
 	for _, c := range []struct {
 		name string
@@ -312,6 +397,10 @@ func TestErrors(t *testing.T) {
 		want string
 	}{
 		{"unknown revision", r, "--base=nope", "no such commit here"},
+		{"a tree", r, "--base=main^{tree}", "it is a tree"},
+		{"a file", r, "--base=main:a/a.sh", "it is a file (a blob)"},
+		{"a head that is a tree", r, "--base=main --head=main:a", "it is a tree"},
+		{"a tag of a tree", r, "--base=of-tree", "it is a tree"},
 		{"option as a revision", r, "--base=--all", "not a revision"},
 		{"unknown head", r, "--base=main --head=nope", "no such commit here"},
 		{"no common ancestor", r, "--base=main --head=orphan", "--exact_base"},

@@ -146,7 +146,7 @@ func workspaceName(ctx context.Context, s *snapshot.Snapshot, set *module.Set) {
 func mappingDigest(repos map[string]*load.Repo) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(repos)) {
-		parts = append(parts, name, repos[name].Root, repos[name].Features)
+		parts = append(parts, name, repos[name].Root, repos[name].Features, repos[name].Version)
 		for _, apparent := range slices.Sorted(maps.Keys(repos[name].Mapping)) {
 			parts = append(parts, apparent, repos[name].Mapping[apparent])
 		}
@@ -192,6 +192,7 @@ func Compare(ctx context.Context, base, head *snapshot.Snapshot, options Options
 		chain := graph.Chain(a.head, a.affected, graph.Configuration)
 		a.Everything = append(a.Everything, Remark{chain[len(chain)-1].Node, Words(a.head, chain)})
 	}
+	c.legacy()
 	c.tests()
 	c.unused()
 	return a, nil
@@ -250,7 +251,7 @@ func (c *comparison) configuration() {
 		case "WORKSPACE", "WORKSPACE.bazel", "WORKSPACE.bzlmod":
 			if c.workspaceUnused() {
 				c.explained[file] = true
-				c.Notes = append(c.Notes, file+" is not read: --noenable_workspace")
+				c.Notes = append(c.Notes, file+" is not read: by --noenable_workspace, or since Bazel 8")
 				continue
 			}
 			c.everything(file, "it may define any repository, and is not looked into")
@@ -299,18 +300,20 @@ func (c *comparison) configuration() {
 }
 
 func (c *comparison) workspaceUnused() bool {
-	for _, side := range c.sides {
-		off := false
-		for _, o := range side.RC {
-			if o.Name == "enable_workspace" {
-				off = o.Value == "0"
-			}
-		}
-		if !off {
-			return false
-		}
+	return !slices.ContainsFunc(c.sides[:], (*graph.Side).ReadsWorkspace)
+}
+
+// legacy says so if something changed of which repositories of WORKSPACE may be made.
+func (c *comparison) legacy() {
+	cause, ok := c.affected[graph.Legacy]
+	if !ok || cause.Via == nil {
+		return
 	}
-	return true
+	chain := graph.Chain(c.head, c.affected, graph.Legacy)
+	c.Widened = append(c.Widened, Widened{
+		"all that uses a repository which no MODULE.bazel makes, and everything if toolchains may be registered",
+		"WORKSPACE is not run, and what it leads to names what changed: " + Words(c.head, chain),
+	})
 }
 
 // harmless are attributes that change nothing of what a checkout writes.
@@ -320,31 +323,48 @@ var harmless = []string{"diff", "merge", "export-ignore", "export-subst", "delta
 // checkout writes for content that is the same.
 func (c *comparison) attributes(file string) {
 	c.explained[file] = true
-	lines := func(text string) map[string]bool {
-		set := map[string]bool{}
-		for line := range strings.Lines(text) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				set[line] = true
-			}
-		}
-		return set
+	base, head := attributeLines(c.read(0, file)), attributeLines(c.read(1, file))
+	common := func(lines, others []string) []string {
+		return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return !slices.Contains(others, line) })
 	}
-	base, head := lines(c.read(0, file)), lines(c.read(1, file))
-	for _, pair := range [][2]map[string]bool{{base, head}, {head, base}} {
-		for _, line := range slices.Sorted(maps.Keys(pair[0])) {
-			if pair[1][line] {
+	// Of two lines for a file the later one counts.
+	moved := !slices.Equal(common(base, head), common(head, base))
+	for _, pair := range [][2][]string{{base, head}, {head, base}} {
+		for _, line := range pair[0] {
+			if !moved && slices.Contains(pair[1], line) {
 				continue
 			}
 			fields := strings.Fields(line)
 			for _, attribute := range fields[1:] {
-				name, _, _ := strings.Cut(strings.TrimLeft(attribute, "-!"), "=")
-				if slices.Contains(harmless, name) || strings.HasPrefix(name, "linguist-") || strings.HasPrefix(name, "gitlab-") {
+				name, unimportant := attributeName(attribute)
+				if unimportant {
 					continue
 				}
 				c.rewritten(file, fields[0], fmt.Sprintf("the attribute %s may change what a checkout writes", name))
 			}
 		}
 	}
+}
+
+// attributeLines are the lines of a .gitattributes that may change what a checkout writes, in
+// their order.
+func attributeLines(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && !strings.HasPrefix(fields[0], "#") && slices.ContainsFunc(fields[1:], func(a string) bool {
+			_, unimportant := attributeName(a)
+			return !unimportant
+		}) {
+			all = append(all, strings.Join(fields, " "))
+		}
+	}
+	return all
+}
+
+func attributeName(attribute string) (name string, unimportant bool) {
+	name, _, _ = strings.Cut(strings.TrimLeft(attribute, "-!"), "=")
+	return name, slices.Contains(harmless, name) || strings.HasPrefix(name, "linguist-") || strings.HasPrefix(name, "gitlab-")
 }
 
 // rewritten places an attribute of the files that a pattern of a .gitattributes matches.
@@ -418,6 +438,10 @@ func (c *comparison) options() {
 				c.everything(file, d.Why)
 				continue
 			}
+			if c.atDefault(label.String()) {
+				c.Notes = append(c.Notes, d.Why+": at its default")
+				continue
+			}
 			c.setting(label.String(), file, d.Why)
 		case bazelrc.Tests, bazelrc.Everything:
 			c.everything(file, d.Why)
@@ -454,9 +478,8 @@ func (c *comparison) setting(label, file, why string) {
 	}
 }
 
-// orderOfSettings places settings that have two names, of which the last one counts: the
-// values of both may be those of before, in another order.
-func (c *comparison) orderOfSettings() {
+// given are the options of both sides that set a build setting, by each of its labels.
+func (c *comparison) given() [2]map[string][]bazelrc.Option {
 	byTarget := [2]map[string][]bazelrc.Option{{}, {}}
 	for i, side := range c.sides {
 		for _, o := range side.RC {
@@ -472,9 +495,28 @@ func (c *comparison) orderOfSettings() {
 			}
 		}
 	}
+	return byTarget
+}
+
+// atDefault says that one side gives a build setting the value that is its default on both,
+// and the other none.
+func (c *comparison) atDefault(label string) bool {
+	given := c.given()
+	one := append(slices.Clone(given[0][label]), given[1][label]...)
+	if len(given[0][label]) > 0 && len(given[1][label]) > 0 || len(one) == 0 {
+		return false
+	}
+	value := one[len(one)-1].Value
+	return c.sides[0].Default(label, value) && c.sides[1].Default(label, value)
+}
+
+// orderOfSettings places settings that have two names, of which the last one counts: the
+// values of both may be those of before, in another order.
+func (c *comparison) orderOfSettings() {
+	byTarget := c.given()
 	for _, text := range slices.Sorted(maps.Keys(byTarget[1])) {
 		list := byTarget[1][text]
-		if !slices.EqualFunc(byTarget[0][text], list, func(a, b bazelrc.Option) bool { return a.Value == b.Value }) {
+		if !slices.EqualFunc(byTarget[0][text], list, func(a, b bazelrc.Option) bool { return a.Value == b.Value }) && !c.atDefault(text) {
 			o := list[len(list)-1]
 			c.setting(text, o.File, fmt.Sprintf("%s:%d: --%s is another name of %s: a build setting", o.File, o.Line, o.Name, text))
 		}

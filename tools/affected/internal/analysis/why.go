@@ -293,6 +293,9 @@ func (a *Answer) Explain(text string) (Explanation, error) {
 // Graph is the graph of head, for comparison with Bazel's.
 func (a *Answer) Graph() *graph.Graph { return a.head }
 
+// MadeBy is the target of the head that makes a file of this label.
+func (a *Answer) MadeBy(label string) (string, bool) { return a.sides[1].MadeBy(label) }
+
 // Total is how many tests head has by the same rules as Tests.
 func (a *Answer) Total(includeManual bool) int {
 	n := 0

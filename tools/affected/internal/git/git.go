@@ -36,6 +36,10 @@ type Entry struct {
 	Mode Mode
 	// ID is git's object id: of a submodule its commit.
 	ID string
+	// Unwatched says that git was told to take the file of the work tree for unchanged without
+	// looking (assume-unchanged, skip-worktree), Sparse that it may rightly be absent
+	// (skip-worktree, as in a sparse checkout).
+	Unwatched, Sparse bool
 }
 
 // Repository is a git repository, or the part of one below a folder.
@@ -99,6 +103,9 @@ func (r *Repository) Commit(ctx context.Context, revision string) (string, error
 	}
 	out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
 	if err != nil {
+		if kind := r.kind(ctx, revision); kind != "" {
+			return "", fmt.Errorf("resolve revision %q: it is a %s, and has no history: name a commit, a branch or a tag of one", revision, kind)
+		}
 		if r.Shallow {
 			return "", fmt.Errorf("resolve revision %q: not in this clone, which is shallow: fetch it with its history (git fetch --unshallow; in actions/checkout: fetch-depth: 0)", revision)
 		}
@@ -109,6 +116,25 @@ func (r *Repository) Commit(ctx context.Context, revision string) (string, error
 		return "", fmt.Errorf("resolve revision %q: git rev-parse answered %q", revision, out)
 	}
 	return fields[len(fields)-1], nil
+}
+
+// kind is what an object is that is here and no commit: a tree or a blob, by its name or by a
+// tag; empty for anything else.
+func (r *Repository) kind(ctx context.Context, revision string) string {
+	id := revision
+	for _, suffix := range []string{"", "^{}"} { // After REV:PATH it would be a part of the path.
+		out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", id+suffix)
+		fields := strings.Fields(string(out))
+		if err != nil || len(fields) == 0 {
+			return ""
+		}
+		id = fields[len(fields)-1]
+	}
+	out, err := r.run(ctx, "cat-file", "-t", id)
+	if err != nil {
+		return ""
+	}
+	return strings.Replace(strings.TrimSpace(string(out)), "blob", "file (a blob)", 1)
 }
 
 // MergeBase is the best common ancestor of two commits.
@@ -144,7 +170,7 @@ func (r *Repository) Tree(ctx context.Context, commit string) ([]Entry, error) {
 func parseTree(out []byte) ([]Entry, error) {
 	var entries []Entry
 	err := parseEntries(out, func(e Entry, fields []string) { // <mode> SP <type> SP <id> TAB <path>
-		e.ID = fields[2]
+		e.Mode, e.ID = Mode(fields[0]), fields[2]
 		entries = append(entries, e)
 	})
 	return entries, err
@@ -158,10 +184,10 @@ func parseEntries(out []byte, take func(e Entry, fields []string)) error {
 		}
 		head, name, ok := strings.Cut(string(record), "\t")
 		fields := strings.Fields(head)
-		if !ok || len(fields) != 3 {
+		if !ok || len(fields) < 3 {
 			return fmt.Errorf("parse what git lists: %q", record)
 		}
-		take(Entry{Path: name, Mode: Mode(fields[0])}, fields)
+		take(Entry{Path: name}, fields)
 	}
 	return nil
 }
@@ -169,7 +195,7 @@ func parseEntries(out []byte, take func(e Entry, fields []string)) error {
 // Staged lists the files of git's index below the workspace. Paths in conflict have
 // one entry with an empty ID.
 func (r *Repository) Staged(ctx context.Context) ([]Entry, error) {
-	out, err := r.run(ctx, "ls-files", "-s", "-z")
+	out, err := r.run(ctx, "ls-files", "-s", "-v", "-z")
 	if err != nil {
 		return nil, fmt.Errorf("list tracked files of %s: %w", r.Dir, err)
 	}
@@ -178,8 +204,17 @@ func (r *Repository) Staged(ctx context.Context) ([]Entry, error) {
 
 func parseStaged(out []byte) ([]Entry, error) {
 	var entries []Entry
-	err := parseEntries(out, func(e Entry, fields []string) { // <mode> SP <id> SP <stage> TAB <path>
-		if e.ID = fields[1]; fields[2] != "0" {
+	var damaged error
+	err := parseEntries(out, func(e Entry, fields []string) { // <tag> SP <mode> SP <id> SP <stage> TAB <path>
+		if len(fields) != 4 {
+			damaged = fmt.Errorf("parse git ls-files: %q", fields)
+			return
+		}
+		tag := fields[0]
+		e.Mode = Mode(fields[1])
+		e.Sparse = strings.EqualFold(tag, "S")
+		e.Unwatched = e.Sparse || tag == strings.ToLower(tag)
+		if e.ID = fields[2]; fields[3] != "0" {
 			e.ID = ""
 			if n := len(entries); n > 0 && entries[n-1].Path == e.Path {
 				return
@@ -187,7 +222,7 @@ func parseStaged(out []byte) ([]Entry, error) {
 		}
 		entries = append(entries, e)
 	})
-	return entries, err
+	return entries, errors.Join(err, damaged)
 }
 
 // Dirty is a path whose state in the work tree is not that of git's index.

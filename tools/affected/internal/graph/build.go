@@ -127,6 +127,12 @@ func (s *Side) what(text string, label load.Label) (what, string) {
 	return nothing, ""
 }
 
+// MadeBy is the target that makes a file of this label, as far as its attributes say.
+func (s *Side) MadeBy(label string) (string, bool) {
+	t, ok := s.outputs[label]
+	return t, ok
+}
+
 // submodule is the submodule that a label's file would be in, if its files can't be
 // seen: its commit stands for all of them.
 func (s *Side) submodule(label load.Label) (string, bool) {
@@ -173,6 +179,8 @@ type builder struct {
 	facts  Facts
 	// modulesOfGo are the repositories of go_deps, once they were asked for.
 	modulesOfGo map[string]bool
+	// workspaceName is what WORKSPACE calls this repository.
+	workspaceName string
 	// made is of what repositories that this workspace makes are made.
 	made map[string]*made
 	// shapes are edges that become edges to shapes.
@@ -216,6 +224,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 	b.toolchains()
 	b.options()
 	b.modules()
+	b.legacy()
 	b.visited()
 	seen := b.seenThrough()
 	for _, s := range b.shapes {
@@ -262,6 +271,9 @@ func (b *builder) shape(name string) string {
 	case "file":
 		n := b.node(presenceOf+name, "file")
 		n.Digest, n.File = "there", whole.File
+		if e, ok := b.side.Workspace.Snapshot.Lookup(whole.File); ok && e.Mode == git.Symlink {
+			n.Digest = "a link to nothing" // A missing input to whoever has it.
+		}
 		return presenceOf + name
 	case "folder":
 		n := b.node(shapeOf+name, "folder")
@@ -471,13 +483,37 @@ func (b *builder) folder(label, where string) string {
 	return label
 }
 
+// anyFile is all files of the workspace, for what may read any of them.
+func (b *builder) anyFile() string {
+	const name = "any file"
+	if _, ok := b.graph.Nodes[name]; ok {
+		return name
+	}
+	n := b.node(name, "files")
+	var names []string
+	for _, e := range b.side.Workspace.Snapshot.Files {
+		names = append(names, e.Path)
+		n.Edges = append(n.Edges, Edge{To: b.file("file "+e.Path, e.Path), Why: "file of the workspace"})
+	}
+	n.Digest = digest(names...)
+	return name
+}
+
 func (b *builder) knownRepository(name string) bool {
 	for _, m := range b.side.Workspace.Repos[""].Mapping {
 		if m == name {
 			return true
 		}
 	}
-	return name == "bazel_tools"
+	return name == "bazel_tools" || b.hasLegacy()
+}
+
+// hasLegacy says that WORKSPACE may make repositories.
+func (b *builder) hasLegacy() bool {
+	return b.side.ReadsWorkspace() && slices.ContainsFunc(workspaceFiles, func(file string) bool {
+		_, ok := b.side.Workspace.Snapshot.Lookup(file)
+		return ok
+	})
 }
 
 // external is a label of a repository whose files are elsewhere.
@@ -684,6 +720,14 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "default"})
 		}
+	}
+	for _, r := range c.Refs {
+		if repo, ok := strings.CutPrefix(r.Label, "@"); ok && c.Handed && !strings.Contains(repo, "//") {
+			n.Edges = append(n.Edges, b.unseen(repo)...)
+		}
+	}
+	if c.Anywhere {
+		n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
 	}
 	for _, r := range c.Toolchains {
 		for _, label := range b.side.Settings(r.Label) { // Also of what it is an alias of.
@@ -1008,6 +1052,14 @@ func (s *Side) Settings(label string) []string {
 		}
 	}
 	return all
+}
+
+// Default says that a build setting is a flag of single texts whose default is a value.
+func (s *Side) Default(label, value string) bool {
+	t := s.targets[label]
+	return t != nil && t.Class != "" && slices.ContainsFunc(t.Attributes, func(a load.Attribute) bool {
+		return a.Name == "build_setting_default" && a.Digest == load.DefaultDigest(value)
+	})
 }
 
 // setting connects a build setting that an option sets with the targets that its value

@@ -110,6 +110,9 @@ func (b *builder) module(f *module.File, name string) {
 			r := load.Ref{Label: label.String(), Sure: strings.HasPrefix(text, "//")}
 			for _, to := range b.ref(r) {
 				node.Edges = append(node.Edges, Edge{To: to, Why: "names"})
+				if named := b.graph.Nodes[to]; named.Kind == "file" && named.File != "" && buildFile.MatchString(path.Base(named.File)) {
+					b.elsewhere(node, named.File, load.Label{Repo: "a repository"}, map[string]bool{})
+				}
 			}
 		}
 	}
@@ -175,6 +178,9 @@ func (b *builder) module(f *module.File, name string) {
 	}
 }
 
+// buildFile is the name of what may become another repository's BUILD file.
+var buildFile = regexp.MustCompile(`BUILD|\.bazel$|\.bzl$`)
+
 // copied makes of a repository that is a folder of the workspace with another BUILD file
 // what is in the two: where they are enters no key. It fails for any other repository.
 func (b *builder) copied(n *Node, r module.Repository) bool {
@@ -199,7 +205,50 @@ func (b *builder) copied(n *Node, r module.Repository) bool {
 		parts = append(parts, strings.TrimPrefix(files[i].Path, folder), content)
 	}
 	n.Digest = digest(parts...)
+	// What its BUILD files name of this workspace, and load, is read where it is.
+	seen := map[string]bool{}
+	for _, name := range sorted(n.Parts) {
+		base := path.Base(name)
+		if name != build && base != "BUILD" && base != "BUILD.bazel" && !strings.HasSuffix(base, ".bzl") {
+			continue
+		}
+		b.elsewhere(n, name, load.Label{Repo: r.Name}, seen)
+	}
 	return true
+}
+
+// elsewhere connects a node with what a BUILD file of a repository of the main module names,
+// and loads, of the workspace: labels that begin with @.
+func (b *builder) elsewhere(n *Node, file string, in load.Label, seen map[string]bool) {
+	if seen[file] {
+		return
+	}
+	seen[file] = true
+	content, err := b.side.Workspace.Snapshot.Read(b.ctx, file)
+	if err != nil {
+		return
+	}
+	mapping := b.side.Workspace.Repos[""].Mapping
+	texts, loads, err := load.Literals(file, content)
+	if err != nil {
+		for _, m := range quoted.FindAllSubmatch(content, -1) {
+			texts = append(texts, string(m[1]))
+		}
+	}
+	for _, text := range texts {
+		if label, err := load.ParseIn(text, in, mapping); err == nil && strings.HasPrefix(text, "@") {
+			for _, to := range b.ref(load.Ref{Label: label.String()}) {
+				n.Edges = append(n.Edges, Edge{To: to, Why: "named in " + file})
+			}
+		}
+	}
+	for _, module := range loads {
+		if label, err := load.ParseIn(module, in, mapping); err == nil {
+			if where, here := b.side.Workspace.File(label); here {
+				b.follow(n, where, load.Label{Repo: label.Repo, Package: label.Package}, seen)
+			}
+		}
+	}
 }
 
 func (b *builder) extension(e *module.Extension, module, file string, add func(*Node, []string, map[string]bool)) {
@@ -345,6 +394,9 @@ func (b *builder) calls(e *module.Extension, label load.Label, in, extension str
 				n.Edges = append(n.Edges, Edge{To: to, Why: "read"})
 			}
 		}
+		if call.Code.Anywhere {
+			n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
+		}
 		nodes[own] = name
 	}
 	return nodes
@@ -380,6 +432,9 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "named in its code"})
 		}
+	}
+	if closure.Anywhere {
+		n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
 	}
 }
 

@@ -158,6 +158,8 @@ func (c *codec) entry(e *entry) {
 		list(c, &x.Refs, c.ref)
 		list(c, &x.Limits, c.text)
 		c.flag(&x.Validates)
+		c.flag(&x.Handed)
+		c.flag(&x.Anywhere)
 		c.flag(&x.Aspect)
 		c.flag(&x.Foreign)
 		list(c, &x.Reads, c.text)

@@ -25,7 +25,7 @@ import (
 )
 
 // version is raised when the format or what the loader computes changes.
-const version = 13
+const version = 15
 
 const magic = "stormgate affected index\n"
 

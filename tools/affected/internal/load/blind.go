@@ -18,7 +18,7 @@ var (
 	ownOutputs = regexp.MustCompile(`\bDefaultInfo call\( (?:(?:files = depset call\( \[ \w+ , \] , \)|executable = \w+) , )+\)`)
 	outputName = regexp.MustCompile(`(?:\[ (\w+) , \]|executable = (\w+) ,)`)
 	// byName is how code gets at a method without writing it.
-	byName = regexp.MustCompile(`\b(?:dir|struct|OutputGroupInfo|RunEnvironmentInfo|outputs|runfiles)\b|"actions"`)
+	byName = regexp.MustCompile(`\b(?:dir|struct|OutputGroupInfo|RunEnvironmentInfo|outputs|runfiles|super)\b|"actions"`)
 	// dynamic is a getattr of something other than a rule's attributes.
 	dynamic = regexp.MustCompile(`\bgetattr call\( (?:[^c]|c[^t]|ct[^x]|ctx [^.]|ctx \. [^r]|ctx \. rule [^.]|ctx \. rule \. [^a])`)
 )
@@ -94,7 +94,11 @@ func assigned(text, name string) []string {
 	return regexp.MustCompile(`\b`+name+` \+?= `).FindAllString(text, -1)
 }
 
-// boundElsewhere says that a loop, a comprehension or a parameter binds a name.
+// boundElsewhere says that a loop, a comprehension, a parameter, of a lambda too, or an
+// assignment to several names binds a name.
 func boundElsewhere(text, name string) bool {
-	return regexp.MustCompile(`\bfor (?:\( )?(?:\w+ , )*` + name + `\b|\bdef \w+ \( (?:[^)]* )?` + name + ` [,=]`).MatchString(text)
+	return regexp.MustCompile(`\bfor (?:[(\[] |[)\]] , |\w+ , )*` + name + `\b` +
+		`|\bdef \w+ \( (?:[^)]* )?` + name + ` [,=]` +
+		`|\blambda\( [^{;]*\b` + name + `\b` +
+		`|(?:^|[;{]) [(\[] [^;{}=]*\b` + name + `\b[^;{}=]*[)\]] = `).MatchString(text)
 }

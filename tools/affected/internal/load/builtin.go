@@ -35,6 +35,7 @@ func (l *Loader) common() starlark.StringDict {
 		"int": fn("int", l.tolerant("int")), "range": fn("range", l.tolerant("range")), "repr": fn("repr", l.tolerant("repr")),
 		"sorted": fn("sorted", l.tolerant("sorted")), "min": fn("min", l.tolerant("min")), "max": fn("max", l.tolerant("max")),
 	}
+	l.bounds(names)
 	for op, name := range compared {
 		names[name] = fn(name, l.compare(op))
 	}
@@ -155,29 +156,31 @@ func isUnknown(v starlark.Value) bool {
 	return false
 }
 
+// hasUnknown says that a value is unknown, or has one in it; so it says of one in which
+// there is too much to look at.
 func hasUnknown(v starlark.Value) bool {
+	visits := 0
+	return visitUnknown(v, &visits)
+}
+
+func visitUnknown(v starlark.Value, visits *int) bool {
+	if *visits++; *visits > maxVisited {
+		return true
+	}
 	switch v := v.(type) {
 	case *unknown:
 		return true
 	case starlark.String:
 		return strings.Contains(string(v), markerOpen)
-	case *starlark.List:
-		for x := range starlark.Elements(v) {
-			if hasUnknown(x) {
+	case *starlark.List, starlark.Tuple, *starlark.Set:
+		for x := range starlark.Elements(v.(starlark.Iterable)) {
+			if visitUnknown(x, visits) {
 				return true
 			}
 		}
-	case starlark.Tuple:
-		return slices.ContainsFunc(v, hasUnknown)
 	case *starlark.Dict:
 		for _, kv := range v.Items() {
-			if hasUnknown(kv[0]) || hasUnknown(kv[1]) {
-				return true
-			}
-		}
-	case *starlark.Set:
-		for x := range starlark.Elements(v) {
-			if hasUnknown(x) {
+			if visitUnknown(kv[0], visits) || visitUnknown(kv[1], visits) {
 				return true
 			}
 		}
@@ -201,6 +204,11 @@ func (l *Loader) tolerant(name string) builtin {
 				return l.opaque(name, args, kwargs), nil
 			}
 		}
+		if name == "sorted" || name == "repr" || name == "min" || name == "max" {
+			if err := l.room(name, nil, args, kwargs); err != nil {
+				return nil, err
+			}
+		}
 		return starlark.Call(thread, original, args, kwargs)
 	}
 }
@@ -208,6 +216,13 @@ func (l *Loader) tolerant(name string) builtin {
 func (l *Loader) compare(op syntax.Token) builtin {
 	return func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 		x, y := args[0], args[1]
+		for _, v := range args { // To look through one takes time, as to make one does.
+			if many, ok := v.(starlark.Sequence); ok {
+				if err := l.charge(op.String(), product(many.Len(), 4)); err != nil {
+					return nil, err
+				}
+			}
+		}
 		doubtful := hasUnknown(x) || hasUnknown(y)
 		vague := func() starlark.Value { return l.opaque(op.String(), args, nil) }
 		switch op {
@@ -305,14 +320,35 @@ func (l *Loader) attr(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tup
 	}
 	s, ok := args[0].(starlark.String)
 	if !ok {
+		if !growing[name] {
+			return v, nil
+		}
+		switch args[0].(type) {
+		case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Module:
+			self := args[0]
+			return fn(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+				if err := l.room(name, self, args, kwargs); err != nil {
+					return nil, err
+				}
+				return starlark.Call(thread, v, args, kwargs)
+			}), nil
+		}
 		return v, nil
 	}
 	return fn(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if name != "format" && (isUnknown(s) || slices.ContainsFunc(args, hasUnknown)) {
 			return l.opaque(l.text(s)+"."+name, args, kwargs), nil
 		}
+		if err := l.room(name, s, args, kwargs); err != nil {
+			return nil, err
+		}
 		return starlark.Call(thread, v, args, kwargs)
 	}), nil
+}
+
+// growing are methods of other values than texts that make more than an element.
+var growing = map[string]bool{
+	"extend": true, "update": true, "union": true, "items": true, "keys": true, "values": true, "encode": true, "encode_indent": true,
 }
 
 // index is x[y]. A dictionary may have an unknown key.
@@ -465,8 +501,12 @@ func (l *Loader) nativeFunctions() starlark.StringDict {
 		}),
 		"repo_name":   text("repo_name", func(p *loading) string { return p.label.Repo }),
 		"module_name": text("module_name", func(p *loading) string { return p.loader.workspace.moduleName(p.label.Repo) }),
-		"module_version": inPackage("module_version", func(*loading, *starlark.Thread, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-			return &unknown{loader: l, text: "module_version"}, nil
+		"module_version": inPackage("module_version", func(p *loading, _ *starlark.Thread, _ starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+			version := ""
+			if r, ok := l.workspace.Repos[p.label.Repo]; ok {
+				version = r.Version
+			}
+			return &unknown{loader: l, text: "module_version " + version}, nil
 		}),
 		"package_default_visibility": inPackage("package_default_visibility", func(p *loading, _ *starlark.Thread, _ starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 			var items []starlark.Value
@@ -654,9 +694,19 @@ func (l *Loader) bzlNames() starlark.StringDict {
 	names["module_extension"] = fn("module_extension", l.makeExtension)
 	names["tag_class"] = fn("tag_class", l.makeTagClass)
 	names["repository_rule"] = fn("repository_rule", l.makeRepositoryRule)
+	names["transition"] = fn("transition", l.makeTransition)
 	names["provider"] = fn("provider", l.makeProvider)
 	names["visibility"] = fn("visibility", l.setVisibility)
 	return names
+}
+
+// makeTransition keeps what a transition is made of, its outputs last.
+func (l *Loader) makeTransition(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	kwargs = slices.Clone(kwargs)
+	slices.SortFunc(kwargs, func(x, y starlark.Tuple) int {
+		return strings.Compare(string(x[0].(starlark.String)), string(y[0].(starlark.String))) // implementation, inputs, outputs
+	})
+	return l.opaque("builtin "+b.Name(), args, kwargs), nil
 }
 
 func (l *Loader) makeProvider(_ *starlark.Thread, _ *starlark.Builtin, _ starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -784,8 +834,8 @@ func (l *Loader) makeClass(what string) builtin {
 					c.toolchains = slices.Collect(starlark.Elements(it))
 				}
 			case "build_setting":
-				c.flags = append(c.flags, "build_setting")
-				c.attributes["build_setting_default"] = &attribute{kind: "string"}
+				c.flags = append(c.flags, buildSetting+l.text(kv[1]))
+				c.attributes["build_setting_default"] = &attribute{kind: "string", flags: []string{buildSetting + l.text(kv[1])}}
 			case "requires", "required_aspect_providers", "required_providers":
 				c.extra = append(c.extra, kv[1])
 			default:

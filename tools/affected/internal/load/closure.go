@@ -22,6 +22,58 @@ type closure struct {
 	variables bool
 	// features says that it may ask for features.
 	features bool
+	// anywhere says that it makes labels of what is not written in it.
+	anywhere bool
+}
+
+var (
+	// madeLabel is a label of something other than one text: it may be any.
+	madeLabel = regexp.MustCompile(`\bLabel call\( (?:[^s]|s[^t]|string literal:"[^"]*" [^,)])`)
+	// together is how code puts a text together.
+	together = regexp.MustCompile(` (?:\+|%|\+=|%=) |\. (?:format|join|replace|relative|same_package_label) call\(|\bLabel call\(`)
+)
+
+// settingOfNoLabel are options whose values are no labels.
+var settingOfNoLabel = regexp.MustCompile(`^//command_line_option:(?:c|compilation_mode|cpu|host_cpu|\w*copts?|\w*cxxopts?|\w*conlyopts?|\w*linkopts?|define|stamp|features|host_features|test_arg|test_env|action_env|strip|dynamic_mode|force_pic|collect_code_coverage|java_language_version|java_runtime_version|tool_java_language_version|tool_java_runtime_version|python_version|ios_minimum_os|macos_minimum_os|apple_platform_type)$`)
+
+// puts says that a rule's transitions, or its computed defaults, put labels together of what
+// is not written as one: then they may be any. What sets options that are no labels puts
+// none together.
+func (w *walked) puts(c *class) bool {
+	composes := false
+	for _, texts := range w.files {
+		composes = composes || slices.ContainsFunc(texts, func(t string) bool {
+			return together.MatchString(wholeLabel.ReplaceAllString(t, ""))
+		})
+	}
+	if !composes {
+		return false
+	}
+	for _, a := range c.attributes {
+		for _, part := range a.parts {
+			if f, ok := part.(*starlark.Function); ok && f != nil || setsLabels(part) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(c.extra, setsLabels)
+}
+
+// wholeLabel is a label of one text, which is seen.
+var wholeLabel = regexp.MustCompile(`\bLabel call\( string literal:"[^"]*" , \)`)
+
+// setsLabels says that a value may be a transition that sets something that may be a label.
+func setsLabels(v starlark.Value) bool {
+	u, ok := v.(*unknown)
+	if !ok {
+		return false
+	}
+	if !strings.HasPrefix(u.text, "builtin transition(") || len(u.parts) == 0 {
+		return strings.Contains(u.text, "transition")
+	}
+	var found collector
+	found.value(u.parts[len(u.parts)-1]) // Its outputs: see makeTransition.
+	return len(found.strings) == 0 || len(found.labels)+len(found.repos) > 0 || slices.ContainsFunc(found.strings, func(s string) bool { return !settingOfNoLabel.MatchString(s) })
 }
 
 // writtenName is a getattr of a rule's context by a name that is written there.
@@ -48,6 +100,7 @@ func (w *walked) done() *closure {
 		texts := w.files[file]
 		slices.Sort(texts)
 		for _, t := range texts {
+			c.anywhere = c.anywhere || madeLabel.MatchString(t)
 			c.variables = c.variables || strings.Contains(t, ". var ") || strings.Contains(t, ". expand_make_variables ")
 			c.features = c.features || strings.Contains(t, "features") || strings.Contains(t, "cc_common")
 			c.status = c.status || strings.Contains(t, ". info_file ") || strings.Contains(t, ". version_file ")
@@ -295,6 +348,10 @@ func (l *Loader) class(c *class) *Class {
 		schema = append(schema, text)
 	}
 	schema = append(schema, c.flags...)
+	if c.initializer != nil {
+		// Constants of one name, in two files, may change places.
+		schema = append(schema, l.text(c.implementation), l.text(c.initializer))
+	}
 	for _, x := range slices.Concat(c.extra, c.unsureParts) {
 		schema = append(schema, l.text(x))
 		w.value(x)
@@ -323,6 +380,7 @@ func (l *Loader) class(c *class) *Class {
 		}
 	}
 	e.refs = append(e.refs, computed.done().strings...)
+	out.Anywhere = computed.puts(c)
 	code := w.done()
 	for _, r := range code.repos {
 		e.refs = append(e.refs, Ref{Label: "@" + r, Sure: true})
@@ -340,6 +398,11 @@ func (l *Loader) class(c *class) *Class {
 	}
 	out.Aspect, out.Reads = c.what == "aspect", w.reads()
 	out.Status, out.Variables, out.Features = code.status, code.variables, code.features
+	for _, texts := range w.files {
+		out.Handed = out.Handed || len(w.repos) > 0 && slices.ContainsFunc(texts, func(t string) bool {
+			return handed.MatchString(header.ReplaceAllString(t, ""))
+		})
+	}
 	out.Refs = compact(e.refs)
 	out.Schema = digest(schema...)
 	out.Digest = digest(out.Key, out.Schema, code.digest)

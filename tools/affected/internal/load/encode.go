@@ -211,11 +211,12 @@ type collector struct {
 	labels  []Label
 	repos   []string
 	depth   int
+	visits  int
 }
 
 func (c *collector) value(v starlark.Value) {
-	if c.depth > 50 {
-		return
+	if c.visits++; c.depth > 50 || c.visits > maxVisited {
+		return // Its text is in doubt, too: see write.
 	}
 	c.depth++
 	defer func() { c.depth-- }()

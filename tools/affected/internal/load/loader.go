@@ -29,8 +29,9 @@ import (
 	"stormgate.internal/tools/affected/internal/git"
 )
 
-// maxSteps bounds the evaluation of one file: a mistake in a loop must not hang.
-const maxSteps = 100_000_000
+// maxSteps bounds the evaluation of one file: a mistake in a loop must not hang. A step may
+// make an element of a list, so that it bounds memory too; see maxMade for what makes more.
+const maxSteps = 10_000_000
 
 // Loader evaluates files of one snapshot. It is not for concurrent use.
 type Loader struct {
@@ -48,6 +49,8 @@ type Loader struct {
 	conditions []string
 	// strict says that anything unknown is a doubt.
 	strict bool
+	// made is how much the file that is being evaluated has made, see charge.
+	made int
 }
 
 // NewLoader returns a loader of a workspace.
@@ -233,6 +236,9 @@ func (l *Loader) thread(file string, modules map[string]starlark.StringDict) *st
 
 // exec runs a file. Other gives a value for predeclared names that are not in names.
 func (l *Loader) exec(thread *starlark.Thread, f *syntax.File, names starlark.StringDict, other func(string) starlark.Value, globals *starlark.StringDict) error {
+	outer := l.made
+	defer func() { l.made = outer }()
+	l.made = 0
 	rewriteStmts(f.Stmts)
 	used := starlark.StringDict{}
 	program, err := starlark.FileProgram(f, func(name string) bool {
@@ -366,6 +372,8 @@ type Closure struct {
 	Parts []Part
 	// Refs are all strings in it, which may be labels.
 	Refs []Ref
+	// Anywhere says that it makes labels of what is not written in it: they may be any.
+	Anywhere bool
 }
 
 // Closure follows a name of a .bzl file. It fails if the file can't be evaluated, and
@@ -382,7 +390,7 @@ func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 	for _, r := range c.repos {
 		refs = append(refs, Ref{Label: "@" + r, Sure: true})
 	}
-	return &Closure{Digest: c.digest, Parts: c.parts, Refs: refs}, m.err
+	return &Closure{Digest: c.digest, Parts: c.parts, Refs: refs, Anywhere: c.anywhere}, m.err
 }
 
 // Code is the text of what a name of a .bzl file depends on, without comments, and what

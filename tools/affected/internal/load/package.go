@@ -126,13 +126,28 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 	}, func(name string) string {
 		// An attribute that the rule's digest leaves out (idle) counts where it is given.
 		if a, ok := c.attributes[name]; ok {
-			return fmt.Sprint(" ", a.kind, a.flags, a.mandatory, a.limited)
+			return a.declared()
 		}
 		return " of every rule, or an error"
 	})
 	// The outputs that are named by a default are not followed: labels to them
 	// resolve to the target whose name they begin with.
 	return nil
+}
+
+// declared is what a rule says of an attribute, as text.
+func (a *attribute) declared() string {
+	return fmt.Sprint(" ", a.kind, a.flags, a.mandatory, a.limited)
+}
+
+// buildSetting is before what kind of a build setting a rule is.
+const buildSetting = "build_setting="
+
+// DefaultDigest is the Digest of build_setting_default of a flag whose values are single
+// texts, if it is this one.
+func DefaultDigest(value string) string {
+	a := &attribute{kind: "string", flags: []string{buildSetting + "builtin config.string(flag=True,)"}}
+	return digest(fmt.Sprintf("%q", value) + a.declared())
 }
 
 func (p *loading) addClass(c *Class) {

@@ -125,6 +125,11 @@ type Class struct {
 	// Status says that its implementation reads the workspace status, Variables that
 	// it reads make variables, Features that it may ask for features.
 	Status, Variables, Features bool
+	// Handed says that its implementation hands its context to functions, of which some may
+	// be those of the repositories among Refs.
+	Handed bool
+	// Anywhere says that a transition of it, or a computed default, puts labels together.
+	Anywhere bool
 	// Validates says that its targets may have validation actions, which run, and fail,
 	// with whatever test depends on them, whatever that reads.
 	Validates bool

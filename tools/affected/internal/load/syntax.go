@@ -45,7 +45,7 @@ type loadedRef struct{ module, name string }
 
 func newOutline(f *syntax.File) *outline {
 	o := &outline{binds: map[string][]int{}, effects: map[string][]int{}, loads: map[string]loadedRef{}}
-	sorts := sortsAsUsual(f)
+	sorts, own := sortsAsUsual(f), ownNames(f)
 	o.whole = whole(f)
 	for _, s := range f.Stmts {
 		if l, ok := s.(*syntax.LoadStmt); ok {
@@ -57,7 +57,7 @@ func newOutline(f *syntax.File) *outline {
 		if documentation(s) {
 			continue
 		}
-		p := printer{sorts: sorts}
+		p := printer{sorts: sorts, own: own}
 		p.stmt(s)
 		start, end := s.Span()
 		n := len(o.statements)
@@ -130,13 +130,14 @@ var documented = map[string]bool{
 	"tag_class": true, "macro": true, "subrule": true, "transition": false,
 }
 
-func takesDoc(fn syntax.Expr) bool {
+// takesDoc says so of a function. A file's own names hide those of Bazel.
+func takesDoc(fn syntax.Expr, own map[string]bool) bool {
 	switch fn := fn.(type) {
 	case *syntax.Ident:
-		return documented[fn.Name]
+		return documented[fn.Name] && !own[fn.Name]
 	case *syntax.DotExpr:
 		id, ok := fn.X.(*syntax.Ident)
-		return ok && id.Name == "attr"
+		return ok && id.Name == "attr" && !own["attr"]
 	}
 	return false
 }
@@ -148,6 +149,8 @@ type printer struct {
 	strings []string
 	// sorts says that sorted is the language's own.
 	sorts bool
+	// own are the names that the file binds anywhere.
+	own map[string]bool
 }
 
 // sortsAsUsual says that a file does nothing with the name sorted but call it.
@@ -173,6 +176,54 @@ func sortsAsUsual(f *syntax.File) bool {
 		return true
 	})
 	return used == called
+}
+
+// ownNames are the names that a file binds, in whatever scope: of parameters and variables
+// too.
+func ownNames(f *syntax.File) map[string]bool {
+	own := map[string]bool{}
+	add := func(e syntax.Expr) {
+		for _, name := range bound(e) {
+			own[name] = true
+		}
+	}
+	parameters := func(list []syntax.Expr) {
+		for _, e := range list {
+			switch e := e.(type) {
+			case *syntax.BinaryExpr:
+				add(e.X)
+			case *syntax.UnaryExpr:
+				add(e.X)
+			default:
+				add(e)
+			}
+		}
+	}
+	for _, s := range f.Stmts {
+		if l, ok := s.(*syntax.LoadStmt); ok {
+			for _, to := range l.To {
+				own[to.Name] = true
+			}
+			continue // Not every version's walk visits it.
+		}
+		syntax.Walk(s, func(n syntax.Node) bool {
+			switch n := n.(type) {
+			case *syntax.AssignStmt:
+				add(n.LHS)
+			case *syntax.DefStmt:
+				own[n.Name.Name] = true
+				parameters(n.Params)
+			case *syntax.LambdaExpr:
+				parameters(n.Params)
+			case *syntax.ForStmt:
+				add(n.Vars)
+			case *syntax.ForClause:
+				add(n.Vars)
+			}
+			return true
+		})
+	}
+	return own
 }
 
 // elements are what sorted gets the elements of: of [x for x in E] those of E. The
@@ -349,6 +400,14 @@ func (p *printer) expr(e syntax.Expr) {
 	case *syntax.CallExpr:
 		p.expr(e.Fn)
 		args := e.Args
+		if fn, ok := e.Fn.(*syntax.Ident); ok && fn.Name == "Label" && len(args) == 1 {
+			// A name alone is a label here.
+			if l, ok := args[0].(*syntax.Literal); ok && l.Token == syntax.STRING {
+				if text, _ := l.Value.(string); text != "" && !strings.ContainsAny(text, ":/@") {
+					p.strings = append(p.strings, ":"+text)
+				}
+			}
+		}
 		if fn, ok := e.Fn.(*syntax.Ident); ok && fn.Name == "sorted" && p.sorts && len(args) == 1 {
 			if x, keys := elements(args[0]); keys {
 				p.w("call(", keysOf)
@@ -360,7 +419,7 @@ func (p *printer) expr(e syntax.Expr) {
 			p.w(")")
 			break
 		}
-		if takesDoc(e.Fn) {
+		if takesDoc(e.Fn, p.own) {
 			args = slices.DeleteFunc(slices.Clone(args), func(a syntax.Expr) bool {
 				b, ok := a.(*syntax.BinaryExpr)
 				if !ok || b.Op != syntax.EQ {
@@ -525,6 +584,8 @@ func rewriteStmts(list []syntax.Stmt) {
 			rewrite(&s.RHS)
 			if s.Op == syntax.EQ {
 				unpacked(unpackName, s.LHS, &s.RHS)
+			} else {
+				rewriteAssigned(s)
 			}
 		case *syntax.DefStmt:
 			rewriteAll(s.Params)
@@ -613,6 +674,9 @@ func rewrite(slot *syntax.Expr) {
 		rewrite(&e.X)
 		rewrite(&e.Y)
 		if name, ok := compared[e.Op]; ok {
+			*slot = invoke(name, e.OpPos, e.X, e.Y)
+		}
+		if name, ok := grown[e.Op]; ok {
 			*slot = invoke(name, e.OpPos, e.X, e.Y)
 		}
 		switch e.Op {

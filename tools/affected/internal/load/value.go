@@ -349,6 +349,9 @@ func (m *moduleValue) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
+// maxText bounds, in bytes, what is written of one value. What is larger is in doubt.
+const maxText = 16 << 20
+
 // text is an expression for a value, the same whenever the value is the same.
 func (l *Loader) text(v starlark.Value) string {
 	var b strings.Builder
@@ -357,13 +360,20 @@ func (l *Loader) text(v starlark.Value) string {
 }
 
 func (l *Loader) write(b *strings.Builder, v starlark.Value, depth int) {
-	if depth > 50 {
+	if depth > 50 || b.Len() > maxText {
 		b.WriteString("…")
+		if b.Len() > maxText {
+			l.doubt("a value is larger than is looked at")
+		}
 		return
 	}
 	list := func(open string, items starlark.Iterable, end string) {
 		b.WriteString(open)
 		for x := range starlark.Elements(items) {
+			if b.Len() > maxText {
+				l.write(b, x, depth+1)
+				break
+			}
 			l.write(b, x, depth+1)
 			b.WriteByte(',')
 		}

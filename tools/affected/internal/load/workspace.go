@@ -23,17 +23,19 @@ type Repo struct {
 	Features string
 	// Mapping is the names that its files have for repositories.
 	Mapping map[string]string
+	// Version is its module's.
+	Version string
 }
 
 // Workspace is which packages a snapshot has, and which files belong to each.
 type Workspace struct {
 	Snapshot *snapshot.Snapshot
 	Repos    map[string]*Repo
-	// Ignored are the folders of .bazelignore.
-	Ignored []string
 
 	views   map[string]*view
 	deleted []Label
+	// ignoring are the folders of a repository's .bazelignore.
+	ignoring map[string][]string
 }
 
 type view struct {
@@ -50,14 +52,14 @@ const noPackage = "\x00"
 // NewWorkspace finds the packages of all repositories, but for deleted ones: those that
 // --deleted_packages names, whose files are of the package above them.
 func NewWorkspace(ctx context.Context, s *snapshot.Snapshot, repos map[string]*Repo, deleted ...Label) *Workspace {
-	w := &Workspace{Snapshot: s, Repos: repos, views: map[string]*view{}}
+	w := &Workspace{Snapshot: s, Repos: repos, views: map[string]*view{}, ignoring: map[string][]string{}}
 	for _, l := range deleted {
 		w.deleted = append(w.deleted, Label{Repo: l.Repo, Package: l.Package})
 	}
-	if content, err := s.Read(ctx, ".bazelignore"); err == nil {
-		w.Ignored = ParseIgnore(content)
-	}
 	for name, repo := range repos {
+		if content, err := s.Read(ctx, path.Join(repo.Root, ".bazelignore")); err == nil {
+			w.ignoring[name] = ParseIgnore(content)
+		}
 		v := w.view(repo)
 		v.packages = slices.Sorted(maps.Keys(v.build))
 		w.views[name] = v
@@ -89,7 +91,7 @@ func (w *Workspace) view(repo *Repo) *view {
 	each := func(do func(name, folder string)) {
 		for _, f := range w.Snapshot.Files {
 			name, ok := strings.CutPrefix(f.Path, prefix)
-			if !ok || repo.Name == "" && w.ignored(name) {
+			if !ok || w.ignored(repo.Name, name) {
 				continue
 			}
 			folder := path.Dir(name)
@@ -124,8 +126,9 @@ func (w *Workspace) view(repo *Repo) *view {
 	return v
 }
 
-func (w *Workspace) ignored(name string) bool {
-	for _, folder := range w.Ignored {
+// ignored says so of a path from the repository's top.
+func (w *Workspace) ignored(repo, name string) bool {
+	for _, folder := range w.ignoring[repo] {
 		if strings.HasPrefix(name, folder) && (len(name) == len(folder) || name[len(folder)] == '/') {
 			return true
 		}
@@ -221,7 +224,7 @@ func (w *Workspace) Owner(l Label) (string, bool) {
 func (w *Workspace) LabelOf(file string) (Label, bool) {
 	best := (*Repo)(nil)
 	for _, repo := range w.Repos {
-		if repo.Root != "" && !strings.HasPrefix(file, repo.Root+"/") || repo.Name == "" && w.ignored(file) {
+		if repo.Root != "" && !strings.HasPrefix(file, repo.Root+"/") || w.ignored(repo.Name, strings.TrimPrefix(file, repo.Root+"/")) {
 			continue
 		}
 		if best == nil || len(repo.Root) > len(best.Root) {

@@ -77,11 +77,11 @@ type Repository struct {
 
 // File is an evaluated MODULE.bazel with what it includes.
 type File struct {
-	Name, RepoName string
-	Deps           []Dep
-	Overrides      []Override
-	Extensions     []*Extension
-	Repositories   []Repository
+	Name, RepoName, Version string
+	Deps                    []Dep
+	Overrides               []Override
+	Extensions              []*Extension
+	Repositories            []Repository
 	// Toolchains and Platforms are patterns in the order of registration.
 	Toolchains, Platforms []string
 	// Other are statements that are not known here.
@@ -129,6 +129,9 @@ func (r *reader) file(name string) error {
 	parsed, err := options.Parse(name, content, 0)
 	if err != nil {
 		return fmt.Errorf("evaluate %s: %w", name, err)
+	}
+	if load.Multiplies(parsed) {
+		return fmt.Errorf("evaluate %s: it multiplies by a number that may be large", name)
 	}
 	program, err := starlark.FileProgram(parsed, func(id string) bool {
 		if _, universal := starlark.Universe[id]; universal {
@@ -213,6 +216,15 @@ func (r *reader) function(id string) starlark.Value {
 			r.out.Name, r.out.RepoName = a.get("name"), a.get("repo_name")
 			if r.out.Name == "" && len(a.positional) > 0 {
 				r.out.Name = a.positional[0]
+			}
+			r.out.Version = a.get("version")
+			if v, ok := a.named["bazel_compatibility"]; ok {
+				var constraints []string
+				collect(v, &constraints)
+				version, err := r.snapshot.Read(r.ctx, ".bazelversion")
+				if err != nil || !Compatible(strings.TrimSpace(string(version)), constraints) {
+					r.out.Other = append(r.out.Other, "module(bazel_compatibility="+v.String()+")") // Bazel may refuse all.
+				}
 			}
 		case "bazel_dep":
 			d := Dep{Name: a.get("name"), Text: a.text}

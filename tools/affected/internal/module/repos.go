@@ -43,7 +43,7 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 		}
 		return set
 	}
-	set.Root = root
+	set.Root, main.Version = root, root.Version
 	folders := map[string]string{}
 	for _, o := range root.Overrides {
 		if o.Kind != "local_path_override" {
@@ -62,7 +62,7 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 			f = &File{Name: name}
 		}
 		set.Local[name] = f
-		set.Repos[name] = &load.Repo{Name: name, Root: folder}
+		set.Repos[name] = &load.Repo{Name: name, Root: folder, Version: f.Version}
 	}
 	for _, r := range root.Repositories {
 		if folder := path.Clean(r.Path); r.Rule == "local_repository" && r.Name != "" && r.Path != "" && !path.IsAbs(folder) && !strings.HasPrefix(folder, "..") {
@@ -96,7 +96,7 @@ var plainDefaults = []string{"default_visibility", "default_testonly", "default_
 func repoFile(file string, content []byte) (features, rest string) {
 	names := starlark.StringDict{}
 	parsed, err := options.Parse(file, content, 0)
-	if err != nil {
+	if err != nil || load.Multiplies(parsed) {
 		return "", string(content)
 	}
 	program, err := starlark.FileProgram(parsed, func(name string) bool {
@@ -123,7 +123,9 @@ func repoFile(file string, content []byte) (features, rest string) {
 	if err != nil {
 		return "", string(content)
 	}
-	if _, err := program.Init(&starlark.Thread{Name: file}, names); err != nil {
+	thread := &starlark.Thread{Name: file}
+	thread.SetMaxExecutionSteps(10_000_000)
+	if _, err := program.Init(thread, names); err != nil {
 		return "", string(content)
 	}
 	return features, rest

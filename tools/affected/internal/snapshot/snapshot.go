@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -239,6 +240,15 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 				continue
 			}
 		}
+		if !changed && e.Unwatched && e.Mode != git.Submodule {
+			there, err := s.addUnwatched(repository, prefix, e)
+			if err != nil {
+				return err
+			}
+			if there || !e.Sparse {
+				continue
+			}
+		}
 		if !changed {
 			s.Files = append(s.Files, Entry{Path: prefix + e.Path, Mode: e.Mode, ID: e.ID, read: repository.Blob})
 			continue
@@ -265,6 +275,20 @@ func (s *Snapshot) addWorktree(ctx context.Context, repository *git.Repository, 
 		}
 	}
 	return nil
+}
+
+// addUnwatched adds a file that git was told not to look at by its content, and says whether
+// it is there. One that a sparse checkout leaves out counts as in the index: nobody deleted it.
+func (s *Snapshot) addUnwatched(repository *git.Repository, prefix string, e git.Entry) (bool, error) {
+	before := len(s.Files)
+	if err := s.addFile(repository, prefix, e.Path, ""); err != nil {
+		return false, err
+	}
+	there := len(s.Files) > before
+	if there && (s.Files[before].ID != e.ID || s.Files[before].Mode != e.Mode) || !there && !e.Sparse {
+		s.Dirty = true
+	}
+	return there, nil
 }
 
 // mostIgnored is how many files of ignored folders are looked at in all. Bazel's globs
@@ -389,6 +413,10 @@ func (s *Snapshot) addFile(repository *git.Repository, prefix, name string, mode
 	if err != nil {
 		return fmt.Errorf("read the work tree: %w", err)
 	}
+	h := sha1.New()
+	if repository.ObjectFormat == "sha256" {
+		h = sha256.New()
+	}
 	var content []byte
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
@@ -398,27 +426,52 @@ func (s *Snapshot) addFile(repository *git.Repository, prefix, name string, mode
 		}
 		mode, content = git.Symlink, []byte(target)
 	case info.Mode().IsRegular():
-		if content, err = os.ReadFile(file); err != nil {
-			return fmt.Errorf("read the work tree: %w: make it readable, or have git ignore it", err)
-		}
 		if mode != git.Regular && mode != git.Executable {
 			mode = git.Regular
 			if info.Mode()&0o100 != 0 {
 				mode = git.Executable
 			}
 		}
+		if info.Size() > mostKept {
+			id, err := hashFile(h, file, info.Size())
+			if err != nil {
+				return fmt.Errorf("read the work tree: %w: make it readable, or have git ignore it", err)
+			}
+			s.Files = append(s.Files, Entry{
+				Path: prefix + name, Mode: mode, ID: id,
+				read: func(context.Context, string) ([]byte, error) { return os.ReadFile(file) },
+			})
+			return nil
+		}
+		if content, err = os.ReadFile(file); err != nil {
+			return fmt.Errorf("read the work tree: %w: make it readable, or have git ignore it", err)
+		}
 	default:
 		return nil // A socket, a pipe, a folder: no file for Bazel either.
-	}
-	h := sha1.New()
-	if repository.ObjectFormat == "sha256" {
-		h = sha256.New()
 	}
 	s.Files = append(s.Files, Entry{
 		Path: prefix + name, Mode: mode, ID: hashBlob(h, content),
 		read: func(context.Context, string) ([]byte, error) { return content, nil },
 	})
 	return nil
+}
+
+// mostKept is the size, in bytes, up to which a file that was read is kept. A larger one,
+// which is no file that Bazel evaluates, is hashed without, and read if it is asked for.
+const mostKept = 1 << 20
+
+// hashFile is the object id of a file's content.
+func hashFile(h hash.Hash, name string, size int64) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	fmt.Fprintf(h, "blob %d\x00", size)
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func hashBlob(h hash.Hash, content []byte) string {
