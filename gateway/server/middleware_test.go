@@ -255,7 +255,7 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 	go func() { answered <- do(s, "POST", route, named("New")).Code }()
 	select {
 	case code := <-answered:
-		t.Errorf("there is no room: %d", code)
+		t.Fatalf("there is no room: %d", code)
 	case <-time.After(50 * time.Millisecond):
 	}
 	leave()
