@@ -33,13 +33,13 @@ if false then`,
 		edits: []edit{
 			{
 				file:        "gateway/dedup/layout.go",
-				text:        `return incidentPrefix + i.fingerprint + ":" + i.place }`,
-				replacement: `return incidentPrefix + i.fingerprint + ":" + i.place + strconv.FormatInt(replica, 10) }`,
+				text:        `return incidentPrefix + i.partition.Prefix() + i.fingerprint + ":" + i.place`,
+				replacement: `return incidentPrefix + i.partition.Prefix() + i.fingerprint + ":" + i.place + strconv.FormatInt(replica, 10)`,
 			},
 			{
 				file:        "gateway/dedup/layout.go",
-				text:        `return lockPrefix + i.fingerprint + ":" + i.place }`,
-				replacement: `return lockPrefix + i.fingerprint + ":" + i.place + strconv.FormatInt(replica, 10) }`,
+				text:        `return lockPrefix + i.partition.Prefix() + i.fingerprint + ":" + i.place`,
+				replacement: `return lockPrefix + i.partition.Prefix() + i.fingerprint + ":" + i.place + strconv.FormatInt(replica, 10)`,
 			},
 			{
 				file: "gateway/dedup/names.go",

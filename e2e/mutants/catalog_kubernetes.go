@@ -88,8 +88,8 @@ var kubernetesMutants = []mutant{
 		scenario: "03_k8s_api_rate_limit", specs: "what was accepted before is stored later",
 		edits: []edit{{
 			file: "gateway/storm/window.go",
-			text: "\tcreated, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler))\n\tif err != nil {\n",
-			replacement: `	created, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler))
+			text: "\tcreated, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler, severest))\n\tif err != nil {\n",
+			replacement: `	created, err := s.creator.Create(ctx, s.windowDraft(ctx, window, known.pending, first, filler, severest))
 	if err != nil {
 		for _, m := range known.pending {
 			_ = s.batches.settle(ctx, window.ref, "", m.fingerprint)

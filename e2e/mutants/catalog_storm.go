@@ -28,8 +28,8 @@ var stormMutants = []mutant{
 		scenario: "01_storm_window_ttl", specs: "is one more occurrence of the storm",
 		edits: []edit{{
 			file:        "gateway/dedup/register.go",
-			text:        "range slices.Chunk(object.Fingerprints(), registerBatch)",
-			replacement: "range slices.Chunk(object.Fingerprints()[:1], registerBatch)",
+			text:        "range object.Fingerprints() {",
+			replacement: "range object.Fingerprints()[:1] {",
 		}},
 	},
 	{
@@ -158,7 +158,7 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "count as often as they come",
 		edits: []edit{{
 			file: "gateway/storm/scripts/admit.lua",
-			text: "  keep(fingerprint, batch.id, token, '', resource)\n  push(0)\n",
+			text: "  weigh(worse)\n  push(0)\n",
 			replacement: `  fingerprint = fingerprint .. '+' .. token
   keep(fingerprint, batch.id, token, '', resource)
   redis.call('HSET', payloads, fingerprint, data)
@@ -203,8 +203,8 @@ var stormMutants = []mutant{
 		scenario: "05_storm_buffering", specs: "wait for the fifth",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "environment := s.environments.Environment(ctx, sig.Namespace)\n\treturn remediation.Draft{",
-			replacement: "environment := \"unknown\"\n\treturn remediation.Draft{",
+			text:        "environment := s.environments.Environment(ctx, sig.Namespace)\n\tpriority :=",
+			replacement: "environment := \"unknown\"\n\tpriority :=",
 		}},
 	},
 	{
@@ -318,8 +318,8 @@ var replica = rand.Text()`,
 		scenario: "07_concurrent_alerts", specs: "sent to one gateway",
 		edits: []edit{{
 			file:        "gateway/storm/window.go",
-			text:        "if holds(object, own) && (fresh || object.InProgress()) {",
-			replacement: "if fresh || object.InProgress() {",
+			text:        "if holds(object, own) && (fresh || object.InProgress()) &&",
+			replacement: "if (fresh || object.InProgress()) &&",
 		}},
 	},
 }

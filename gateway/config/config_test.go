@@ -54,6 +54,7 @@ func TestAbsentKeysHaveTheDocumentedDefaults(t *testing.T) {
 			Target:      defaultTarget(),
 			Ignore:      Ignore{AlertNames: Strings{"InfoInhibitor"}, Severities: Strings{"none"}, Heartbeats: Strings{"Watchdog", "DeadMansSwitch"}},
 			Event:       Event{MaxAge: Duration(15 * time.Minute)},
+			Owners:      Owners{Timeout: Duration(time.Second)},
 		},
 	}
 	if diff := cmp.Diff(want, got, networks); diff != "" {
@@ -137,6 +138,7 @@ processing:
   event: {max_age: 30s}
   cool_down: {completed: 31s, failed: 32s, cancelled: 33s}
   resolved: {annotate: true}
+  owners: {enabled: true, timeout: 34s}
 `), noEnv, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +151,7 @@ processing:
 			Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
 			Authentication{Tokens{true, Strings{"l"}, s(34), s(35), 36}, Certificates{true, Strings{"m"}}, Strings{"/metrics"}},
 		},
-		Infrastructure{Redis{"a:1", 6, "u", "p", s(7), s(8), s(9), 10, 11, Sentinel{}, RedisTLS{true, "c", "d", "e", "f"}}},
+		Infrastructure{Redis{"a:1", 6, "u", "p", s(7), s(8), s(9), 10, 11, Sentinel{}, RedisCluster{}, RedisTLS{true, "c", "d", "e", "f"}}},
 		Processing{
 			Deduplication{s(12)},
 			Storm{13, 14, s(15), 16, s(17), s(18), 19, 20, map[string]int{"shop": 21}, 0.22, 0.23},
@@ -162,6 +164,7 @@ processing:
 			Event{s(30)},
 			CoolDown{s(31), s(32), s(33)},
 			Resolved{true},
+			Owners{true, s(34)},
 		},
 	}
 	if diff := cmp.Diff(want, cfg, networks); diff != "" {
@@ -341,6 +344,7 @@ func FuzzParse(f *testing.F) {
 			if cfg.Server.ReadTimeout < 0 || p.Deduplication.TTL <= 0 || p.Storm.InactivityTimeout <= 0 || p.Storm.BufferThreshold <= 0 || p.Storm.GlobalMaxSize <= 0 ||
 				cfg.Middleware.Authentication.Tokens.CacheTTL <= 0 || cfg.Middleware.Authentication.Certificates.Enabled && !cfg.Server.TLS.Enabled() ||
 				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" && cfg.Infrastructure.Redis.Sentinel.MasterName == "" {
+				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" && cfg.Infrastructure.Redis.Sentinel.MasterName == "" && len(cfg.Infrastructure.Redis.Cluster.Addrs) == 0 {
 				t.Fatalf("%q is valid: %+v", content, cfg)
 			}
 		}
