@@ -21,6 +21,7 @@ func modules() []Change {
 		change("the build file of a repository", rename("plain.BUILD", "flat.BUILD"), replace("MODULE.bazel", `"//:plain.BUILD"`, `"//:flat.BUILD"`), replace("BUILD.bazel", `"plain.BUILD"`, `"flat.BUILD"`)),
 		change("a module more, which nobody uses", replace("MODULE.bazel", "bazel_dep(name = \"fourth\")\n", "bazel_dep(name = \"fourth\")\nbazel_dep(name = \"fifth\")\nlocal_path_override(module_name = \"fifth\", path = \"fifth\")\n"), write("fifth/MODULE.bazel", "module(name = \"fifth\")\n"), appendTo(".bazelignore", "fifth\n")),
 		change("the version of this module", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "mill", version = "1.0")`)),
+		change("the versions of Bazel that this module allows, of which this is one", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "mill", bazel_compatibility = [">=7.0.0"])`)),
 		change("the spelling of a statement", replace("MODULE.bazel", "use_repo(\n    go_deps,\n    \"test_example_alpha\",\n    \"test_example_beta\",\n)", `use_repo(go_deps, "test_example_beta", "test_example_alpha")`)),
 	)
 }
@@ -34,6 +35,7 @@ func repositories() []Change {
 		change("a BUILD file of a module", replace("third/BUILD.bazel", `["lib.txt"]`, `["lib.txt", "unused.txt"]`)),
 		change("a comment in a BUILD file of a module", appendTo("third/BUILD.bazel", "# No more.\n")),
 		change("a file of another module", appendTo("fourth/lib.txt", "edited\n")),
+		change("a file in a package that a module's own .bazelignore hides", write("third/.bazelignore", "more\n"), write("third/more/BUILD.bazel", "fail(\"hidden\")\n"), write("third/more/lib.txt", "more\n"), replace("third/BUILD.bazel", `["lib.txt"]`, `["lib.txt", "more/lib.txt"]`)),
 		change("a file that an extension's repository reads", appendTo("ext/beta.txt", "edited\n")),
 		change("a file that a repository rule reads by default", replace("ext/template.txt", "SEED", "SEED!")),
 		change("a file of a repository in a directory", appendTo("plain/plain.txt", "edited\n")),
@@ -104,6 +106,7 @@ func rcFiles() []Change {
 		change("a line of a file that is imported", appendTo("ci.bazelrc", "test --test_env=CI=2\n")),
 		change("a file that may be there is", write("user.bazelrc", "build --color=no\n")),
 		change("a flag of this repository", appendTo(".bazelrc", "build --//sel:mode=storm\n")),
+		change("a flag of this repository, another value and then its default", appendTo(".bazelrc", "build --//sel:mode=storm\nbuild --//sel:mode=calm\n")),
 		change("a flag of this repository, at its default", appendTo(".bazelrc", "build --//sel:mode=calm\n")),
 		change("variables of actions", appendTo(".bazelrc", "build --action_env=ACTION=1\n")),
 		change("timeouts of all tests", appendTo(".bazelrc", "test --test_timeout=120\n")),
