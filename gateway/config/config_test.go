@@ -343,7 +343,6 @@ func FuzzParse(f *testing.F) {
 			p := cfg.Processing
 			if cfg.Server.ReadTimeout < 0 || p.Deduplication.TTL <= 0 || p.Storm.InactivityTimeout <= 0 || p.Storm.BufferThreshold <= 0 || p.Storm.GlobalMaxSize <= 0 ||
 				cfg.Middleware.Authentication.Tokens.CacheTTL <= 0 || cfg.Middleware.Authentication.Certificates.Enabled && !cfg.Server.TLS.Enabled() ||
-				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" && cfg.Infrastructure.Redis.Sentinel.MasterName == "" {
 				p.Retry.MaxAttempts < 1 || p.Retry.InitialBackoff < 0 || p.Environment.CacheTTL <= 0 || cfg.Infrastructure.Redis.Addr == "" && cfg.Infrastructure.Redis.Sentinel.MasterName == "" && len(cfg.Infrastructure.Redis.Cluster.Addrs) == 0 {
 				t.Fatalf("%q is valid: %+v", content, cfg)
 			}
