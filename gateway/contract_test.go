@@ -34,7 +34,6 @@ func items() []string {
 	for d := 1; d <= 47; d++ {
 		all = append(all, fmt.Sprintf("D%d", d))
 	}
-	all = append(all, "D46", "D47")
 	return all
 }
 
