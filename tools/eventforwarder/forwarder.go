@@ -169,23 +169,35 @@ func (f *Forwarder) follow(ctx context.Context) error {
 	}
 	defer changes.Stop()
 	f.ready.Store(true)
-	for change := range changes.ResultChan() {
-		switch change.Type {
-		case watch.Added, watch.Modified:
-			event, isObject := change.Object.(*unstructured.Unstructured)
-			if !isObject {
-				return fmt.Errorf("watch events: the API server sent a %T", change.Object)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case change, more := <-changes.ResultChan():
+			if !more {
+				return nil
 			}
-			if err := f.forward(ctx, event); err != nil {
+			if err := f.take(ctx, change); err != nil {
 				return err
 			}
-		case watch.Deleted:
-			if event, isObject := change.Object.(*unstructured.Unstructured); isObject {
-				delete(f.posted, event.GetUID())
-			}
-		case watch.Error:
-			return fmt.Errorf("watch events: %w", apierrors.FromObject(change.Object))
 		}
+	}
+}
+
+// take forwards the event of one change.
+func (f *Forwarder) take(ctx context.Context, change watch.Event) error {
+	if change.Type == watch.Error {
+		return fmt.Errorf("watch events: %w", apierrors.FromObject(change.Object))
+	}
+	event, isObject := change.Object.(*unstructured.Unstructured)
+	if !isObject {
+		return fmt.Errorf("watch events: the API server sent a %T", change.Object)
+	}
+	switch change.Type {
+	case watch.Added, watch.Modified:
+		return f.forward(ctx, event)
+	case watch.Deleted:
+		delete(f.posted, event.GetUID())
 	}
 	return nil
 }
