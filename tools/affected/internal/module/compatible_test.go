@@ -35,3 +35,16 @@ func TestCompatible(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCompatible: no version and no constraint may panic, and a version that excludes itself
+// is never allowed.
+func FuzzCompatible(f *testing.F) {
+	f.Add("7.7.1", ">=7.0.0")
+	f.Add("8.0.0rc1", "-8.0.0")
+	f.Fuzz(func(t *testing.T, bazel, constraint string) {
+		_ = Compatible(bazel, []string{constraint})
+		if Compatible(bazel, []string{constraint, "-" + bazel}) {
+			t.Errorf("Bazel %q is allowed although it is left out", bazel)
+		}
+	})
+}
