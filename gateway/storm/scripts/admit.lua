@@ -159,6 +159,8 @@ end
 
 keep(fingerprint, id, token, '', resource)
 redis.call('HSET', payloads, fingerprint, data)
+-- A former version of the gateway left it behind.
+redis.call('HDEL', payloads, fingerprint .. '+')
 redis.call('ZADD', pending(id), math.max(now, batch.last), fingerprint)
 batch.members = batch.members + 1
 batch.bytes = batch.bytes + call.size
