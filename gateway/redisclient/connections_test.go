@@ -206,8 +206,10 @@ func TestClusterOrNot(t *testing.T) {
 func TestPartitions(t *testing.T) {
 	client := redistest.StartCluster(t, 1, false).Client()
 	defer client.Close()
+	single := redis.NewClient(&redis.Options{})
+	defer single.Close()
 	partitions := PartitionsOf(client)
-	if len(partitions) != partitionCount || len(PartitionsOf(redis.NewClient(&redis.Options{})).All()) != 1 {
+	if len(partitions) != partitionCount || len(PartitionsOf(single).All()) != 1 {
 		t.Fatalf("%d partitions", len(partitions))
 	}
 	for i, p := range partitions {

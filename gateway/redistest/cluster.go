@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // slots is how many hash slots every Redis Cluster has.
@@ -67,9 +68,13 @@ func StartCluster(tb testing.TB, masters int, replicas bool) *Cluster {
 	return c
 }
 
-// Client returns a client of the Cluster with the library's settings. Close it.
+// Client returns a client of the Cluster, for looking into it. Close it.
 func (c *Cluster) Client() *redis.ClusterClient {
-	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs, PoolSize: 1000})
+	return redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: c.Addrs, PoolSize: 1000,
+		// Otherwise each server's client leaves a goroutine behind when it is closed.
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
 }
 
 // Server returns the n-th server of Addrs.

@@ -23,7 +23,7 @@ func TestSoakFailsIfMemoryGrows(t *testing.T) {
 	} {
 		s := steady()
 		for i := range s.Samples {
-			grow(&s.Samples[i], int64(i)<<20)
+			grow(&s.Samples[i], int64(2*i)<<20)
 		}
 		if err := s.verdict(); !errors.Is(err, errGrows) || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s grows: %v", what, err)
