@@ -29,8 +29,11 @@ const (
 	// retryAfter is when a sender may try again what failed because of something that the
 	// gateway depends on.
 	retryAfter = 30 * time.Second
-	// maxParallel limits how many incidents of one request are handled at once.
-	maxParallel = 32
+	// maxParallel limits how many incidents of one request are handled at once. Repeats
+	// that wait for the same object are stored by one update, so it is also how many of a
+	// storm's repeats one update can take: with 32, a group of 2,000 that is sent again
+	// took 62 updates of a large object, longer than its sender waits, and never ended.
+	maxParallel = 512
 )
 
 // result says what became of one signal.
