@@ -25,7 +25,7 @@ func TestSendersShowTokens(t *testing.T) {
 		Adjust: func(c *config.Config) {
 			c.Server.TLS.CertFile, c.Server.TLS.KeyFile = certFile, keyFile
 			c.Middleware.Authentication.Tokens.Enabled = true
-			c.Middleware.RateLimit = config.RateLimit{RequestsPerMinute: 1, Burst: 1, ExemptGroups: config.Strings{"system:serviceaccounts:senders"}}
+			c.Middleware.RateLimit = config.RateLimit{RequestsPerMinute: 1, Burst: 1, ExemptGroups: config.Strings{"system:serviceaccounts:identities"}}
 		},
 	})
 	alert := testbed.Alert{Name: "Guarded", Namespace: s.Namespace, Pod: "pod"}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,6 +20,11 @@ import (
 // clock has been set back.
 const maxNameAdvance = 300
 
+// maxCreating is how many objects are created at once. A request of thousands of alerts
+// would else use up what the API server has for all of its clients: by default it works
+// on 200 changes at once.
+const maxCreating = 128
+
 // Creator creates objects.
 type Creator struct {
 	client    client.Client
@@ -26,11 +32,12 @@ type Creator struct {
 	retry     Retry
 	metrics   *metrics.Metrics
 	now       func() time.Time
+	room      *semaphore.Weighted
 }
 
 // NewCreator returns a creator that uses the client.
 func NewCreator(c client.Client, p Placement, r Retry, m *metrics.Metrics) *Creator {
-	return &Creator{client: c, placement: p, retry: r, metrics: m, now: time.Now}
+	return &Creator{client: c, placement: p, retry: r, metrics: m, now: time.Now, room: semaphore.NewWeighted(maxCreating)}
 }
 
 // Created is the outcome of Create.
@@ -107,6 +114,10 @@ func (c *Creator) Create(ctx context.Context, draft Draft) (Created, error) {
 func (c *Creator) tryCreate(ctx context.Context, object *v1alpha1.RemediationRequest, ambiguous *bool) (*v1alpha1.RemediationRequest, error) {
 	var created *v1alpha1.RemediationRequest
 	err := c.retry.Do(ctx, func(ctx context.Context) error {
+		if err := c.room.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer c.room.Release(1)
 		created = object.DeepCopy()
 		err := c.client.Create(ctx, created)
 		if err != nil && isAmbiguous(err) {

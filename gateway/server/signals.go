@@ -33,7 +33,7 @@ const (
 	// that wait for the same object are stored by one update, so it is also how many of a
 	// storm's repeats one update can take: with 32, a group of 2,000 that is sent again
 	// took 62 updates of a large object, longer than its sender waits, and never ended.
-	maxParallel = 512
+	maxParallel = 2048
 )
 
 // result says what became of one signal.

@@ -50,7 +50,7 @@ type Options struct {
 	// HTTP asks the gateways whether they are ready. Default http.DefaultClient, which
 	// trusts no certificate that a test has made.
 	HTTP *http.Client
-	// Identity is the service account of namespace senders as which the gateways use the
+	// Identity is the service account of namespace identities as which the gateways use the
 	// API. Default: they do so as the test.
 	Identity string
 }
@@ -194,7 +194,7 @@ func (s *System) startFaults(identity string) string {
 	return path
 }
 
-// Token returns the token of a service account in namespace senders.
+// Token returns the token of a service account in namespace identities.
 func (s *System) Token(account string) string {
 	s.t.Helper()
 	c, err := client.New(environment.RESTConfig(), client.Options{})
@@ -203,7 +203,7 @@ func (s *System) Token(account string) string {
 	}
 	var secret corev1.Secret
 	s.Until("the token of "+account+" is there", func() bool { // a controller makes it
-		if err := c.Get(s.t.Context(), client.ObjectKey{Namespace: "senders", Name: account}, &secret); err != nil {
+		if err := c.Get(s.t.Context(), client.ObjectKey{Namespace: "identities", Name: account}, &secret); err != nil {
 			s.t.Fatal(err)
 		}
 		return len(secret.Data[corev1.ServiceAccountTokenKey]) > 0
