@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/onsi/gomega/gbytes"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/config"
@@ -139,29 +136,13 @@ func (s *System) configure(o Options) {
 func (s *System) startFaults() string {
 	s.t.Helper()
 	logger := slog.New(slog.NewTextHandler(s.log, nil)).With("from", "faultproxy")
-	proxy, err := faultproxy.New(environment.RESTConfig(), logger)
+	faults, err := testbed.ServeFaults(environment.RESTConfig(), s.t.TempDir(), logger)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	server := faultproxy.NewServer(proxy, logger)
-	go func() { _ = server.Serve(listener) }() // until it is closed
-	s.t.Cleanup(func() { server.Close() })
-	s.Faults = proxy
-
-	const name = "faultproxy"
-	kubeconfig := clientcmdapi.NewConfig()
-	kubeconfig.Clusters[name] = &clientcmdapi.Cluster{Server: "http://" + listener.Addr().String()}
-	kubeconfig.Contexts[name] = &clientcmdapi.Context{Cluster: name}
-	kubeconfig.CurrentContext = name
-	path := filepath.Join(s.t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*kubeconfig, path); err != nil {
-		s.t.Fatal(err)
-	}
-	return path
+	s.t.Cleanup(faults.Close)
+	s.Faults = faults.Proxy
+	return faults.Kubeconfig
 }
 
 // NewNamespace makes a namespace of the test's own.
