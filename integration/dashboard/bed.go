@@ -145,9 +145,10 @@ func (b *bed) settings() config.Config {
 	cfg.Middleware.RateLimit.ExemptNetworks = config.Networks{netip.MustParsePrefix("10.0.0.0/8")}
 	cfg.Infrastructure.Redis.Addr = b.redis.Addr
 	cfg.Infrastructure.Redis.PoolSize = 8
+	cfg.Infrastructure.Redis.ReadTimeout = config.Duration(500 * time.Millisecond)
 	p := &cfg.Processing
 	p.Storm.InactivityTimeout, p.Storm.MaxWindowDuration = config.Duration(4*time.Second), config.Duration(15*time.Second)
-	p.Storm.PerNamespaceLimits = map[string]int{b.crowded: 8}
+	p.Storm.PerNamespaceLimits = map[string]int{b.crowded: 3}
 	p.CRD.FallbackNamespace = b.fallback
 	p.CoolDown.Completed = config.Duration(time.Hour)
 	p.Resolved.Annotate = true

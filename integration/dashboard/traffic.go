@@ -284,7 +284,20 @@ func (s *sender) streams() []stream {
 		})},
 		{name: "finished incidents", every: time.Second, want: 202, send: s.repeatFinished},
 		{name: "a sender without measure", every: 200 * time.Millisecond, from: 0.5, to: 0.7, want: 503, send: func(ctx context.Context, i int) (int, error) {
-			return s.post(ctx, alertRoute, intruder, notification(0, unique(i%16)))
+			var running sync.WaitGroup
+			var refused atomic.Bool
+			for range 30 {
+				running.Go(func() {
+					if code, _ := s.post(ctx, alertRoute, intruder, notification(0, unique(i%16))); code == http.StatusServiceUnavailable {
+						refused.Store(true)
+					}
+				})
+			}
+			running.Wait()
+			if refused.Load() {
+				return http.StatusServiceUnavailable, nil
+			}
+			return 0, errors.New("30 requests at once were all accepted")
 		}},
 		// Many at once, so that some find no connection to Redis.
 		{name: "crowd", every: 700 * time.Millisecond, from: 0.38, to: 0.48, send: func(ctx context.Context, i int) (int, error) {
