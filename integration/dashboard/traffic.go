@@ -238,10 +238,17 @@ func (s *sender) streams() []stream {
 		{name: "storm of a pattern", every: 500 * time.Millisecond, from: 0.2, to: 0.6, want: 202, send: one(func(i int) alert {
 			return firing(fmt.Sprint("KubePersistentVolumeErrors", i/9), "warning", s.staging, fmt.Sprintf("db-%d", i%9))
 		})},
-		// Of each name the sixth to ninth are buffered, for which there is no room.
-		{name: "storms in little room", every: 80 * time.Millisecond, from: 0.22, to: 0.36, want: 202, send: one(func(i int) alert {
-			return firing(fmt.Sprint("TillOffline", i/9), "warning", s.crowded, fmt.Sprintf("till-%d", i%9))
-		})},
+		// Of each name the sixth and those after it are buffered, for which there is no room.
+		{name: "storms in little room", every: 1500 * time.Millisecond, from: 0.05, send: func(ctx context.Context, i int) (int, error) {
+			var running sync.WaitGroup
+			for k := range 12 {
+				running.Go(func() {
+					_, _ = s.post(ctx, alertRoute, alertmanager, notification(0, firing(fmt.Sprint("TillOffline", i), "warning", s.crowded, fmt.Sprintf("till-%d", k))))
+				})
+			}
+			running.Wait()
+			return 0, nil
+		}},
 		{name: "events", every: time.Second, want: 201, send: func(ctx context.Context, i int) (int, error) {
 			return s.post(ctx, eventRoute, alertmanager, event(spaces[i%2], fmt.Sprintf("worker-%d", i/4), 0))
 		}},
