@@ -18,12 +18,7 @@ import (
 
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/integration/testbed"
-	"stormgate.internal/tools/cluster/api"
-	"stormgate.internal/tools/runfiles"
 )
-
-// clusterVariable names the cluster binary, like testbed.GatewayVariable.
-const clusterVariable = "STORMGATE_CLUSTER"
 
 // policy ranks all alerts alike: ranking is a small part of an alert's cost, and
 // real policies differ.
@@ -39,7 +34,7 @@ type bed struct {
 
 	dir        string
 	log        *os.File // nil: not wanted
-	cluster    *api.Process
+	cluster    *testbed.Cluster
 	kubeconfig string
 	config     *rest.Config
 	metrics    *http.Client
@@ -94,28 +89,11 @@ func (b *bed) output() io.Writer {
 }
 
 // bootCluster runs the cluster program until the cluster is up.
-func (b *bed) bootCluster(ctx context.Context) error {
-	binary := b.flags.cluster
-	if binary == "" {
-		var err error
-		if binary, err = runfiles.Program(clusterVariable, "cluster"); err != nil {
-			return fmt.Errorf("%w, or use a cluster that exists with --kubeconfig", err)
-		}
+func (b *bed) bootCluster(ctx context.Context) (err error) {
+	if b.cluster, err = testbed.StartCluster(ctx, b.flags.cluster, filepath.Join(b.dir, "c"), b.output()); err != nil {
+		return err
 	}
-	dir := api.Dir(filepath.Join(b.dir, "c"))
-	b.kubeconfig = dir.Kubeconfig()
-	var err error
-	// Gateways know the API by a kubeconfig alone, as any gateway does. So it needs a port.
-	if b.cluster, err = api.Start(api.Options{Binary: binary, Dir: dir, Args: []string{"--expose"}, Log: b.output()}); err != nil {
-		return fmt.Errorf("boot cluster: %w", err)
-	}
-	if err := b.cluster.Await(ctx, b.cluster.Ready()); err != nil {
-		var failure *api.Failure
-		if errors.As(err, &failure) {
-			return fmt.Errorf("boot cluster: %w\n%s", err, strings.Join(failure.LogTail, "\n"))
-		}
-		return fmt.Errorf("boot cluster: %w", err)
-	}
+	b.kubeconfig = b.cluster.Kubeconfig
 	return nil
 }
 
@@ -127,7 +105,7 @@ func (b *bed) close() {
 		b.api.Close()
 	}
 	if b.cluster != nil {
-		_ = b.cluster.Stop(context.Background()) // it is killed if it has to be
+		b.cluster.Close()
 	}
 	if b.log != nil {
 		_ = b.log.Close()

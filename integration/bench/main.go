@@ -24,6 +24,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stormgate.internal/integration/testbed"
 	"stormgate.internal/tools/benchmark"
 )
 
@@ -75,7 +76,7 @@ func command() *cobra.Command {
 		},
 	}
 	set := cmd.Flags()
-	set.StringVar(&f.cluster, "cluster", "", "the cluster binary (default $"+clusterVariable+")")
+	set.StringVar(&f.cluster, "cluster", "", "the cluster binary (default $"+testbed.ClusterVariable+")")
 	set.StringVar(&f.gateway, "gateway", "", "the gateway binary (default $STORMGATE_GATEWAY, else the one on the PATH)")
 	set.StringVar(&f.redis, "redis-server", "", "the Redis binary (default $STORMGATE_REDIS_SERVER, else the one on the PATH)")
 	set.StringVar(&f.kubeconfig, "kubeconfig", "", "use this cluster instead of booting one; namespaces that begin with bench- are filled")

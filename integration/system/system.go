@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,8 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/api/v1alpha1"
@@ -169,29 +166,13 @@ func (s *System) startFaults(identity string) string {
 		apiConfig = rest.AnonymousClientConfig(apiConfig)
 		apiConfig.BearerToken = s.Token(identity)
 	}
-	proxy, err := faultproxy.New(apiConfig, logger)
+	faults, err := testbed.ServeFaults(apiConfig, s.t.TempDir(), logger)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	server := faultproxy.NewServer(proxy, logger)
-	go func() { _ = server.Serve(listener) }() // until it is closed
-	s.t.Cleanup(func() { server.Close() })
-	s.Faults = proxy
-
-	const name = "faultproxy"
-	kubeconfig := clientcmdapi.NewConfig()
-	kubeconfig.Clusters[name] = &clientcmdapi.Cluster{Server: "http://" + listener.Addr().String()}
-	kubeconfig.Contexts[name] = &clientcmdapi.Context{Cluster: name}
-	kubeconfig.CurrentContext = name
-	path := filepath.Join(s.t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*kubeconfig, path); err != nil {
-		s.t.Fatal(err)
-	}
-	return path
+	s.t.Cleanup(faults.Close)
+	s.Faults = faults.Proxy
+	return faults.Kubeconfig
 }
 
 // Token returns the token of a service account in namespace identities.

@@ -170,7 +170,7 @@ func TestPage(t *testing.T) {
 }
 
 // Promise: a picture of nothing is none.
-func TestCheckImage(t *testing.T) {
+func TestReduce(t *testing.T) {
 	d := &Drawing{Panels: []Panel{{Grid: grafana.Grid{W: 24, H: 1}}}}
 	for _, c := range []struct {
 		name          string
@@ -197,7 +197,7 @@ func TestCheckImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		file.Close()
-		if err := d.checkImage(path); (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+		if err := d.reduce(path); (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -205,7 +205,7 @@ func TestCheckImage(t *testing.T) {
 	if err := os.WriteFile(text, []byte("no image"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.checkImage(text); err == nil {
+	if err := d.reduce(text); err == nil {
 		t.Error("a text is an image")
 	}
 }

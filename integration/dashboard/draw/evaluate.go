@@ -202,8 +202,8 @@ func (c *Client) Rules(ctx context.Context, span Span) ([]Rule, error) {
 	var rules []Rule
 	var problems []error
 	for _, group := range result.Groups {
-		for _, any := range group.Rules {
-			alert, ok := any.(prometheus.AlertingRule)
+		for _, entry := range group.Rules {
+			alert, ok := entry.(prometheus.AlertingRule)
 			if !ok {
 				continue
 			}

@@ -6,10 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"image"
+	"image/color"
+	"image/draw"
 	"image/png"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -104,7 +109,7 @@ const fewestColours = 20
 
 // Photograph has Chromium render a page to a PNG. An image without drawings in it is an
 // error.
-func (d *Drawing) Photograph(chromium, page, image string) error {
+func (d *Drawing) Photograph(chromium, page, path string) error {
 	profile, err := os.MkdirTemp("", "chromium")
 	if err != nil {
 		return fmt.Errorf("render page: %w", err)
@@ -112,7 +117,7 @@ func (d *Drawing) Photograph(chromium, page, image string) error {
 	defer os.RemoveAll(profile)
 	args := []string{
 		"--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--user-data-dir=" + profile, "--virtual-time-budget=10000",
-		fmt.Sprintf("--window-size=%d,%d", pageWidth, d.height()), "--screenshot=" + image,
+		fmt.Sprintf("--window-size=%d,%d", pageWidth, d.height()), "--screenshot=" + path,
 	}
 	if os.Geteuid() == 0 {
 		args = append(args, "--no-sandbox") // it refuses root otherwise; the page is our own
@@ -120,16 +125,18 @@ func (d *Drawing) Photograph(chromium, page, image string) error {
 	if output, err := exec.Command(chromium, append(args, "file://"+page)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("render page with %s: %w: %s", chromium, err, output)
 	}
-	return d.checkImage(image)
+	return d.reduce(path)
 }
 
-func (d *Drawing) checkImage(path string) error {
-	file, err := os.Open(path)
+// reduce writes an image anew with the 256 colours that it has most of, which takes half
+// as many bytes: the others are those of the edges of letters. An image in which nothing
+// is drawn is an error.
+func (d *Drawing) reduce(path string) error {
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
-	defer file.Close()
-	picture, err := png.Decode(file)
+	picture, err := png.Decode(bytes.NewReader(content))
 	if err != nil {
 		return fmt.Errorf("render page: %s: %w", path, err)
 	}
@@ -137,15 +144,29 @@ func (d *Drawing) checkImage(path string) error {
 	if bounds.Dx() < pageWidth || bounds.Dy() < d.height() {
 		return fmt.Errorf("render page: %s has %d x %d pixels, want %d x %d", path, bounds.Dx(), bounds.Dy(), pageWidth, d.height())
 	}
-	colours := map[[4]uint32]bool{}
-	for y := bounds.Min.Y + headHeight; y < bounds.Max.Y; y++ {
+	counts := map[color.RGBA]int{}
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			r, g, b, a := picture.At(x, y).RGBA()
-			colours[[4]uint32{r, g, b, a}] = true
+			counts[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
 		}
 	}
-	if len(colours) < fewestColours {
-		return fmt.Errorf("render page: %s has %d colours: nothing was drawn", path, len(colours))
+	if len(counts) < fewestColours {
+		return fmt.Errorf("render page: %s has %d colours: nothing was drawn", path, len(counts))
+	}
+	colours := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return counts[b] - counts[a] })
+	var palette color.Palette
+	for _, c := range colours[:min(len(colours), 256)] {
+		palette = append(palette, c)
+	}
+	reduced := image.NewPaletted(bounds, palette)
+	draw.Draw(reduced, bounds, picture, bounds.Min, draw.Src)
+	var encoded bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := encoder.Encode(&encoded, reduced); err != nil {
+		return fmt.Errorf("render page: %w", err)
+	}
+	if err := os.WriteFile(path, encoded.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("render page: %w", err)
 	}
 	return nil
 }
