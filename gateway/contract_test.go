@@ -230,6 +230,13 @@ func names(cell, prefix string) []string {
 	return found
 }
 
+// families returns the metrics that the gateway exposes, with their labels.
+func families() map[string][]string {
+	m := metrics.New()
+	m.WatchPool(func() *redis.PoolStats { return &redis.PoolStats{} }, 1)
+	return m.Families()
+}
+
 // The table of metrics has those that the gateway exposes, with their labels.
 func TestContractMetrics(t *testing.T) {
 	got := make(map[string]string)
@@ -243,10 +250,8 @@ func TestContractMetrics(t *testing.T) {
 			got[name] = strings.Join(labels, ",")
 		}
 	}
-	m := metrics.New()
-	m.WatchPool(func() *redis.PoolStats { return &redis.PoolStats{} }, 1)
 	want := make(map[string]string)
-	for name, labels := range m.Families() {
+	for name, labels := range families() {
 		want[name] = strings.Join(labels, ",")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

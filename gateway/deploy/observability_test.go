@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"embed"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -13,11 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"sigs.k8s.io/yaml"
 
+	"stormgate.internal/gateway/deploy"
 	"stormgate.internal/gateway/metrics"
 )
-
-//go:embed observability
-var observability embed.FS
 
 // exposed returns what the gateway exposes: names, and the labels of each.
 func exposed(t *testing.T) map[string][]string {
@@ -149,10 +146,6 @@ func TestProblemsOfExpressionsAreFound(t *testing.T) {
 var labelReference = regexp.MustCompile(`\$labels\.([a-zA-Z_]+)`)
 
 func TestAlertRules(t *testing.T) {
-	content, err := observability.ReadFile("observability/alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var rules struct {
 		Groups []struct {
 			Name  string `json:"name"`
@@ -165,7 +158,7 @@ func TestAlertRules(t *testing.T) {
 			} `json:"rules"`
 		} `json:"groups"`
 	}
-	if err := yaml.UnmarshalStrict(content, &rules); err != nil {
+	if err := yaml.UnmarshalStrict(deploy.Alerts, &rules); err != nil {
 		t.Fatal(err)
 	}
 	families := exposed(t)
@@ -200,10 +193,6 @@ func TestAlertRules(t *testing.T) {
 }
 
 func TestDashboard(t *testing.T) {
-	content, err := observability.ReadFile("observability/dashboard.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var dashboard struct {
 		Title      string
 		Templating struct {
@@ -216,7 +205,7 @@ func TestDashboard(t *testing.T) {
 			Targets     []struct{ Expr, LegendFormat string }
 		}
 	}
-	if err := json.Unmarshal(content, &dashboard); err != nil {
+	if err := json.Unmarshal(deploy.Dashboard, &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	families := exposed(t)

@@ -274,7 +274,7 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 		}
 		leave, err := s.enter(r.Context(), room)
 		if err != nil {
-			w.Header().Set("Retry-After", strconv.Itoa(int(memoryWait.Seconds())))
+			setRetryAfter(w, memoryWait)
 			s.reject(w, r, http.StatusServiceUnavailable, "memory", "too many large requests are being handled")
 			return
 		}

@@ -2,7 +2,10 @@ package server
 
 import (
 	"cmp"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"stormgate.internal/gateway/logging"
 	"stormgate.internal/gateway/redact"
@@ -50,4 +53,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail str
 
 func (p problem) write(w http.ResponseWriter) {
 	writeJSON(w, p.Status, "application/problem+json", p)
+}
+
+// setRetryAfter says in an answer of 503 when the sender may try again, in whole seconds.
+func setRetryAfter(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 }

@@ -2,10 +2,8 @@ package server
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -47,7 +45,7 @@ func (s *Server) rateLimit() middleware {
 			}
 			if wait := l.take(client, s.now()); wait > 0 {
 				s.options.Metrics.RateLimited(client)
-				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+				setRetryAfter(w, wait)
 				s.reject(w, r, http.StatusServiceUnavailable, "rate_limit", fmt.Sprintf("more than %d requests per minute", s.options.RequestsPerMinute))
 				return
 			}

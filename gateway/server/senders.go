@@ -3,9 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -90,6 +88,6 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, d au
 // undecided answers for now, so that the sender repeats.
 func (s *Server) undecided(w http.ResponseWriter, r *http.Request, wait time.Duration, detail string) {
 	s.options.Metrics.Authenticated(authentication.Token, metrics.Undecided)
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	setRetryAfter(w, wait)
 	s.reject(w, r, http.StatusServiceUnavailable, string(metrics.Undecided), fmt.Sprintf("sender is not authenticated: %s", detail))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -313,7 +312,7 @@ func (s *Server) writeResults(w http.ResponseWriter, r *http.Request, results []
 			p.Results = results
 		}
 		if p.Status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+			setRetryAfter(w, retryAfter)
 		}
 		p.write(w)
 		return

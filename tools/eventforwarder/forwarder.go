@@ -246,11 +246,10 @@ func (f *Forwarder) isSelected(ctx context.Context, event *unstructured.Unstruct
 	if err != nil {
 		return false, fmt.Errorf("get namespace %s: %w", name, err)
 	}
-	f.selected[name] = f.options.Namespaces.Matches(labels.Set(namespace.GetLabels()))
-	if !f.selected[name] {
-		delete(f.selected, name)
+	if !f.options.Namespaces.Matches(labels.Set(namespace.GetLabels())) {
 		return false, nil
 	}
+	f.selected[name] = true
 	return true, nil
 }
 

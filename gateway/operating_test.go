@@ -1,4 +1,4 @@
-package deploy_test
+package gateway_test
 
 import (
 	"maps"
@@ -12,34 +12,16 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/deploy"
 )
-
-// keysBelow returns the keys of the configuration below a struct, with dots.
-func keysBelow(t reflect.Type, prefix string) []string {
-	var keys []string
-	for i := range t.NumField() {
-		field := t.Field(i)
-		key := prefix + strings.Split(field.Tag.Get("json"), ",")[0]
-		if field.Type.Kind() == reflect.Struct {
-			keys = append(keys, keysBelow(field.Type, key+".")...)
-		} else {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
 
 // alertNames returns those of the alert rules.
 func alertNames(t *testing.T) []string {
 	t.Helper()
-	content, err := observability.ReadFile("observability/alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var rules struct {
 		Groups []struct{ Rules []struct{ Alert string } }
 	}
-	if err := yaml.Unmarshal(content, &rules); err != nil {
+	if err := yaml.Unmarshal(deploy.Alerts, &rules); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
@@ -52,7 +34,7 @@ func alertNames(t *testing.T) []string {
 }
 
 var (
-	quoted      = regexp.MustCompile("`[^`\n]+`")
+	inlineCode  = regexp.MustCompile("`[^`\n]+`")
 	metricName  = regexp.MustCompile(`^gateway_[a-z0-9_]+`)
 	alertName   = regexp.MustCompile(`^Gateway[A-Za-z]+$`)
 	settingName = regexp.MustCompile(`^(server|middleware|infrastructure|processing)\.[a-z_.]+$`)
@@ -62,7 +44,7 @@ var (
 // is not. A part of a setting's key, as in `middleware.rate_limit`, may be named.
 func unlisted(page string, metrics, alerts, keys []string) (missing, unknown []string) {
 	named := make(map[string]bool)
-	for _, text := range quoted.FindAllString(page, -1) {
+	for _, text := range inlineCode.FindAllString(page, -1) {
 		text = strings.Trim(text, "`")
 		if found := metricName.FindString(text); found != "" {
 			text = found
@@ -88,18 +70,12 @@ func unlisted(page string, metrics, alerts, keys []string) (missing, unknown []s
 
 // Promise: docs/operating.md has all there is to operate, and nothing that there is not.
 func TestOperatorsPage(t *testing.T) {
-	content, err := os.ReadFile("../../docs/operating.md")
+	content, err := os.ReadFile("../docs/operating.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var metrics []string
-	for name := range maps.Keys(exposed(t)) {
-		if metricName.MatchString(name) {
-			metrics = append(metrics, name)
-		}
-	}
-	slices.Sort(metrics)
-	missing, unknown := unlisted(string(content), metrics, alertNames(t), keysBelow(reflect.TypeFor[config.Config](), ""))
+	metrics := slices.Sorted(maps.Keys(families()))
+	missing, unknown := unlisted(string(content), metrics, alertNames(t), keysOf(reflect.TypeFor[config.Config](), ""))
 	for _, name := range missing {
 		t.Errorf("docs/operating.md lacks `%s`", name)
 	}
