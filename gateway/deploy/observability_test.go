@@ -300,6 +300,34 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
+// highest returns the highest bounds of the histograms, as a reader of the dashboard sees
+// them.
+func highest(t *testing.T) map[string]string {
+	t.Helper()
+	m := newMetrics()
+	m.RequestEnded("/", "GET", 200, time.Second)
+	m.RetryDuration("timeout", time.Second)
+	m.RedisOperation("storm_detection", time.Second)
+	m.WindowClosed("shop", "A", time.Second)
+	gathered, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := make(map[string]string)
+	for _, family := range gathered {
+		for _, bucket := range family.GetMetric()[0].GetHistogram().GetBucket() { // in order
+			if top := bucket.GetUpperBound(); top < 1 {
+				bounds[family.GetName()+"_bucket"] = fmt.Sprintf("%.4g ms", top*1000)
+			} else {
+				bounds[family.GetName()+"_bucket"] = fmt.Sprintf("%.4g s", top)
+			}
+		}
+	}
+	return bounds
+}
+
+var quantileOf = regexp.MustCompile(`histogram_quantile\(.*\b(gateway_\w+_bucket)`)
+
 func TestDashboard(t *testing.T) {
 	var dashboard struct {
 		Title      string
@@ -309,6 +337,7 @@ func TestDashboard(t *testing.T) {
 		Panels []struct {
 			ID          int
 			Type, Title string
+			Description string
 			GridPos     struct{ H, W, X, Y int }
 			Targets     []struct{ Expr, LegendFormat string }
 		}
@@ -316,7 +345,7 @@ func TestDashboard(t *testing.T) {
 	if err := json.Unmarshal(deploy.Dashboard, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	families, start := exposed(t), atStart(t)
+	families, start, bounds := exposed(t), atStart(t), highest(t)
 	ids := map[int]bool{}
 	expressions := 0
 	for _, panel := range dashboard.Panels {
@@ -336,6 +365,11 @@ func TestDashboard(t *testing.T) {
 				// A line may begin with its second event, where nothing else can be.
 				if !strings.HasPrefix(problem, firstEvent) {
 					t.Errorf("panel %q: %s", panel.Title, problem)
+				}
+			}
+			if quantile := quantileOf.FindStringSubmatch(target.Expr); quantile != nil {
+				if bound := bounds[quantile[1]]; bound == "" || !strings.Contains(panel.Description, "at "+bound+" means longer") {
+					t.Errorf("panel %q: the description %q does not say that a line at %s means longer", panel.Title, panel.Description, bound)
 				}
 			}
 			for _, reference := range regexp.MustCompile(`\{\{(\w+)\}\}`).FindAllStringSubmatch(target.LegendFormat, -1) {
