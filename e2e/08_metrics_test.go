@@ -63,6 +63,21 @@ var _ = Describe("The metrics endpoint", func() {
 		}
 	})
 
+	It("has counters for events that have not happened yet, which alert rules would else not notice", func(ctx SpecContext) {
+		metrics := suite.Gateway().Metrics(ctx)
+		for name, labels := range map[string][]string{
+			"gateway_requests_rejected_total":        {"reason", "too_large"},
+			"gateway_signals_invalid_total":          {"reason", "malformed_alert"},
+			"gateway_signals_failed_total":           {"reason", "kubernetes_api"},
+			"gateway_crd_creation_errors_total":      {"error_type", "k8s_api_error"},
+			"gateway_retry_exhausted_total":          {"error_type", "rate_limited", "status_code", "429"},
+			"gateway_authentications_total":          {"method", "token", "outcome", "forbidden"},
+			"gateway_priority_policy_failures_total": {"reason", "contradictory"},
+		} {
+			Expect(metrics.Has(name, labels...)).To(BeTrue(), name)
+		}
+	})
+
 	It("has durations by route, method and status, and the number of requests in flight", func(ctx SpecContext) {
 		suite.Exclusively(ctx)
 		sendNews(ctx, suite.NewNamespace(ctx), 1)

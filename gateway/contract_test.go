@@ -31,7 +31,7 @@ var (
 // items returns the sections and deviations that the contract can't do without.
 func items() []string {
 	all := []string{"1", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "2", "3", "3.1", "3.2", "3.3", "4.1", "4.2", "5.1", "5.2", "5.3", "5.4", "6", "7", "8", "9", "10"}
-	for d := 1; d <= 47; d++ {
+	for d := 1; d <= 48; d++ {
 		all = append(all, fmt.Sprintf("D%d", d))
 	}
 	return all
@@ -230,12 +230,15 @@ func names(cell, prefix string) []string {
 	return found
 }
 
-// families returns the metrics that the gateway exposes, with their labels.
-func families() map[string][]string {
+// started returns the metrics of a gateway that has just started.
+func started() *metrics.Metrics {
 	m := metrics.New()
 	m.WatchPool(func() *redis.PoolStats { return &redis.PoolStats{} }, 1)
-	return m.Families()
+	return m
 }
+
+// families returns the metrics that the gateway exposes, with their labels.
+func families() map[string][]string { return started().Families() }
 
 // The table of metrics has those that the gateway exposes, with their labels.
 func TestContractMetrics(t *testing.T) {
@@ -256,6 +259,41 @@ func TestContractMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics of the gateway and of CONTRACT.md (-gateway +contract):\n%s", diff)
+	}
+}
+
+var labelValue = regexp.MustCompile(`[\w-]+`)
+
+// The table of metrics has the values of labels that are known, each in the row of its
+// metric or, for retries, below the table.
+func TestContractMetricValues(t *testing.T) {
+	_, below, found := strings.Cut(contract, "\nerror_type of retries")
+	if !found {
+		t.Fatal("the text about retries is not found")
+	}
+	below, _, _ = strings.Cut(below, "\n\n")
+	listed := make(map[string][]string)
+	for _, row := range tableOf("7") {
+		for _, name := range names(row[0], "gateway_") {
+			listed[name] = labelValue.FindAllString(row[3], -1)
+			if strings.HasPrefix(name, "gateway_retry_") {
+				listed[name] = append(listed[name], labelValue.FindAllString(below, -1)...)
+			}
+		}
+	}
+	gathered, err := started().Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range gathered {
+		values, ok := listed[family.GetName()]
+		for _, sample := range family.GetMetric() {
+			for _, label := range sample.GetLabel() {
+				if ok && !slices.Contains(values, label.GetValue()) {
+					t.Errorf("section 7 does not say that %s has %s=%q", family.GetName(), label.GetName(), label.GetValue())
+				}
+			}
+		}
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/yaml"
-
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/deploy"
 )
@@ -18,17 +16,13 @@ import (
 // alertNames returns those of the alert rules.
 func alertNames(t *testing.T) []string {
 	t.Helper()
-	var rules struct {
-		Groups []struct{ Rules []struct{ Alert string } }
-	}
-	if err := yaml.Unmarshal(deploy.Alerts, &rules); err != nil {
+	rules, err := deploy.AlertRules()
+	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, group := range rules.Groups {
-		for _, rule := range group.Rules {
-			names = append(names, rule.Alert)
-		}
+	for _, rule := range rules {
+		names = append(names, rule.Alert)
 	}
 	return names
 }

@@ -24,54 +24,17 @@ type trouble struct {
 	uncounted bool
 }
 
+var (
+	everything = faultproxy.Match{Everywhere: true, Resource: objects}
+	writes     = faultproxy.Match{Everywhere: true, Resource: objects, Verbs: []string{"create", "update", "patch"}}
+)
+
 // apiTrouble is a fault that all requests meet.
 func apiTrouble(name string, match faultproxy.Match, fault faultproxy.Fault) trouble {
-	return trouble{name: "API server " + name, uncounted: true, begin: func(_ *testing.T, s *system.System) func() {
+	return trouble{name: name, uncounted: true, begin: func(_ *testing.T, s *system.System) func() {
 		end := s.Fault(faultproxy.Rule{ID: name, Match: match, Fault: fault})
 		return func() { end() }
 	}}
-}
-
-func troubles() []trouble {
-	everything := faultproxy.Match{Everywhere: true, Resource: objects}
-	writes := faultproxy.Match{Everywhere: true, Resource: objects, Verbs: []string{"create", "update", "patch"}}
-	return []trouble{
-		apiTrouble("answers 429", everything, faultproxy.Fault{Kind: faultproxy.Status, Code: 429}),
-		apiTrouble("answers 503", everything, faultproxy.Fault{Kind: faultproxy.Status, Code: 503}),
-		apiTrouble("answers 500", everything, faultproxy.Fault{Kind: faultproxy.Status, Code: 500}),
-		apiTrouble("stores and answers 504", writes, faultproxy.Fault{Kind: faultproxy.Status, Code: 504, Forward: true}),
-		apiTrouble("resets", everything, faultproxy.Fault{Kind: faultproxy.Reset}),
-		apiTrouble("stores and resets", writes, faultproxy.Fault{Kind: faultproxy.Reset, Forward: true}),
-		apiTrouble("is slow", everything, faultproxy.Fault{Kind: faultproxy.Delay, Delay: metav1.Duration{Duration: 300 * time.Millisecond}}),
-		apiTrouble("is silent", everything, faultproxy.Fault{Kind: faultproxy.Hold}),
-		apiTrouble("stores and is silent", writes, faultproxy.Fault{Kind: faultproxy.Hold, Forward: true}),
-		{name: "Redis is killed", options: persistent, begin: func(t *testing.T, s *system.System) func() {
-			s.Redis.Kill()
-			return func() {
-				if err := s.Redis.Restart(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}},
-		{name: "Redis is stopped", begin: func(t *testing.T, s *system.System) func() {
-			return stop(t, s.Redis.Process)
-		}},
-		{name: "Redis is out of memory", options: persistent, begin: func(t *testing.T, s *system.System) func() {
-			setMemory(t, s, "1")
-			return func() { setMemory(t, s, "0") }
-		}},
-		{name: "gateway is killed", begin: func(t *testing.T, s *system.System) func() {
-			s.Gateways[0].Kill()
-			return func() {
-				if err := s.Gateways[0].Restart(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}},
-		{name: "gateway is stopped", begin: func(t *testing.T, s *system.System) func() {
-			return stop(t, s.Gateways[0].Process)
-		}},
-	}
 }
 
 // persistent makes Redis write what it knows to disk.
@@ -112,10 +75,67 @@ const troubled = 1500 * time.Millisecond
 
 // Whatever comes over the gateway in the middle of a burst of new incidents,
 // repeated ones and storms: what was accepted is in objects, and nothing is there
-// twice.
-func TestBurstInTrouble(t *testing.T) {
+// twice. Each kind of trouble is a test of its own, since Bazel's shards divide tests.
+
+func TestBurstWhileAPIServerRefuses(t *testing.T) {
+	burst(t,
+		apiTrouble("answers 429", everything, faultproxy.Fault{Kind: faultproxy.Status, Code: 429}),
+		apiTrouble("answers 503", everything, faultproxy.Fault{Kind: faultproxy.Status, Code: 503}),
+		apiTrouble("answers 500", everything, faultproxy.Fault{Kind: faultproxy.Status, Code: 500}),
+		apiTrouble("stores and answers 504", writes, faultproxy.Fault{Kind: faultproxy.Status, Code: 504, Forward: true}),
+		apiTrouble("resets", everything, faultproxy.Fault{Kind: faultproxy.Reset}),
+		apiTrouble("stores and resets", writes, faultproxy.Fault{Kind: faultproxy.Reset, Forward: true}),
+	)
+}
+
+func TestBurstWhileAPIServerIsSlow(t *testing.T) {
+	burst(t,
+		apiTrouble("is slow", everything, faultproxy.Fault{Kind: faultproxy.Delay, Delay: metav1.Duration{Duration: 300 * time.Millisecond}}),
+		apiTrouble("is silent", everything, faultproxy.Fault{Kind: faultproxy.Hold}),
+		apiTrouble("stores and is silent", writes, faultproxy.Fault{Kind: faultproxy.Hold, Forward: true}),
+	)
+}
+
+func TestBurstWhileRedisIsAway(t *testing.T) {
+	burst(t,
+		trouble{name: "killed", options: persistent, begin: func(t *testing.T, s *system.System) func() {
+			s.Redis.Kill()
+			return func() {
+				if err := s.Redis.Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		trouble{name: "stopped", begin: func(t *testing.T, s *system.System) func() {
+			return stop(t, s.Redis.Process)
+		}},
+		trouble{name: "out of memory", options: persistent, begin: func(t *testing.T, s *system.System) func() {
+			setMemory(t, s, "1")
+			return func() { setMemory(t, s, "0") }
+		}},
+	)
+}
+
+func TestBurstWhileGatewayIsAway(t *testing.T) {
+	burst(t,
+		trouble{name: "killed", begin: func(t *testing.T, s *system.System) func() {
+			s.Gateways[0].Kill()
+			return func() {
+				if err := s.Gateways[0].Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		trouble{name: "stopped", begin: func(t *testing.T, s *system.System) func() {
+			return stop(t, s.Gateways[0].Process)
+		}},
+	)
+}
+
+// burst sends a burst for each kind of trouble, which comes in the middle of it.
+func burst(t *testing.T, troubles ...trouble) {
 	n := rounds(3000, 300)
-	for _, c := range troubles() {
+	for _, c := range troubles {
 		t.Run(c.name, func(t *testing.T) {
 			o := system.Options{Adjust: short}
 			if c.options != nil {

@@ -13,6 +13,17 @@ var metricsMutants = []mutant{
 		}},
 	},
 	{
+		// The peer's.
+		name:     "counters-appear-with-their-first-event",
+		promise:  "counters begin at 0 where all values of their labels are known (D48)",
+		scenario: "08_metrics", specs: "events that have not happened yet",
+		edits: []edit{{
+			file:        "gateway/metrics/zero.go",
+			text:        "\t\tcounter.WithLabelValues(string(value))\n",
+			replacement: "\t\t_ = value\n",
+		}},
+	},
+	{
 		name:     "duration-label-renamed",
 		promise:  "durations are by endpoint, method and status (7, D26)",
 		scenario: "08_metrics", specs: "durations by route, method and status",
@@ -181,8 +192,8 @@ var metricsMutants = []mutant{
 		scenario: "08_metrics", specs: "tell what it saved",
 		edits: []edit{{
 			file:        "gateway/metrics/storms.go",
-			text:        "\t\tm.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Inc()\n\t\tm.crdsCreatedByType.WithLabelValues(\"storm_aggregated\").Inc()\n",
-			replacement: "\t\tm.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Add(2)\n\t\tm.crdsCreatedByType.WithLabelValues(\"storm_aggregated\").Inc()\n",
+			text:        "\t\tm.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Inc()\n\t\tm.crdsCreatedByType.WithLabelValues(typeStorm).Inc()\n",
+			replacement: "\t\tm.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Add(2)\n\t\tm.crdsCreatedByType.WithLabelValues(typeStorm).Inc()\n",
 		}},
 	},
 	{
@@ -191,7 +202,7 @@ var metricsMutants = []mutant{
 		scenario: "08_metrics", specs: "tell what it saved",
 		edits: []edit{{
 			file:        "gateway/metrics/storms.go",
-			text:        "\t\tm.crdsCreatedByType.WithLabelValues(\"storm_aggregated\").Inc()\n",
+			text:        "\t\tm.crdsCreatedByType.WithLabelValues(typeStorm).Inc()\n",
 			replacement: "",
 		}},
 	},

@@ -39,10 +39,8 @@ func (p *Pace) Wait(ctx context.Context) {
 
 // sleepUntil reports whether it slept to the end.
 func sleepUntil(ctx context.Context, end time.Time) bool {
-	timer := time.NewTimer(time.Until(end))
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(time.Until(end)):
 		return true
 	case <-ctx.Done():
 		return false

@@ -253,8 +253,10 @@ func (a *Amender) store(ctx context.Context, ref types.NamespacedName, b *batch,
 			known = nil // Nobody need be in the way: that version was just old.
 			continue
 		}
-		if err := pause(ctx, conflictWait(try)); err != nil {
-			b.fail(err)
+		select {
+		case <-time.After(conflictWait(try)):
+		case <-ctx.Done():
+			b.fail(errors.Join(ctx.Err(), context.Cause(ctx)))
 			return nil
 		}
 	}
@@ -296,15 +298,4 @@ func (b *batch) fail(err error) {
 // conflictWait returns a random wait after conflict number n, counted from 1.
 func conflictWait(n int) time.Duration {
 	return rand.N(min(firstConflictWait<<min(n, 20), maxConflictWait))
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), context.Cause(ctx))
-	}
 }

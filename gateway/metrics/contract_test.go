@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -105,12 +106,13 @@ var contract = []family{
 
 // everything lets everything happen once.
 func everything(m *Metrics) {
-	m.WatchPool(func() *redis.PoolStats { return &redis.PoolStats{Hits: 1} }, 10)
+	m.WatchPool(func() *redis.PoolStats { return &redis.PoolStats{Hits: 1, Misses: 1, Timeouts: 1} }, 10)
 	m.SignalCreated(sig, "staging", "P1")
 	m.SignalDuplicated(sig, "staging", "shop")
 	m.SignalGathered(sig, "staging")
-	m.SignalIgnored(sig)
-	beat := *sig
+	over, beat := *sig, *sig
+	over.Resolved = true
+	m.SignalIgnored(&over)
 	beat.Ignored, beat.Heartbeat = signal.IgnoredByName, "monitoring/k8s"
 	m.SignalIgnored(&beat)
 	m.SignalInvalid("missing_name")
@@ -149,7 +151,7 @@ func everything(m *Metrics) {
 }
 
 // Names, types, labels and buckets are those of the contract's list, and each has
-// a sample once what it is about has happened.
+// a sample once what it is about has happened, counters one that is not 0.
 func TestContract(t *testing.T) {
 	m := New()
 	everything(m)
@@ -160,8 +162,12 @@ func TestContract(t *testing.T) {
 	}
 	kinds := make(map[string]string)
 	buckets := make(map[string][]float64)
+	counts := make(map[string]float64)
 	for _, f := range gathered {
 		kinds[f.GetName()] = f.GetType().String()
+		for _, sample := range f.GetMetric() {
+			counts[f.GetName()] += sample.GetCounter().GetValue()
+		}
 		for _, bucket := range f.GetMetric()[0].GetHistogram().GetBucket() {
 			buckets[f.GetName()] = append(buckets[f.GetName()], bucket.GetUpperBound())
 		}
@@ -180,6 +186,9 @@ func TestContract(t *testing.T) {
 			t.Errorf("%s has no sample", want.name)
 			continue
 		}
+		if want.kind == counter && counts[want.name] == 0 {
+			t.Errorf("%s has not counted", want.name)
+		}
 		if kind != want.kind {
 			t.Errorf("%s is a %s, want %s", want.name, kind, want.kind)
 		}
@@ -187,4 +196,54 @@ func TestContract(t *testing.T) {
 			t.Errorf("%s: buckets (-want +got):\n%s", want.name, diff)
 		}
 	}
+}
+
+// Promise D48: an alert rule sees the first event of a counter whose labels have known
+// values only, since the counter is at 0 before. No event adds a series to such a counter.
+func TestCountersBeginAtZero(t *testing.T) {
+	m := New()
+	atFirst := labelledCounters(t, m)
+	for _, name := range []string{"gateway_requests_rejected_total", "gateway_signals_failed_total", "gateway_authentications_total"} {
+		if len(atFirst[name]) < 2 {
+			t.Errorf("%s begins with series %v", name, atFirst[name])
+		}
+	}
+	everything(m)
+	later := labelledCounters(t, m)
+	for name, samples := range atFirst {
+		for labels, value := range samples {
+			if value != 0 {
+				t.Errorf("%s{%s} begins at %v", name, labels, value)
+			}
+		}
+		if len(later[name]) != len(samples) {
+			t.Errorf("%s began with series %v, and has %v", name, samples, later[name])
+		}
+	}
+}
+
+// labelledCounters returns the samples of counters with labels, by name and labels.
+func labelledCounters(t *testing.T, m *Metrics) map[string]map[string]float64 {
+	t.Helper()
+	gathered, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counters := make(map[string]map[string]float64)
+	for _, f := range gathered {
+		for _, sample := range f.GetMetric() {
+			if f.GetType().String() != counter || len(sample.GetLabel()) == 0 {
+				continue
+			}
+			if counters[f.GetName()] == nil {
+				counters[f.GetName()] = make(map[string]float64)
+			}
+			var labels []string
+			for _, label := range sample.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", label.GetName(), label.GetValue()))
+			}
+			counters[f.GetName()][strings.Join(labels, ",")] = sample.GetCounter().GetValue()
+		}
+	}
+	return counters
 }

@@ -24,6 +24,17 @@ import (
 // unknownEnvironment labels what failed before its environment was found.
 const unknownEnvironment = "unknown"
 
+// Values of labels that only this package knows.
+const (
+	ignoredResolved = "resolved"
+
+	typeIndividual = "individual"
+	typeStorm      = "storm_aggregated"
+
+	reloadSucceeded = "success"
+	reloadFailed    = "error"
+)
+
 // Metrics are all metrics of one gateway. The parts of the gateway call its methods,
 // which may run at the same time. Make one with New: the zero value is of no use.
 type Metrics struct {
@@ -93,7 +104,7 @@ type Metrics struct {
 }
 
 // New returns metrics in a registry of their own, along with those of the Go
-// runtime and the process.
+// runtime and the process. Counters whose labels have known values only begin at 0.
 func New() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -149,6 +160,7 @@ func New() *Metrics {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gateway_deduplication_rate", Help: "Share of the signals of the last five minutes that were duplicates, 0 to 1.",
 	}, m.deduplication.value))
+	m.beginAtZero()
 	return m
 }
 
@@ -192,7 +204,7 @@ func (m *Metrics) SignalCreated(sig *signal.Signal, environment, priority string
 	environment = m.received(sig, environment)
 	m.signalsProcessed.WithLabelValues(environment).Inc()
 	m.crdsCreated.WithLabelValues(environment, priority).Inc()
-	m.crdsCreatedByType.WithLabelValues("individual").Inc()
+	m.crdsCreatedByType.WithLabelValues(typeIndividual).Inc()
 	m.cacheMisses.Inc()
 	m.deduplication.add(false)
 	m.recovered(sig.Namespace)
@@ -226,7 +238,7 @@ func (m *Metrics) SignalIgnored(sig *signal.Signal) {
 	m.received(sig, unknownEnvironment)
 	reason := sig.Ignored
 	if sig.Resolved {
-		reason = "resolved"
+		reason = ignoredResolved
 	} else if sig.Heartbeat != "" {
 		m.heartbeat.WithLabelValues(m.heartbeats.admit(sig.Heartbeat)).Set(float64(sig.ReceivedTime.Unix()))
 	}
@@ -392,9 +404,9 @@ func (m *Metrics) Authenticated(method string, outcome AuthenticationOutcome) {
 // CertificateReloaded counts changed certificates, and each time that files could not
 // be read or used.
 func (m *Metrics) CertificateReloaded(ok bool) {
-	result := "error"
+	result := reloadFailed
 	if ok {
-		result = "success"
+		result = reloadSucceeded
 	}
 	m.certificateReloads.WithLabelValues(result).Inc()
 }

@@ -52,7 +52,7 @@ func (m *Metrics) StormObject(environment, priority string, members int) {
 	if priority != "" {
 		added = members
 		m.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Inc()
-		m.crdsCreatedByType.WithLabelValues("storm_aggregated").Inc()
+		m.crdsCreatedByType.WithLabelValues(typeStorm).Inc()
 	}
 	m.costSavings.Set(float64(members-1) / float64(members) * 100)
 	m.gathered(float64(added), 0)
@@ -61,7 +61,7 @@ func (m *Metrics) StormObject(environment, priority string, members int) {
 // FlushedObject counts the object of an alert that was buffered and joined no window.
 func (m *Metrics) FlushedObject(environment, priority string) {
 	m.crdsCreated.WithLabelValues(m.environments.admit(environment), priority).Inc()
-	m.crdsCreatedByType.WithLabelValues("individual").Inc()
+	m.crdsCreatedByType.WithLabelValues(typeIndividual).Inc()
 	m.gathered(0, 1)
 }
 

@@ -102,7 +102,7 @@ func (s *surroundings) stored(t *testing.T, name string) *v1alpha1.RemediationRe
 	return &object
 }
 
-var sig = &signal.Signal{Name: "A", Namespace: "shop", Severity: "info", Labels: map[string]string{"team": "vip"},
+var sig = &signal.Signal{Source: "prometheus", Name: "A", Namespace: "shop", Severity: "info", Labels: map[string]string{"team": "vip"},
 	Fingerprint: signal.Fingerprint("A", "shop", "Pod", "web"), ReceivedTime: time.Unix(1_700_000_000, 0)}
 
 func object(count int) *v1alpha1.RemediationRequest {

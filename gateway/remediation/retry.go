@@ -51,11 +51,9 @@ func (r Retry) Do(ctx context.Context, attempt func(context.Context) error) erro
 			return err
 		}
 		retried = class
-		timer := time.NewTimer(r.backoff(n))
 		select {
-		case <-timer.C:
+		case <-time.After(r.backoff(n)):
 		case <-ctx.Done():
-			timer.Stop()
 			return err
 		}
 	}

@@ -302,10 +302,8 @@ func (f *Forwarder) post(ctx context.Context, body []byte) (code int, retryAfter
 }
 
 func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }
