@@ -16,7 +16,7 @@ const (
 	signalTests      = "//gateway/signal:signal_test"
 )
 
-// senderMutants break what the gateway promises to real senders (D29 to D43), most of it
+// senderMutants break what the gateway promises to real senders (D29 to D49), most of it
 // as receivers of that kind are reported to be broken.
 var senderMutants = []mutant{
 	{
@@ -60,6 +60,12 @@ var senderMutants = []mutant{
 		promise: "idle connections are kept for the time that is configured (D29)",
 		test:    serverTests, specs: "^TestTimeoutsReachTheServer$",
 		edits: []edit{{file: "gateway/server/lifecycle.go", text: "		IdleTimeout:       s.options.IdleTimeout,\n", replacement: ""}},
+	},
+	{
+		name:    "ends-with-its-sender",
+		promise: "what a sender has given up is stored all the same (D49)",
+		test:    serverTests, specs: "^TestSignalsAreStoredThoughTheirSenderIsGone$",
+		edits: []edit{{file: "gateway/server/signals.go", text: "ctx := context.WithoutCancel(r.Context())", replacement: "ctx := r.Context()"}},
 	},
 	{
 		name:    "one-bad-alert-refuses-all",

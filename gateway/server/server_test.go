@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -260,6 +261,40 @@ func TestWorstOutcomeDecides(t *testing.T) {
 		if r.Code != want || len(list) > 1 && len(results) != len(list) || len(list) == 1 && results != nil {
 			t.Errorf("%s: %d, %d results", names, r.Code, len(results))
 		}
+	}
+}
+
+// processor is a function that handles signals.
+type processor func(context.Context, *signal.Signal) (pipeline.Outcome, error)
+
+func (p processor) Process(ctx context.Context, sig *signal.Signal) (pipeline.Outcome, error) {
+	return p(ctx, sig)
+}
+
+// Promise: what is stored of a request does not depend on how long its sender waits. A
+// sender that gives up sends it again, and may give up each time.
+func TestSignalsAreStoredThoughTheirSenderIsGone(t *testing.T) {
+	ctx, giveUp := context.WithCancel(t.Context())
+	var stored atomic.Int32
+	s, _ := newServer(t, func(o *Options) {
+		o.WriteTimeout = time.Hour
+		o.Processor = processor(func(ctx context.Context, _ *signal.Signal) (pipeline.Outcome, error) {
+			giveUp()
+			if err := ctx.Err(); err != nil {
+				return pipeline.Outcome{}, err
+			}
+			if _, limited := ctx.Deadline(); !limited {
+				t.Error("a signal may take for ever")
+			}
+			stored.Add(1)
+			created := scriptedObject(types.NamespacedName{Namespace: "shop", Name: "rr-1"})
+			return pipeline.Outcome{Created: &created}, nil
+		})
+	})
+	request := httptest.NewRequest("POST", route, strings.NewReader(named("A", "B", "C"))).WithContext(ctx)
+	s.Handler().ServeHTTP(httptest.NewRecorder(), request)
+	if n := stored.Load(); n != 3 {
+		t.Errorf("%d of 3 signals are stored", n)
 	}
 }
 

@@ -87,7 +87,10 @@ func (s *Server) signals(adapter Adapter) http.Handler {
 			s.reject(w, r, http.StatusBadRequest, invalidReason(err), err.Error())
 			return
 		}
-		ctx := r.Context()
+		// A sender that gives up sends all of it again. What was begun for it is finished,
+		// so that it has less to do each time: else a group that takes longer than its
+		// sender waits would never be stored.
+		ctx := context.WithoutCancel(r.Context())
 		if s.options.WriteTimeout > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, s.options.WriteTimeout-s.options.WriteTimeout/10)
