@@ -373,6 +373,65 @@ func TestFolderOfRepository(t *testing.T) {
 	}
 }
 
+// TestBesideWorkspace: files of the repository beside the workspace count where it uses them:
+// by a link, as a module or a repository, in its options.
+func TestBesideWorkspace(t *testing.T) {
+	r := newRepository(t)
+	r.git("rm", "--quiet", "MODULE.bazel")
+	r.write(map[string]string{
+		"w/s/MODULE.bazel": "module(name = \"w\")\nbazel_dep(name = \"near\")\nlocal_path_override(module_name = \"near\", path = \"../../near\")\nlocal_repository = use_repo_rule(\"@bazel_tools//tools/build_defs/repo:local.bzl\", \"local_repository\")\nlocal_repository(name = \"q\", path = \"../q\")\n",
+		"w/s/.bazelrc":     "import %workspace%/../common.bazelrc\n", "w/common.bazelrc": "test --test_env=A=1\n",
+		"w/s/BUILD":         "sh_test(name = \"near_test\", srcs = [\"t.sh\"], data = [\"@near//:f.txt\"])\nsh_test(name = \"link_test\", srcs = [\"t.sh\"], data = [\"link.txt\"])\nsh_test(name = \"folder_test\", srcs = [\"t.sh\"], data = [\"folder/in.txt\"])\nsh_test(name = \"q_test\", srcs = [\"t.sh\"], data = [\"@q//:q\"])\n",
+		"w/s/t.sh":          "#!/bin/sh\n",
+		"near/MODULE.bazel": "module(name = \"near\")\n", "near/BUILD": "exports_files([\"f.txt\"])\n", "near/f.txt": "1",
+		"w/q/BUILD": "filegroup(name = \"q\", srcs = [\"q.txt\"], visibility = [\"//visibility:public\"])\n", "w/q/q.txt": "1",
+		"shared/x.txt": "1", "shared/deep/in.txt": "1", "shared/other.txt": "1",
+	})
+	for link, target := range map[string]string{"link.txt": "../../shared/x.txt", "folder": "../../shared/deep"} {
+		if err := os.Symlink(target, filepath.Join(r.dir, "w", "s", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base := r.commit("w")
+	inner := &repository{t: t, dir: filepath.Join(r.dir, "w", "s")}
+	for file, want := range map[string]string{
+		"near/f.txt": "//:near_test", "w/q/q.txt": "//:q_test", "shared/x.txt": "//:link_test", "shared/deep/in.txt": "//:folder_test", "shared/other.txt": "",
+		"w/common.bazelrc": "//:folder_test //:link_test //:near_test //:q_test", "near/BUILD": "//:near_test",
+	} {
+		content := "2"
+		switch file {
+		case "w/common.bazelrc":
+			content = "test --test_env=A=2\n"
+		case "near/BUILD":
+			content = "" // The file is not exported any more.
+		}
+		r.write(map[string]string{file: content})
+		if got := inner.labels("--base="+base, "--index=none"); got != want {
+			t.Errorf("%s in the work tree: selected %q, want %q", file, got, want)
+		}
+		head := r.commit("changed")
+		if got := inner.labels("--base="+base, "--head="+head, "--index=none"); got != want {
+			t.Errorf("%s in a commit: selected %q, want %q", file, got, want)
+		}
+		r.git("reset", "--quiet", "--hard", base)
+	}
+	if got := inner.labels("--base="+base, "--index=none"); got != "" {
+		t.Errorf("nothing changed: selected %q", got)
+	}
+}
+
+// TestPersonalFiles: what a person has beside the commits is there before and after.
+func TestPersonalFiles(t *testing.T) {
+	r := newRepository(t)
+	r.write(map[string]string{".gitignore": ".bazelrc.user\nMODULE.bazel.lock\n", ".bazelrc": "try-import %workspace%/.bazelrc.user\n"})
+	base := r.commit("options")
+	r.write(map[string]string{".bazelrc.user": "test --test_env=A=1\n", "MODULE.bazel.lock": "{}"})
+	out, _, err := r.run("--base=" + base)
+	if err != nil || !strings.Contains(out, "0 tests of") || !strings.Contains(out, "git ignores .bazelrc.user") || !strings.Contains(out, "git ignores MODULE.bazel.lock") {
+		t.Errorf("%v, %s", err, out)
+	}
+}
+
 // TestErrors: what can't be answered is refused with the way out.
 func TestErrors(t *testing.T) {
 	r := newRepository(t)

@@ -286,11 +286,12 @@ func (c *comparison) configuration() {
 		for _, problem := range side.Modules.Problems {
 			if !seen[problem] {
 				seen[problem] = true
-				c.Widened = append(c.Widened, Widened{"everything, if MODULE.bazel changed", problem})
+				c.Widened = append(c.Widened, Widened{"everything", problem})
 			}
 		}
 	}
-	if len(seen) > 0 {
+	if len(seen) > 0 && len(c.Changes) > 0 {
+		c.everything(c.Changes[0].Path, "MODULE.bazel can't be evaluated, so that it is not known what any file leads to")
 		for _, file := range slices.Sorted(maps.Keys(c.changed)) {
 			if path.Base(file) == "MODULE.bazel" || strings.HasSuffix(file, ".MODULE.bazel") {
 				c.everything(file, "it can't be evaluated")

@@ -250,7 +250,7 @@ func TestQuiet(t *testing.T) {
 	for _, attribute := range []string{`deprecation = "a"`, `tags = ["a"]`, `visibility = ["a"]`, `package_metadata = ["a"]`} {
 		for repository, want := range map[string]string{"foo": x, "rules_go": ""} {
 			foreign := onWorkspace(map[string]string{"BUILD": "load(\"@" + repository + "//:d.bzl\", \"some_library\")\nsome_library(name = \"l\", " + attribute + ")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":l\"])\n",
-				"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"" + repository + "\", version = \"1\")\n"})
+				"MODULE.bazel": "module(name = \"m\")\nbazel_dep(name = \"" + repository + "\", version = \"1\")\n", "a": "", "b": ""})
 			try(t, "another repository's "+repository+" "+attribute[:4], foreign, want, sub("BUILD", `"a"`, `"b"`))
 		}
 	}

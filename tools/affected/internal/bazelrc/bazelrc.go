@@ -45,9 +45,10 @@ func Parse(file string, content []byte) []Option {
 			continue
 		}
 		command, config, _ := strings.Cut(words[0], ":")
-		if command == "import" || command == "try-import" {
+		switch command {
+		case "import", "try-import", "try-import-if-bazel-version": // The last has a condition first, which is taken for met.
 			if len(words) > 1 {
-				options = append(options, Option{Command: command, Name: "import", Value: words[1], File: file, Line: number})
+				options = append(options, Option{Command: command, Name: "import", Value: words[len(words)-1], File: file, Line: number})
 			}
 			continue
 		}
@@ -392,6 +393,9 @@ func Classify(name string) (Scope, string) {
 	if slices.Contains(testOptions, name) {
 		return Tests, "it is part of each test's key"
 	}
+	if slices.Contains(refusing, name) {
+		return Everything, "with it Bazel may refuse what it built without"
+	}
 	if slices.Contains(outside, name) {
 		return Nothing, "it enters no key"
 	}
@@ -411,6 +415,9 @@ var testOptions = []string{
 	"allow_local_tests", "incompatible_check_sharding_support", "test_tmpdir",
 }
 
+// refusing enter no key, but decide on what is refused.
+var refusing = []string{"check_visibility", "run_validations"}
+
 // outside enter no key: they say where, when and how loudly.
 var outside = []string{
 	"jobs", "disk_cache", "repository_cache", "repository_contents_cache", "distdir", "color", "curses", "announce_rc", "keep_going", "k",
@@ -419,11 +426,11 @@ var outside = []string{
 	"test_verbose_timeout_warnings", "test_strategy", "local_test_jobs", "cache_test_results", "flaky_test_attempts", "strategy",
 	"spawn_strategy", "genrule_strategy", "strategy_regexp", "symlink_prefix", "isatty", "attempt_to_print_relative_paths", "logging",
 	"loading_phase_threads", "instrumentation_filter", "combined_report", "build_metadata", "tool_tag", "use_action_cache", "rc_source",
-	"client_env", "invocation_id", "build_request_id", "discard_analysis_cache", "nobuild", "build", "analyze", "check_visibility",
+	"client_env", "invocation_id", "build_request_id", "discard_analysis_cache", "nobuild", "build", "analyze",
 	"check_up_to_date", "output_filter", "auto_output_filter", "watchfs", "reuse_sandbox_directories", "legacy_important_outputs",
 	"generate_json_trace_profile", "slim_profile", "print_action_mnemonics", "max_test_output_bytes", "high_priority_workers",
 	"materialize_param_files", "cache_computed_file_digests", "fetch", "experimental_convenience_symlinks", "experimental_collect_local_sandbox_action_metrics",
-	"experimental_inmemory_jdeps_files", "target_pattern_file", "run_validations", "http_timeout_scaling",
+	"experimental_inmemory_jdeps_files", "target_pattern_file", "http_timeout_scaling",
 	"ram_utilization_factor", "downloader_config", "experimental_downloader_config", "credential_helper", "netrc", "gc_thrashing_limits", "gc_thrashing_threshold",
 	"keep_state_after_build", "track_incremental_state", "validate", "nested_set_depth_limit",
 }

@@ -316,6 +316,20 @@ func (r *Repository) Apart() *Repository {
 	return &apart
 }
 
+// Whole is the repository of which this one may be a folder.
+func (r *Repository) Whole(ctx context.Context) (*Repository, error) {
+	whole := r.Apart()
+	if r.Prefix == "" || r.Bare {
+		return whole, nil
+	}
+	out, err := r.run(ctx, "rev-parse", "--show-toplevel")
+	if err != nil {
+		return nil, fmt.Errorf("find the top of the repository of %s: %w", r.Dir, err)
+	}
+	whole.Dir, whole.Prefix = strings.TrimSuffix(string(out), "\n"), ""
+	return whole, nil
+}
+
 // Blob reads an object.
 func (r *Repository) Blob(ctx context.Context, id string) ([]byte, error) {
 	if r.objects == nil {

@@ -54,6 +54,8 @@ type Side struct {
 	version      int
 	emptyGlobs   *bool
 	visibilities map[string][]string
+	// refusing are the answers of refusals.
+	refusing map[*load.Package][]string
 }
 
 // Key is the key of a package in Side.Packages.
@@ -65,7 +67,7 @@ func Key(repo, pkg string) string {
 }
 
 func (s *Side) prepare(ctx context.Context) {
-	s.ctx, s.visibilities = ctx, map[string][]string{}
+	s.ctx, s.visibilities, s.refusing = ctx, map[string][]string{}, map[*load.Package][]string{}
 	if content, err := s.Workspace.Snapshot.Read(ctx, ".bazelversion"); err == nil {
 		s.version = majorVersion(string(content))
 	}
@@ -83,7 +85,9 @@ func (s *Side) prepare(ctx context.Context) {
 				continue
 			}
 			label := load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
-			s.targets[label] = t
+			if old := s.targets[label]; old == nil || !old.Hides(t) {
+				s.targets[label] = t
+			}
 			for _, a := range t.Attributes {
 				for _, o := range a.Outputs {
 					s.outputs[load.Label{Repo: p.Repo, Package: p.Path, Name: o}.String()] = label
@@ -396,14 +400,22 @@ func (b *builder) ref(r load.Ref) []string {
 		return []string{b.missing(r.Label)}
 	}
 	best, unnamed := "", []string(nil)
+	var within, foreign []string // targets with a name that is a part of this one, and such as may make any
 	for i := range p.Targets {
 		t := &p.Targets[i]
-		if t.Name == "" {
+		own := load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
+		switch {
+		case t.Name == "":
 			unnamed = append(unnamed, unnamedLabel(p, i))
-			continue
-		}
-		if strings.HasPrefix(label.Name, t.Name) && len(t.Name) > len(best) && len(label.Name) > len(t.Name) && strings.ContainsRune("._-/", rune(label.Name[len(t.Name)])) {
-			best = t.Name
+		case !t.MakesMore():
+		case strings.HasPrefix(label.Name, t.Name) && len(label.Name) > len(t.Name) && strings.ContainsRune("._-/", rune(label.Name[len(t.Name)])):
+			if len(t.Name) > len(best) {
+				best = t.Name
+			}
+		case strings.Contains(label.Name, t.Name):
+			within = append(within, own)
+		case t.Foreign():
+			foreign = append(foreign, own)
 		}
 	}
 	switch {
@@ -411,11 +423,16 @@ func (b *builder) ref(r load.Ref) []string {
 		return []string{load.Label{Repo: p.Repo, Package: p.Path, Name: best}.String()}
 	case p.Failed != "":
 		return []string{b.packageNode(key, p)}
-	case len(unnamed) > 0:
-		return unnamed
+	case len(unnamed)+len(within) > 0:
+		return append(unnamed, within...)
+	case len(foreign) > 0 && !patternName.MatchString(label.Name):
+		return foreign
 	}
 	return []string{b.missing(r.Label)}
 }
+
+// patternName is what follows a colon where no target is meant.
+var patternName = regexp.MustCompile(`^(?:__pkg__|__subpackages__|all|all-targets|\*|\.\.\.)$`)
 
 func unnamedLabel(p *load.Package, i int) string {
 	return fmt.Sprintf("%s of %s, call %d", p.Targets[i].Kind, Key(p.Repo, p.Path), i+1)
@@ -583,7 +600,17 @@ func (b *builder) pkg(key string, p *load.Package) {
 			name = load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String()
 		}
 		if t.Name != "" && b.side.targets[name] != t {
-			continue // A second target of that name: Bazel's error.
+			if t.Symbol == "" {
+				continue // A second target of that name: Bazel's error.
+			}
+			// Another repository's macro makes something else under that name.
+			beside := name + ", made by " + t.Symbol
+			for b.graph.Nodes[beside] != nil {
+				beside += ", again"
+			}
+			named := b.node(name, "target")
+			named.Edges = append(named.Edges, Edge{To: beside, Why: "made beside it"})
+			name = beside
 		}
 		n := b.node(name, "target")
 		n.Rule, n.File = t.Kind, ""
@@ -604,6 +631,9 @@ func (b *builder) pkg(key string, p *load.Package) {
 			}
 			for _, r := range a.Refs {
 				for _, to := range b.ref(r) {
+					if a.Absent && !b.graph.Nodes[to].missing() {
+						continue
+					}
 					if !seen[to] && to != name {
 						seen[to] = true
 						n.Edges = append(n.Edges, Edge{To: to, Why: a.Name, Special: r.Special})
@@ -634,6 +664,10 @@ func (b *builder) pkg(key string, p *load.Package) {
 		if b.defines(t.Variables) || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Variables, Why: "make variables"})
 		}
+		if t.Kind == "toolchain_type" && t.Class == "" && t.Symbol == "" {
+			// Whoever names it, such as an execution group, may get one of them.
+			n.Edges = append(n.Edges, Edge{To: b.toolchainType(name), Why: "toolchain"})
+		}
 		b.quiet(n, t)
 		if b.isHead {
 			b.refused(n, p, t, name)
@@ -643,7 +677,7 @@ func (b *builder) pkg(key string, p *load.Package) {
 			parts = append(parts, k, n.Parts[k])
 		}
 		n.Digest = digest(parts...)
-		if t.Test && p.Repo == "" && t.Name != "" {
+		if t.Test && p.Repo == "" && b.side.targets[name] == t {
 			n.Edges = append(n.Edges, Edge{To: Configuration, Why: "configuration"})
 			b.graph.Tests[name] = &Test{Label: name, Kind: t.Kind, Tags: t.Tags, Manual: t.Manual(), Uncached: t.Uncached(), Incompatible: b.incompatible(t.Constraints)}
 		}
@@ -767,10 +801,7 @@ func (b *builder) toolchains() {
 	first := len(patterns)
 	for _, name := range b.localModules() {
 		for _, p := range b.side.Modules.Local[name].Toolchains {
-			if strings.HasPrefix(p, "//") {
-				p = "@" + name + p
-			}
-			patterns = append(patterns, p)
+			patterns = append(patterns, b.asMain(name, p))
 		}
 	}
 	mapping := b.side.Workspace.Repos[""].Mapping
@@ -827,6 +858,22 @@ func (b *builder) toolchains() {
 		r := b.graph.Nodes[b.repository(repo)]
 		r.Edges = append(r.Edges, Edge{To: name, Why: "toolchain"})
 	}
+}
+
+// asMain is a pattern of a module in the workspace as the main module would write it.
+func (b *builder) asMain(module, pattern string) string {
+	text := strings.TrimPrefix(pattern, "-")
+	sign := pattern[:len(pattern)-len(text)]
+	if strings.HasPrefix(text, "//") {
+		return sign + "@@" + module + text
+	}
+	if rest, ok := strings.CutPrefix(text, "@"); ok && !strings.HasPrefix(rest, "@") {
+		apparent, after, _ := strings.Cut(rest, "//")
+		if repo, ok := b.side.Workspace.Repos[module].Mapping[apparent]; ok {
+			return sign + "@@" + repo + "//" + after
+		}
+	}
+	return pattern
 }
 
 // localModules are the names of the modules in the workspace, in the order in which the
@@ -956,12 +1003,18 @@ func (b *builder) options() {
 	if !slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "platform_mappings" }) {
 		b.optionFile(configuration, "platform_mappings", "which Bazel reads by its name")
 	}
-	for _, p := range b.side.Modules.Root.Platforms {
+	platforms := slices.Clone(b.side.Modules.Root.Platforms)
+	for _, module := range b.localModules() {
+		for _, p := range b.side.Modules.Local[module].Platforms {
+			platforms = append(platforms, b.asMain(module, p))
+		}
+	}
+	for _, p := range platforms {
 		name(p, "execution platform")
 	}
 	n := b.node("execution platforms", "platforms")
 	n.File = "MODULE.bazel"
-	n.Digest = digest(b.side.Modules.Root.Platforms...)
+	n.Digest = digest(platforms...)
 	configuration.Edges = append(configuration.Edges, Edge{To: "execution platforms", Why: "platforms"})
 }
 
@@ -991,7 +1044,7 @@ func workspacePath(text string) (string, bool) {
 		text = strings.TrimPrefix(after, "/")
 	}
 	clean := path.Clean(text)
-	return clean, text != "" && clean != "." && !path.IsAbs(clean) && clean != ".." && !strings.HasPrefix(clean, "../")
+	return clean, text != "" && clean != "." && !path.IsAbs(clean)
 }
 
 // optionFile connects a node with a file that an option names, if there is one, or was.
@@ -1105,7 +1158,7 @@ func (b *builder) setting(o bazelrc.Option) {
 func (b *builder) overridden(o bazelrc.Option) {
 	repo, folder, _ := strings.Cut(o.Value, "=")
 	folder = path.Clean(strings.TrimPrefix(folder, "%workspace%/"))
-	if folder == "." || path.IsAbs(folder) || strings.HasPrefix(folder, "..") || !b.side.hasFolder(folder) {
+	if folder == "." || path.IsAbs(folder) || !b.side.hasFolder(folder) {
 		return
 	}
 	if _, here := b.side.Workspace.Repos[repo]; here {

@@ -39,6 +39,9 @@ type Node struct {
 	File string
 }
 
+// missing says that it stands for something that is not there.
+func (n *Node) missing() bool { return n != nil && n.Kind == "missing" }
+
 // Graph is the nodes of one snapshot by their names.
 type Graph struct {
 	Nodes map[string]*Node

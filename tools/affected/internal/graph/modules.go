@@ -97,7 +97,7 @@ func (b *builder) module(f *module.File, name string) {
 	where := load.Label{Repo: name}
 	add := func(node *Node, texts []string, special map[string]bool) {
 		for _, text := range texts {
-			if text == "" || len(text) > 300 || strings.ContainsAny(text, " \n") {
+			if text == "" || len(text) > 300 || strings.Contains(text, "\n") {
 				continue
 			}
 			label, err := load.ParseIn(text, where, repo.Mapping)
@@ -170,9 +170,13 @@ func (b *builder) module(f *module.File, name string) {
 		node := b.graph.Nodes[b.repository(canonical)]
 		node.Edges = append(node.Edges, Edge{To: "repository rule " + canonical, Why: "made by"})
 	}
-	if len(f.Other) > 0 {
+	other := f.Other
+	if name == "" && slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "ignore_dev_dependency" && bazelrc.True(o.Value) }) {
+		other = slices.Concat(other, f.Development) // Bazel leaves these out.
+	}
+	if len(other) > 0 {
 		n := b.node("statements of "+file, "statements")
-		n.File, n.Digest = file, digest(f.Other...)
+		n.File, n.Digest = file, digest(other...)
 		c := b.graph.Nodes[Configuration]
 		c.Edges = append(c.Edges, Edge{To: "statements of " + file, Why: "statement that is not known"})
 	}
@@ -435,6 +439,48 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 	}
 	if closure.Anywhere {
 		n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
+	}
+	for _, text := range closure.Labels {
+		if why := b.side.unloadable(text); why != "" {
+			n.Digest, n.Parts[why] = digest(n.Digest, why), "refused"
+		}
+	}
+	for _, text := range closure.Texts {
+		if strings.Contains(text, "/") && !strings.ContainsAny(text[:1], "/@") {
+			b.named(n, text, label, nil) // Rules of Bazel take paths from the workspace's top.
+		}
+	}
+	if closure.Around {
+		b.around(n, closure)
+	}
+}
+
+// around connects code of a repository that goes from one path of the workspace to another
+// with the files that have a name that is written in it; if there are none, with any.
+func (b *builder) around(n *Node, closure *load.Closure) {
+	const why = "a path that its code goes along"
+	names := map[string]bool{}
+	for _, text := range closure.Texts {
+		if base := path.Base(text); !strings.ContainsAny(base, "%{") && !strings.HasPrefix(text, "@") && !strings.Contains(text, ":") {
+			names[base] = true
+		}
+	}
+	found := false
+	for _, e := range b.side.Workspace.Snapshot.Files {
+		base := path.Base(e.Path)
+		if names[base] && base != "BUILD" && base != "BUILD.bazel" && !closure.Listing {
+			n.Edges = append(n.Edges, Edge{To: b.file("file "+e.Path, e.Path), Why: why})
+			found = true
+		}
+	}
+	for _, e := range b.other.Workspace.Snapshot.Files {
+		if _, here := b.side.Workspace.Snapshot.Lookup(e.Path); !here && names[path.Base(e.Path)] && !closure.Listing {
+			n.Edges = append(n.Edges, Edge{To: b.missing("file " + e.Path), Why: why})
+			found = true
+		}
+	}
+	if !found {
+		n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: why})
 	}
 }
 

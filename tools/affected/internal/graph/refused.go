@@ -98,10 +98,36 @@ func (s *Side) isTestOnly(text string, label load.Label) bool {
 
 // refusals are why Bazel refuses a package.
 func (s *Side) refusals(p *load.Package) []string {
-	if s.noEmptyGlobs() {
-		return slices.Concat(p.Refused, p.Empty)
+	if all, ok := s.refusing[p]; ok {
+		return all
 	}
-	return p.Refused
+	all := p.Refused
+	if s.noEmptyGlobs() {
+		all = slices.Concat(all, p.Empty)
+	}
+	for _, label := range p.LoadLabels {
+		if why := s.unloadable(label); why != "" {
+			all = append(all[:len(all):len(all)], why)
+		}
+	}
+	s.refusing[p] = all
+	return all
+}
+
+// unloadable says why a .bzl file that is there can't be loaded by a label: its folder is in
+// no package, or in another one than the label's.
+func (s *Side) unloadable(text string) string {
+	label, err := load.ParseLabel(text)
+	if err != nil {
+		return ""
+	}
+	if _, here := s.Workspace.Repos[label.Repo]; !here {
+		return ""
+	}
+	if owner, ok := s.Workspace.Owner(label); !ok || owner != label.Package {
+		return text + " is a file of no package, or of another one"
+	}
+	return ""
 }
 
 // noEmptyGlobs says that a glob that says nothing of it must match something: so it is

@@ -118,17 +118,18 @@ var workspaceName = regexp.MustCompile(`(?m)^workspace\(\s*name\s*=\s*["']([^"']
 // path from the workspace's top. Of one that is put together, such as //third:%s.BUILD, it
 // is the folder before that.
 func (b *builder) named(n *Node, text string, in load.Label, mapping map[string]string) {
-	if text == "" || len(text) > 300 || strings.ContainsAny(text, " \n") || strings.Contains(text, "://") {
+	if text == "" || len(text) > 300 || strings.Contains(text, "\n") || strings.Contains(text, "://") {
 		return
 	}
-	if i := strings.IndexAny(text, "%{"); i >= 0 {
+	spaced := strings.Contains(text, " ") // No part of a path, then.
+	if i := strings.IndexAny(text, "%{"); i >= 0 && !spaced {
 		if i == 0 {
 			return
 		}
 		text = text[:i]
 		text = text[:strings.LastIndexAny(text, "/:")+1]
 	}
-	if pkg, ok := strings.CutSuffix(text, ":"); ok || text == "//" { // The rest of it comes from elsewhere.
+	if pkg, ok := strings.CutSuffix(text, ":"); ok && !spaced || text == "//" { // The rest of it comes from elsewhere.
 		label := load.Label{Repo: in.Repo, Package: in.Package}
 		if pkg != "" {
 			var err error

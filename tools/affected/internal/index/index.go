@@ -25,7 +25,7 @@ import (
 )
 
 // version is raised when the format or what the loader computes changes.
-const version = 15
+const version = 16
 
 const magic = "stormgate affected index\n"
 

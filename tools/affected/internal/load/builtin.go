@@ -544,8 +544,12 @@ func (l *Loader) nativeFunctions() starlark.StringDict {
 			return starlark.None, nil
 		}),
 		"existing_rules": inPackage("existing_rules", func(p *loading, _ *starlark.Thread, _ starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-			d := starlark.NewDict(len(p.order))
-			for _, name := range p.order {
+			order := p.order
+			if p.seen != nil {
+				order = p.seen
+			}
+			d := starlark.NewDict(len(order))
+			for _, name := range order {
 				if err := d.SetKey(starlark.String(name), p.raw[name]); err != nil {
 					return nil, err
 				}
@@ -583,7 +587,10 @@ func (p *loading) packageDefaults(_ *starlark.Thread, _ starlark.Tuple, kwargs [
 			p.out.TestOnly = t.TestOnly
 		}
 		switch name {
-		case "default_visibility", "default_deprecation", "default_testonly", "default_applicable_licenses", "default_package_metadata":
+		case "default_applicable_licenses", "default_package_metadata":
+			p.named = append(p.named, p.labels(kv[1])...)
+			continue
+		case "default_visibility", "default_deprecation", "default_testonly":
 			continue
 		}
 		e := &encoder{loader: p.loader, in: p.label}
@@ -696,6 +703,15 @@ func (l *Loader) bzlNames() starlark.StringDict {
 	names["repository_rule"] = fn("repository_rule", l.makeRepositoryRule)
 	names["transition"] = fn("transition", l.makeTransition)
 	names["provider"] = fn("provider", l.makeProvider)
+	names["testing"] = &moduleValue{name: "testing", members: starlark.StringDict{
+		"analysis_test": fn("analysis_test", func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			p := packageOf(thread)
+			if p == nil {
+				return nil, errors.New("testing.analysis_test is called outside of a BUILD file")
+			}
+			return starlark.None, p.analysisTest(args, kwargs)
+		}),
+	}, other: func(name string) starlark.Value { return &unknown{loader: l, text: "builtin testing." + name} }}
 	names["visibility"] = fn("visibility", l.setVisibility)
 	return names
 }
@@ -833,6 +849,9 @@ func (l *Loader) makeClass(what string) builtin {
 				if it, ok := kv[1].(starlark.Iterable); ok {
 					c.toolchains = slices.Collect(starlark.Elements(it))
 				}
+			case "finalizer":
+				c.finalizer = bool(kv[1].Truth())
+				c.flags = append(c.flags, name+"="+l.text(kv[1]))
 			case "build_setting":
 				c.flags = append(c.flags, buildSetting+l.text(kv[1]))
 				c.attributes["build_setting_default"] = &attribute{kind: "string", flags: []string{buildSetting + l.text(kv[1])}}

@@ -87,10 +87,12 @@ type walked struct {
 	packages map[string]string
 	repos    map[string]bool
 	strings  map[string]Ref
+	unknowns map[*unknown]bool
+	visits   int
 }
 
 func (l *Loader) walk() *walked {
-	return &walked{loader: l, seen: map[string]bool{}, files: map[string][]string{}, packages: map[string]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
+	return &walked{loader: l, seen: map[string]bool{}, unknowns: map[*unknown]bool{}, files: map[string][]string{}, packages: map[string]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
 }
 
 func (w *walked) done() *closure {
@@ -233,6 +235,9 @@ func (l *Loader) function(fn *starlark.Function) *closure {
 
 // value follows the functions in a value.
 func (w *walked) value(v starlark.Value) {
+	if w.visits++; w.visits > maxVisited {
+		return // Values in values, many times over.
+	}
 	switch v := v.(type) {
 	case *starlark.Function:
 		pos := v.Position()
@@ -262,6 +267,10 @@ func (w *walked) value(v starlark.Value) {
 			w.files[m.file] = append(w.files[m.file], b.Name+"="+w.loader.text(x))
 		}
 	case *unknown:
+		if w.unknowns[v] {
+			return
+		}
+		w.unknowns[v] = true
 		for _, p := range v.parts {
 			w.value(p)
 		}
@@ -461,7 +470,9 @@ type module struct {
 	err     error
 	loading bool
 	// loads are the files of this workspace that it loads, itself included.
-	loads      map[string]bool
+	loads map[string]bool
+	// labels are those of loads.
+	labels     map[string]bool
 	doubt      string
 	conditions []string
 	loader     *Loader

@@ -166,7 +166,7 @@ func (e *encoder) anything(v starlark.Value) {
 }
 
 func (e *encoder) candidate(text string, sure bool) {
-	if text == "" || len(text) > 300 || text[0] == '-' || strings.ContainsAny(text, "\n$") {
+	if text == "" || len(text) > 300 || strings.Contains(text, "\n") || strings.Contains(text, "$(") {
 		return
 	}
 	label, err := parseLabel(text, e.in, e.loader.mapping(e.in.Repo))

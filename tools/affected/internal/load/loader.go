@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -99,7 +100,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load package: %w", err)
 	}
-	p := &loading{loader: l, out: out, label: Label{Repo: repo, Package: pkg}, raw: map[string]*starlark.Dict{}, classes: map[string]bool{}}
+	p := &loading{loader: l, out: out, label: Label{Repo: repo, Package: pkg}, raw: map[string]*starlark.Dict{}, byOthers: map[string]bool{}, classes: map[string]bool{}}
 	l.doubts, l.conditions = "", nil
 	parsed, err := options.Parse(file, content, 0)
 	if err != nil {
@@ -112,7 +113,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 	o := newOutline(parsed)
 	var syntaxTargets []Target
 	modules := map[string]starlark.StringDict{}
-	loads := map[string]bool{}
+	loads, labels := map[string]bool{}, map[string]bool{}
 	for _, s := range parsed.Stmts {
 		ls, ok := s.(*syntax.LoadStmt)
 		if !ok {
@@ -121,6 +122,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		dict, m, err := l.load(ls, p.label, file)
 		if m != nil {
 			maps.Copy(loads, m.loads)
+			maps.Copy(labels, m.labels)
 			for _, text := range m.refusals(p.label) {
 				p.refuse("%s", text)
 			}
@@ -139,13 +141,17 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 			modules[ls.ModuleName()] = maps.Clone(dict)
 		}
 	}
-	out.Loads = sortedKeys(loads)
+	out.Loads, out.LoadLabels = sortedKeys(loads), sortedKeys(labels)
 	if out.Failed != "" {
 		syntaxTargets = p.scan(parsed)
 	} else {
 		thread := l.thread(file, modules)
 		thread.SetLocal(localKey, p)
-		if err := l.exec(thread, parsed, l.buildNames(), func(name string) starlark.Value { return nativeRule{name} }, nil); err != nil {
+		err := l.exec(thread, parsed, l.buildNames(), func(name string) starlark.Value { return nativeRule{name} }, nil)
+		if err == nil {
+			err = p.finalize(thread)
+		}
+		if err != nil {
 			out.Failed = explain(err)
 			again, err := options.Parse(file, content, 0) // Evaluation changes the syntax.
 			if err == nil {
@@ -162,6 +168,9 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		p.inherited(&out.Targets[i])
 		if len(l.conditions) > 0 {
 			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "a condition that another repository decides", Digest: digest(l.conditions...)})
+		}
+		if len(p.named) > 0 {
+			out.Targets[i].Attributes = append(out.Targets[i].Attributes, Attribute{Name: "metadata by package()", Absent: true, Refs: compact(p.named)})
 		}
 		defaults := p.defaults
 		if p.featureless(&out.Targets[i]) {
@@ -291,7 +300,7 @@ func (l *Loader) module(label Label) *module {
 		}
 		return m
 	}
-	m := &module{loader: l, label: label, loading: true, loads: map[string]bool{}}
+	m := &module{loader: l, label: label, loading: true, loads: map[string]bool{}, labels: map[string]bool{label.String(): true}}
 	l.modules[label.String()] = m
 	defer func() { m.loading = false }()
 	m.file, _ = l.workspace.File(label)
@@ -323,6 +332,7 @@ func (l *Loader) module(label Label) *module {
 		dict, other, err := l.load(ls, label, m.file)
 		if other != nil {
 			maps.Copy(m.loads, other.loads)
+			maps.Copy(m.labels, other.labels)
 			m.refused = append(m.refused, other.refusals(label)...)
 			m.doubt = cmpText(m.doubt, other.doubt)
 			m.conditions = append(m.conditions, other.conditions...)
@@ -374,6 +384,12 @@ type Closure struct {
 	Refs []Ref
 	// Anywhere says that it makes labels of what is not written in it: they may be any.
 	Anywhere bool
+	// Texts are all texts in it, Labels the files of Parts as they are loaded.
+	Texts  []string
+	Labels []string
+	// Around says that, as code of a repository, it may get at files of the workspace by
+	// where another one is, Listing that it may so get at any.
+	Around, Listing bool
 }
 
 // Closure follows a name of a .bzl file. It fails if the file can't be evaluated, and
@@ -390,8 +406,32 @@ func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 	for _, r := range c.repos {
 		refs = append(refs, Ref{Label: "@" + r, Sure: true})
 	}
-	return &Closure{Digest: c.digest, Parts: c.parts, Refs: refs, Anywhere: c.anywhere}, m.err
+	inside := false
+	out := &Closure{Digest: c.digest, Parts: c.parts, Refs: refs, Anywhere: c.anywhere}
+	for _, p := range c.parts {
+		if m, ok := l.byFile[p.File]; ok {
+			out.Labels = append(out.Labels, m.label.String())
+		}
+		for _, t := range w.files[p.File] {
+			for _, m := range quotedText.FindAllStringSubmatch(t, -1) {
+				out.Texts = append(out.Texts, m[1])
+			}
+			out.Around = out.Around || around.MatchString(t)
+			out.Listing = out.Listing || listing.MatchString(t)
+			inside = inside || within.MatchString(t)
+		}
+	}
+	out.Around, out.Listing = out.Around && inside, out.Listing && inside
+	return out, m.err
 }
+
+var (
+	// within is a path of the workspace, around a way from one path to another.
+	within = regexp.MustCompile(`(?:^|[^.] )\w+ \. workspace_root\b|\. path call\( (?:Label|\w+ \. attr)\b`)
+	around = regexp.MustCompile(`\. (?:workspace_root|dirname|get_child|readdir|watch_tree)\b`)
+	// listing is a folder's content, or a path of which no part is written.
+	listing = regexp.MustCompile(`\. (?:readdir|watch_tree)\b|\. get_child call\( (?:[^s]|s[^t])`)
+)
 
 // Code is the text of what a name of a .bzl file depends on, without comments, and what
 // Closure gives as references. It fails if the file can't be evaluated.
@@ -444,7 +484,7 @@ func (p *loading) scan(f *syntax.File) []Target {
 		t := Target{Name: name, Kind: fn.Name, Test: testKind.MatchString(fn.Name)}
 		if from, ok := o.loads[fn.Name]; ok {
 			t.Kind = from.name
-			t.Test = testKind.MatchString(from.name)
+			t.Test = foreignTest(from.name)
 			t.Symbol = from.module + "%" + from.name
 			if label, err := parseLabel(from.module, p.label, p.loader.mapping(p.label.Repo)); err == nil {
 				t.Symbol = label.String() + "%" + from.name

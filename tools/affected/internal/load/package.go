@@ -12,15 +12,22 @@ import (
 
 // loading is a package while its BUILD file is evaluated.
 type loading struct {
-	loader   *Loader
-	out      *Package
-	label    Label // of the package, without a name
-	raw      map[string]*starlark.Dict
-	order    []string
-	classes  map[string]bool
-	defaults []string // package(...), as text, but what enters no action
-	refs     []Ref    // of package(...)
-	quiets   []Part   // of package(...), what enters no action
+	loader *Loader
+	out    *Package
+	label  Label // of the package, without a name
+	raw    map[string]*starlark.Dict
+	order  []string
+	// byOthers are names that calls of other repositories' code have, beside which a target
+	// may have them too.
+	byOthers map[string]bool
+	// finalizers are calls of macros that see all targets, seen what they see, once they run.
+	finalizers []func(thread *starlark.Thread) error
+	seen       []string
+	classes    map[string]bool
+	defaults   []string // package(...), as text, but what enters no action
+	refs       []Ref    // of package(...)
+	named      []Ref    // of package(...), what enters no action
+	quiets     []Part   // of package(...), what enters no action
 }
 
 const localKey = "affected.package"
@@ -35,6 +42,16 @@ var keyless = map[string]bool{
 	"name": true, "visibility": true, "deprecation": true, "testonly": true, "licenses": true, "distribs": true,
 	"applicable_licenses": true, "package_metadata": true, "generator_name": true, "generator_function": true,
 	"generator_location": true,
+}
+
+// metadata are those of them that hold labels of targets.
+var metadata = map[string]bool{"applicable_licenses": true, "package_metadata": true}
+
+// labels are those in a value that holds labels.
+func (p *loading) labels(v starlark.Value) []Ref {
+	e := &encoder{loader: p.loader, in: p.label}
+	e.labels(v, true, true)
+	return compact(e.refs)
 }
 
 // labelless are attributes of all rules that hold no labels.
@@ -56,6 +73,14 @@ var executionTag = regexp.MustCompile(`^(block-|requires-|no-|supports-|disable-
 
 var testKind = regexp.MustCompile(`_tests?$|_test_suites?$`)
 
+// suiteKind is a macro that makes tests and a test_suite of them.
+var suiteKind = regexp.MustCompile(`(?:^|_)suites?$`)
+
+// foreignTest says that what another repository calls so makes tests.
+func foreignTest(kind string) bool {
+	return testKind.MatchString(kind) || kind == "test" || kind == "tests" || suiteKind.MatchString(kind)
+}
+
 // testless are endings of names of rules that make no tests.
 var testless = regexp.MustCompile(`_(library|binary|toolchain|import|image|proto|source)$`)
 
@@ -76,21 +101,36 @@ func (p *loading) name(kwargs []starlark.Tuple) string {
 }
 
 // remember keeps a target for existing_rules.
-func (p *loading) remember(kind, name string, kwargs []starlark.Tuple) {
+func (p *loading) remember(kind, name string, kwargs []starlark.Tuple, byOthers bool) {
 	if name == "" {
 		return
+	}
+	_, taken := p.raw[name]
+	if byOthers && taken && !p.byOthers[name] {
+		return // It makes something else under that name.
 	}
 	d := starlark.NewDict(len(kwargs) + 1)
 	_ = d.SetKey(starlark.String("kind"), starlark.String(kind)) // A fresh dictionary takes keys.
 	for _, kv := range kwargs {
 		_ = d.SetKey(kv[0], kv[1])
 	}
-	if _, ok := p.raw[name]; ok {
-		p.refuse("two targets are named %s", name)
-	} else {
+	if !taken {
 		p.order = append(p.order, name)
+	} else if !byOthers && !p.byOthers[name] {
+		p.refuse("two targets are named %s", name)
 	}
-	p.raw[name] = d
+	p.raw[name], p.byOthers[name] = d, byOthers
+}
+
+// finalize runs the macros that are finalizers: they see the targets of all others.
+func (p *loading) finalize(thread *starlark.Thread) error {
+	p.seen = append([]string{}, p.order...)
+	for _, f := range p.finalizers {
+		if err := f(thread); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rule makes a target of a rule of this workspace.
@@ -206,7 +246,8 @@ func (p *loading) native(kind string, kwargs []starlark.Tuple) {
 func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark.Tuple) {
 	_, kind, _ := strings.Cut(u.symbol, "%")
 	kind = kind[strings.LastIndexByte(kind, '.')+1:]
-	t := Target{Name: p.name(kwargs), Kind: kind, Symbol: u.symbol, Test: testKind.MatchString(kind)}
+	t := Target{Name: p.name(kwargs), Kind: kind, Symbol: u.symbol, Test: foreignTest(kind)}
+	code := append(slices.Clone(args), values(kwargs)...)
 	for i, a := range args {
 		kwargs = append(slices.Clone(kwargs), starlark.Tuple{starlark.String(fmt.Sprintf("argument %d", i+1)), a})
 	}
@@ -215,9 +256,12 @@ func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark
 			t.Name = string(s)
 		}
 	}
+	// Bazel wants names of rules that are tests to end so; of targets it is a custom.
+	t.Test = t.Test || t.foreign() && !testless.MatchString(kind) && testKind.MatchString(t.Name) || strings.Contains(u.symbol, "//lib:unittest.bzl%")
 	if t.Name == "" {
 		t.Test = false // Nothing can name it.
 	}
+	t.Attributes = append(t.Attributes, p.handed(code)...)
 	p.add(t, kwargs, func(name string) string {
 		switch {
 		case name == "outs" || name == "out" || name == "output" || name == "outputs":
@@ -231,6 +275,70 @@ func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark
 	})
 }
 
+// handed is the code of this workspace that other code is given: it may call it, and so read
+// what it names and make what it makes.
+func (p *loading) handed(given starlark.Tuple) []Attribute {
+	w := p.loader.walk()
+	for _, v := range given {
+		w.value(v)
+	}
+	if len(w.files) == 0 {
+		return nil
+	}
+	e := &encoder{loader: p.loader, in: p.label}
+	for _, file := range sortedKeys(w.files) {
+		for _, t := range w.files[file] {
+			for _, m := range quotedText.FindAllStringSubmatch(t, -1) {
+				e.candidate(m[1], false)
+			}
+		}
+	}
+	code := w.done()
+	e.repos(code.repos)
+	e.refs = append(e.refs, code.strings...)
+	return []Attribute{{Name: "code that it is given", Digest: code.digest, Refs: compact(e.refs)}}
+}
+
+func values(kwargs []starlark.Tuple) starlark.Tuple {
+	var all starlark.Tuple
+	for _, kv := range kwargs {
+		all = append(all, kv[1])
+	}
+	return all
+}
+
+// analysisTest is testing.analysis_test: a test of a rule of its own.
+func (p *loading) analysisTest(args starlark.Tuple, kwargs []starlark.Tuple) error {
+	for i, name := range []string{"name", "implementation"} {
+		if i < len(args) {
+			kwargs = append(slices.Clone(kwargs), starlark.Tuple{starlark.String(name), args[i]})
+		}
+	}
+	t := Target{Name: p.name(kwargs), Kind: "analysis_test", Test: true}
+	t.Attributes = p.handed(values(kwargs))
+	var given []starlark.Tuple
+	for _, kv := range kwargs {
+		d, ok := kv[1].(*starlark.Dict)
+		if !ok || kv[0] != starlark.String("attr_values") {
+			given = append(given, kv)
+			continue
+		}
+		for _, attribute := range d.Items() {
+			if _, ok := attribute[0].(starlark.String); !ok {
+				return fmt.Errorf("testing.analysis_test: attr_values has a key that is a %s", attribute[0].Type())
+			}
+			given = append(given, attribute)
+		}
+	}
+	p.add(t, given, func(name string) string {
+		if labelless[name] {
+			return "string"
+		}
+		return ""
+	})
+	return nil
+}
+
 // add takes a target with its attributes. typeOf gives an attribute's type, or "" if it
 // may hold labels.
 func (p *loading) add(t Target, kwargs []starlark.Tuple, typeOf func(name string) string) {
@@ -241,7 +349,7 @@ func (p *loading) add(t Target, kwargs []starlark.Tuple, typeOf func(name string
 // of one.
 func (p *loading) declare(t Target, kwargs []starlark.Tuple, typeOf, declared func(name string) string) {
 	p.fill(&t, kwargs, typeOf, declared)
-	p.remember(t.Kind, t.Name, kwargs)
+	p.remember(t.Kind, t.Name, kwargs, t.Symbol != "")
 	p.out.Targets = append(p.out.Targets, t)
 }
 
@@ -261,6 +369,9 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		p.say(t, name, kv[1])
 		if name == "name" || keyless[name] && !t.foreign() {
 			p.quiet(t, name, kv[1])
+			if metadata[name] {
+				t.Attributes = append(t.Attributes, Attribute{Name: name, Absent: true, Refs: p.labels(kv[1])})
+			}
 			continue
 		}
 		a := Attribute{Name: name}

@@ -22,6 +22,8 @@ type Attribute struct {
 	// Set says that it is no more than the set of its labels, in any order, each once or
 	// more often, and that an alias is as good as what it stands for.
 	Set bool
+	// Absent says that it enters no action, but that its labels must be there.
+	Absent bool
 	// Outputs are names of files that the target makes.
 	Outputs []string
 }
@@ -88,6 +90,24 @@ func (t *Target) has(tag string) bool {
 	return false
 }
 
+// Hides says that of two of one name, of which code of other repositories makes at least
+// one, this is the target.
+func (t *Target) Hides(other *Target) bool {
+	if (t.Symbol == "") != (other.Symbol == "") {
+		return t.Symbol == ""
+	}
+	return t.Test && !other.Test
+}
+
+// Foreign says that it is what code of another repository makes that is not known: it may
+// make targets and files of any name.
+func (t *Target) Foreign() bool { return t.foreign() }
+
+// MakesMore says that it may make files, or targets, that its attributes do not name.
+func (t *Target) MakesMore() bool {
+	return t.Symbol != "" || t.Class != "" || !plain[t.Kind] && t.Kind != "genrule"
+}
+
 // Part is the part of a file that something is made of.
 type Part struct {
 	File   string
@@ -146,6 +166,8 @@ type Package struct {
 	Classes           []Class
 	// Loads are the files of this workspace that it loads, directly or not.
 	Loads []string
+	// LoadLabels are the labels by which these are loaded.
+	LoadLabels []string
 	// Globs says that it looks at which files there are.
 	Globs bool
 	// Failed says why it could not be evaluated. Then Targets are what its syntax

@@ -358,6 +358,33 @@ func (p *printer) stmt(s syntax.Stmt) {
 	p.w(";")
 }
 
+// defaultNames are the labels in the default of attr.label(...) and its like that are a name
+// alone, with the colon that makes them labels anywhere.
+func defaultNames(fn *syntax.DotExpr, args []syntax.Expr) []string {
+	if space, ok := fn.X.(*syntax.Ident); !ok || space.Name != "attr" {
+		return nil
+	}
+	var names []string
+	for _, a := range args {
+		b, ok := a.(*syntax.BinaryExpr)
+		if !ok || b.Op != syntax.EQ {
+			continue
+		}
+		if id, ok := b.X.(*syntax.Ident); !ok || id.Name != "default" {
+			continue
+		}
+		syntax.Walk(b.Y, func(n syntax.Node) bool {
+			if l, ok := n.(*syntax.Literal); ok && l.Token == syntax.STRING {
+				if text, _ := l.Value.(string); text != "" && !strings.ContainsAny(text, ":/@") {
+					names = append(names, ":"+text)
+				}
+			}
+			return true
+		})
+	}
+	return names
+}
+
 // params are parameters: a keyword's name is no use of a name.
 func (p *printer) params(list []syntax.Expr) {
 	for _, e := range list {
@@ -407,6 +434,9 @@ func (p *printer) expr(e syntax.Expr) {
 					p.strings = append(p.strings, ":"+text)
 				}
 			}
+		}
+		if fn, ok := e.Fn.(*syntax.DotExpr); ok && strings.HasPrefix(fn.Name.Name, "label") {
+			p.strings = append(p.strings, defaultNames(fn, args)...)
 		}
 		if fn, ok := e.Fn.(*syntax.Ident); ok && fn.Name == "sorted" && p.sorts && len(args) == 1 {
 			if x, keys := elements(args[0]); keys {

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -23,6 +24,8 @@ type unknown struct {
 	text string
 	// symbol is set for what a file of another repository defines.
 	symbol string
+	// origin is the symbol of what made it.
+	origin string
 	parts  []starlark.Value
 }
 
@@ -62,7 +65,7 @@ func (u *unknown) derive(text string, parts ...starlark.Value) *unknown {
 	if len(text) > 400 {
 		text = text[:300] + "…" + digest(text)
 	}
-	return &unknown{loader: u.loader, text: text, parts: append([]starlark.Value{u}, parts...)}
+	return &unknown{loader: u.loader, text: text, origin: cmp.Or(u.symbol, u.origin), parts: append([]starlark.Value{u}, parts...)}
 }
 
 func (u *unknown) Attr(name string) (starlark.Value, error) {
@@ -132,8 +135,15 @@ func (u *unknown) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwa
 	}
 	b.WriteString(")")
 	result := u.derive(b.String(), parts...)
-	if p := packageOf(thread); p != nil && u.symbol != "" && !method[u.symbol[strings.LastIndexByte(u.symbol, '.')+1:]] {
+	p := packageOf(thread)
+	switch {
+	case p == nil || method[u.text[strings.LastIndexByte(u.text, '.')+1:]]:
+	case u.symbol != "":
 		p.unknownCall(u, args, kwargs)
+	case u.origin != "" && p.name(kwargs) != "":
+		// What another repository's function made may be a rule: it is one if it is called so.
+		kwargs = append(slices.Clone(kwargs), starlark.Tuple{starlark.String("made by"), u})
+		p.unknownCall(&unknown{loader: u.loader, text: u.text, symbol: u.origin}, args, kwargs)
 	}
 	return result, nil
 }
@@ -267,6 +277,7 @@ type class struct {
 	unsure         bool            // attributes are not all known
 	unsureParts    []starlark.Value
 	test           bool
+	finalizer      bool
 	flags          []string
 	toolchains     []starlark.Value
 	extra          []starlark.Value // further values with functions or labels in them: cfg, outputs
@@ -299,6 +310,10 @@ func (c *class) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwarg
 	case "rule":
 		return starlark.None, p.rule(thread, c, kwargs)
 	case "macro":
+		if c.finalizer && p.seen == nil {
+			p.finalizers = append(p.finalizers, func(thread *starlark.Thread) error { return p.macro(thread, c, kwargs) })
+			return starlark.None, nil
+		}
 		return starlark.None, p.macro(thread, c, kwargs)
 	}
 	return nil, fmt.Errorf("%s %s can't be called", c.what, c.name)

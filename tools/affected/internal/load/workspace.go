@@ -91,7 +91,7 @@ func (w *Workspace) view(repo *Repo) *view {
 	each := func(do func(name, folder string)) {
 		for _, f := range w.Snapshot.Files {
 			name, ok := strings.CutPrefix(f.Path, prefix)
-			if !ok || w.ignored(repo.Name, name) {
+			if !ok || strings.HasPrefix(name, "../") || w.ignored(repo.Name, name) {
 				continue
 			}
 			folder := path.Dir(name)
@@ -224,7 +224,7 @@ func (w *Workspace) Owner(l Label) (string, bool) {
 func (w *Workspace) LabelOf(file string) (Label, bool) {
 	best := (*Repo)(nil)
 	for _, repo := range w.Repos {
-		if repo.Root != "" && !strings.HasPrefix(file, repo.Root+"/") || w.ignored(repo.Name, strings.TrimPrefix(file, repo.Root+"/")) {
+		if repo.Root == "" && strings.HasPrefix(file, "../") || repo.Root != "" && !strings.HasPrefix(file, repo.Root+"/") || w.ignored(repo.Name, strings.TrimPrefix(file, repo.Root+"/")) {
 			continue
 		}
 		if best == nil || len(repo.Root) > len(best.Root) {

@@ -84,6 +84,8 @@ type File struct {
 	Repositories            []Repository
 	// Toolchains and Platforms are patterns in the order of registration.
 	Toolchains, Platforms []string
+	// Development are statements that are for the development of this module alone, as text.
+	Development []string
 	// Other are statements that are not known here.
 	Other []string
 	// Files are paths in the workspace: MODULE.bazel and what it includes.
@@ -192,6 +194,14 @@ func (a arguments) get(name string) string {
 	return s
 }
 
+// argument is a text that is given by its place or by its name; empty if it is not.
+func (a arguments) argument(place int, name string) string {
+	if place < len(a.positional) {
+		return a.positional[place]
+	}
+	return a.get(name)
+}
+
 func collect(v starlark.Value, into *[]string) {
 	switch v := v.(type) {
 	case starlark.String:
@@ -211,6 +221,15 @@ func collect(v starlark.Value, into *[]string) {
 func (r *reader) function(id string) starlark.Value {
 	return starlark.NewBuiltin(id, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		a := read(args, kwargs)
+		if dev, ok := a.named["dev_dependency"]; ok && bool(dev.Truth()) {
+			r.out.Development = append(r.out.Development, id+"("+a.text+")")
+			if r.root != "" { // Of a module that is not the main one Bazel takes none.
+				if id == "use_extension" {
+					return &proxy{&Extension{}}, nil
+				}
+				return starlark.None, nil
+			}
+		}
 		switch id {
 		case "module":
 			r.out.Name, r.out.RepoName = a.get("name"), a.get("repo_name")
@@ -237,12 +256,9 @@ func (r *reader) function(id string) starlark.Value {
 			}
 			r.out.Deps = append(r.out.Deps, d)
 		case "use_extension":
-			if len(a.positional) < 1 {
+			e := &Extension{File: a.argument(0, "extension_bzl_file"), Name: a.argument(1, "extension_name")}
+			if e.File == "" || e.Name == "" {
 				return nil, fmt.Errorf("use_extension takes a file and a name")
-			}
-			e := &Extension{File: a.positional[0], Name: a.get("extension_name")}
-			if len(a.positional) > 1 {
-				e.Name = a.positional[1]
 			}
 			for _, old := range r.out.Extensions {
 				if old.File == e.File && old.Name == e.Name && a.named["isolate"] == nil {
@@ -276,12 +292,18 @@ func (r *reader) function(id string) starlark.Value {
 			}
 			slices.Sort(p.extension.Text)
 		case "use_repo_rule":
-			if len(a.positional) != 2 {
+			file, rule := a.argument(0, "repo_rule_bzl_file"), a.argument(1, "repo_rule_name")
+			if file == "" || rule == "" {
 				return nil, fmt.Errorf("use_repo_rule takes a file and a name")
 			}
-			file, rule := a.positional[0], a.positional[1]
 			return starlark.NewBuiltin(rule, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 				a := read(args, kwargs)
+				if dev, ok := a.named["dev_dependency"]; ok && bool(dev.Truth()) {
+					r.out.Development = append(r.out.Development, rule+"("+a.text+")")
+					if r.root != "" {
+						return starlark.None, nil
+					}
+				}
 				rest := read(args, slices.DeleteFunc(slices.Clone(kwargs), func(kv starlark.Tuple) bool {
 					return kv[0] == starlark.String("name") || kv[0] == starlark.String("path") || kv[0] == starlark.String("build_file")
 				}))
@@ -293,13 +315,11 @@ func (r *reader) function(id string) starlark.Value {
 		case "register_execution_platforms":
 			r.out.Platforms = append(r.out.Platforms, a.positional...)
 		case "include":
-			if len(a.positional) == 1 {
-				label, err := load.ParseLabel(a.positional[0])
-				if err != nil {
-					return nil, err
-				}
-				return starlark.None, r.file(path.Join(r.root, label.Package, label.Name))
+			label, err := load.ParseLabel(a.argument(0, "label"))
+			if err != nil {
+				return nil, err
 			}
+			return starlark.None, r.file(path.Join(r.root, label.Package, label.Name))
 		default:
 			if strings.HasSuffix(id, "_override") {
 				r.out.Overrides = append(r.out.Overrides, Override{Kind: id, Name: a.get("module_name"), Path: a.get("path"), Text: id + "(" + a.text + ")", Strings: a.strings})

@@ -2,6 +2,7 @@ package module
 
 import (
 	"context"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 		if o.Kind != "local_path_override" {
 			continue
 		}
-		if folder := path.Clean(o.Path); folder != "." && folder != ".." && !path.IsAbs(folder) && !strings.HasPrefix(folder, "../") {
+		if folder := path.Clean(o.Path); seen(s, folder) {
 			folders[o.Name] = folder
 		}
 	}
@@ -65,15 +66,28 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 		set.Repos[name] = &load.Repo{Name: name, Root: folder, Version: f.Version}
 	}
 	for _, r := range root.Repositories {
-		if folder := path.Clean(r.Path); r.Rule == "local_repository" && r.Name != "" && r.Path != "" && !path.IsAbs(folder) && !strings.HasPrefix(folder, "..") {
+		if folder := path.Clean(r.Path); r.Rule == "local_repository" && r.Name != "" && r.Path != "" && seen(s, folder) {
 			set.Repos[r.Name] = &load.Repo{Name: r.Name, Root: folder, Mapping: map[string]string{}}
 		}
 	}
 	main.Mapping = set.mapping(root, "")
+	for _, r := range root.Repositories {
+		if repo, ok := set.Repos[r.Name]; ok && set.Local[r.Name] == nil {
+			repo.Mapping = maps.Clone(main.Mapping) // It has the names of the module that makes it.
+		}
+	}
 	for name, f := range set.Local {
 		set.Repos[name].Mapping = set.mapping(f, name)
 	}
 	return set
+}
+
+// seen says that the files of a folder are among those of the workspace, or beside it.
+func seen(s *snapshot.Snapshot, folder string) bool {
+	if folder == ".." || strings.HasPrefix(folder, "../") {
+		return s.HasFolder(folder)
+	}
+	return folder != "." && !path.IsAbs(folder)
 }
 
 func (s *Set) repoFiles(ctx context.Context, files *snapshot.Snapshot) {

@@ -32,7 +32,7 @@ import (
 
 // Entry is a file. Symbolic links are resolved: see Link.
 type Entry struct {
-	// Path has slashes and begins at the workspace.
+	// Path has slashes and begins at the workspace; outside of it with "../".
 	Path string
 	// Mode is git.Regular, git.Executable, git.Symlink (only if it leads nowhere in
 	// the workspace) or git.Submodule (only if its files can't be seen).
@@ -114,6 +114,9 @@ func Commit(ctx context.Context, repository *git.Repository, name, commit string
 	if err := s.addTree(ctx, repository, commit, "", 0); err != nil {
 		return nil, err
 	}
+	if err := s.addOutside(ctx, repository, commit); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s.finish(ctx)
 }
 
@@ -126,6 +129,9 @@ func Worktree(ctx context.Context, repository *git.Repository, head string) (*Sn
 	s := &Snapshot{Name: "worktree", Commit: head}
 	if err := s.addWorktree(ctx, repository, "", 0); err != nil {
 		return nil, err
+	}
+	if err := s.addOutside(ctx, repository, ""); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s.finish(ctx)
 }
@@ -297,10 +303,10 @@ func (s *Snapshot) addUnwatched(repository *git.Repository, prefix string, e git
 const mostIgnored = 1000
 
 // addIgnored adds a file that git ignores, or the files of a folder: Bazel's globs do
-// not ignore them. What is not looked into is noted: a large folder, and a .bazelrc,
-// which is a person's own and was there before.
+// not ignore them. What is not looked into is noted: a large folder, and a .bazelrc or a
+// MODULE.bazel.lock, which is a person's own and was there before.
 func (s *Snapshot) addIgnored(repository *git.Repository, prefix, name string) error {
-	if strings.HasSuffix(name, ".bazelrc") {
+	if base := path.Base(name); strings.Contains(base, "bazelrc") || base == "MODULE.bazel.lock" {
 		s.Unseen = append(s.Unseen, prefix+name)
 		return nil
 	}
@@ -521,7 +527,7 @@ func (s *Snapshot) finish(ctx context.Context) (*Snapshot, error) {
 
 // folder adds the files of a folder below a link to it.
 func (s *Snapshot) folder(links map[string]string, from, to string, depth int, added *[]Entry) {
-	if depth >= maxNesting || from == "." || strings.HasPrefix(to+"/", from+"/") {
+	if depth >= maxNesting || from == "." || from == ".." || strings.HasSuffix(from, "/..") || strings.HasPrefix(to+"/", from+"/") {
 		return // A link to a folder that it is in itself has no end.
 	}
 	i, _ := slices.BinarySearchFunc(s.Files, from+"/", func(e Entry, p string) int { return strings.Compare(e.Path, p) })
@@ -545,8 +551,7 @@ func (s *Snapshot) folder(links map[string]string, from, to string, depth int, a
 	}
 }
 
-// follow resolves all links in a path. It fails where the path leaves the workspace
-// or never ends.
+// follow resolves all links in a path. It fails where the path is absolute or never ends.
 func follow(links map[string]string, name string) (string, bool) {
 	for range 40 { // As many as Linux follows.
 		replaced := false
@@ -560,10 +565,7 @@ func follow(links map[string]string, name string) (string, bool) {
 			if path.IsAbs(target) {
 				return "", false
 			}
-			name = path.Join(path.Dir(at), target, strings.Join(parts[i+1:], "/"))
-			if name == ".." || strings.HasPrefix(name, "../") {
-				return "", false
-			}
+			name = path.Join(path.Dir(at), target, strings.Join(parts[i+1:], "/")) // Outside: see addOutside.
 			replaced = true
 			break
 		}
