@@ -30,7 +30,31 @@ var securityMutants = []mutant{
 		name:    "bad-tokens-unlimited",
 		promise: "bad tokens cost the Kubernetes API few questions (D44)",
 		test:    serverTests, specs: "^TestBadTokensAreLimited$",
-		edits: []edit{{file: "gateway/server/senders.go", text: "badTokens.take(client, s.now())", replacement: "_ = client"}},
+		edits: []edit{{file: "gateway/server/senders.go", text: "t.limiter.take(b.client, t.now())", replacement: "_ = b.client"}},
+	},
+	{
+		name:    "bad-tokens-at-once-unlimited",
+		promise: "bad tokens cost no more questions if they come all at once (D44)",
+		test:    serverTests, specs: "^TestBadTokensAtOnceAreLimited$",
+		edits: []edit{{file: "gateway/server/senders.go", text: "	t.asked[b.client]++\n", replacement: ""}},
+	},
+	{
+		name:    "good-senders-kept-out",
+		promise: "a sender is not kept out by strangers who share its address (D44)",
+		test:    authTests, specs: "^TestBudget$",
+		edits: []edit{{file: "gateway/authentication/authentication.go", text: "a.good.Add(mark, true, goodFor)", replacement: "a.good.Remove(mark)"}},
+	},
+	{
+		name:    "undecided-access-refused",
+		promise: "an API server that could not ask all of its authorizers says nothing final (D44)",
+		test:    authTests, specs: "^TestAccessThatCouldNotBeDecided$",
+		edits: []edit{{file: "gateway/authentication/authentication.go", text: "status.EvaluationError != \"\"", replacement: "status.EvaluationError == \"!\""}},
+	},
+	{
+		name:    "some-authorities-passed-over",
+		promise: "a file of authorities counts as a whole or not at all (D44)",
+		test:    certificateTests, specs: "^TestChangesThatCannotBeUsed$",
+		edits: []edit{{file: "gateway/certificate/certificate.go", text: "case begun > n:", replacement: "case begun > n && n == 0:"}},
 	},
 	{
 		name:    "access-not-reviewed",
@@ -54,7 +78,7 @@ var securityMutants = []mutant{
 		name:    "answers-for-all-paths",
 		promise: "what one path allows says nothing about another (D44)",
 		test:    authTests, specs: "^TestAccessReview$",
-		edits: []edit{{file: "gateway/authentication/authentication.go", text: "[]string{strings.ToLower(r.Method), r.URL.Path, token}", replacement: "[]string{token}"}},
+		edits: []edit{{file: "gateway/authentication/authentication.go", text: "a.sign(strings.ToLower(r.Method), r.URL.Path, token)", replacement: "a.sign(token)"}},
 	},
 	{
 		name:    "token-in-the-log",

@@ -35,7 +35,19 @@ var senderMutants = []mutant{
 		name:    "pending-bodies-unlimited",
 		promise: "bodies that are handled at once have a limit together (D29)",
 		test:    serverTests, specs: "^TestMemoryForBodiesIsBounded$",
-		edits: []edit{{file: "gateway/server/middleware.go", text: "if !s.room.TryAcquire(bytes) {", replacement: "if bytes = 0; !s.room.TryAcquire(bytes) {"}},
+		edits: []edit{{file: "gateway/server/middleware.go", text: "if !memory.TryAcquire(bytes) {", replacement: "if bytes = 0; !memory.TryAcquire(bytes) {"}},
+	},
+	{
+		name:    "signals-made-all-at-once",
+		promise: "the alerts of a request do not together take what they have in common as often (D29)",
+		test:    serverTests, specs: "^TestMemoryForSignalsIsBounded$",
+		edits: []edit{{file: "gateway/server/signals.go", text: "s.makeRoom(ctx, parsed.Size)", replacement: "s.makeRoom(ctx, parsed.Size/1_000_000)"}},
+	},
+	{
+		name:    "alerts-unlimited",
+		promise: "a request has no more alerts than its body can well hold (D29)",
+		test:    signalTests, specs: "^TestTooManyAlerts$",
+		edits: []edit{{file: "gateway/signal/prometheus.go", text: "int(hook.Alerts) > p.MaxAlerts", replacement: "int(hook.Alerts) < 0"}},
 	},
 	{
 		name:    "gzip-refused",
@@ -65,7 +77,7 @@ var senderMutants = []mutant{
 		name:    "ends-with-its-sender",
 		promise: "what a sender has given up is stored all the same (D49)",
 		test:    serverTests, specs: "^TestSignalsAreStoredThoughTheirSenderIsGone$",
-		edits: []edit{{file: "gateway/server/signals.go", text: "ctx := context.WithoutCancel(r.Context())", replacement: "ctx := r.Context()"}},
+		edits: []edit{{file: "gateway/server/signals.go", text: "ctx, cancel := finishing(r.Context())", replacement: "ctx, cancel := context.WithCancel(r.Context())"}},
 	},
 	{
 		name:    "one-bad-alert-refuses-all",
@@ -120,6 +132,12 @@ var senderMutants = []mutant{
 			text:        "if !isIn(hop, s.options.TrustedProxies) {",
 			replacement: "if !hop.IsValid() {",
 		}},
+	},
+	{
+		name:    "clients-name-themselves",
+		promise: "headers that a proxy passes on as they came count no more than the one it writes (D32)",
+		test:    serverTests, specs: "^TestRealIP$",
+		edits: []edit{{file: "gateway/server/middleware.go", text: "err != nil || client.IsValid() && client != named", replacement: "err != nil"}},
 	},
 	{
 		name:    "truncated-not-counted",
@@ -188,6 +206,12 @@ var senderMutants = []mutant{
 		edits: []edit{{file: "gateway/signal/event.go", text: "if a.MaxAge > 0 && ", replacement: "if a.MaxAge < 0 && "}},
 	},
 	{
+		name:    "deleted-events-open-incidents",
+		promise: "that an event was deleted is no occurrence (D36)",
+		test:    signalTests, specs: "^TestDeletedEventsAreIgnored$",
+		edits: []edit{{file: "gateway/signal/event.go", text: "watched.Type == watchDeleted", replacement: "watched.Type == watchDeleted+\"!\""}},
+	},
+	{
 		name:    "severity-stays",
 		promise: "the object's severity rises with its incident (D37)",
 		test:    remediationTests, specs: "^TestRaise$",
@@ -232,6 +256,12 @@ var senderMutants = []mutant{
 		edits: []edit{{file: "gateway/redisclient/monitor.go", text: "ctx.Value(letThrough{}) == nil && isUnusable(err):", replacement: "ctx.Value(letThrough{}) == nil && isUnusable(nil):"}},
 	},
 	{
+		name:    "silent-server-takes-the-time-of-others",
+		promise: "a server of a Cluster that is silent does not make the others unusable (D46)",
+		test:    redisTests, specs: "^TestSilentServerOfACluster$",
+		edits: []edit{{file: "gateway/redisclient/monitor.go", text: "context.WithTimeout(ctx, partTimeout)", replacement: "context.WithTimeout(ctx, probeTimeout)"}},
+	},
+	{
 		name:    "objects-of-any-size",
 		promise: "no signal is too large for an object (D41)",
 		test:    remediationTests, specs: "^TestObjectsFit$",
@@ -260,6 +290,12 @@ var senderMutants = []mutant{
 		promise: "it is noted when an alert was resolved (D43)",
 		test:    appTests, specs: "^TestResolvedAlertsAreNoted$",
 		edits: []edit{{file: "gateway/pipeline/pipeline.go", text: "if sig.Resolved && p.steps.AnnotateResolved && ", replacement: "if sig.Resolved && !p.steps.AnnotateResolved && "}},
+	},
+	{
+		name:    "one-pod-resolves-its-workload",
+		promise: "that one pod is well again resolves no incident of all (D43)",
+		test:    pipelineTests, specs: "^TestOnePodDoesNotResolveItsWorkload$",
+		edits: []edit{{file: "gateway/pipeline/pipeline.go", text: "shared = sig.Resource != about", replacement: "shared = sig.Resource.Name == \"\" && sig.Resource != about"}},
 	},
 	{
 		name:    "resolved-though-it-fires",

@@ -36,6 +36,13 @@ import (
 // defaultFallbackNamespace is used outside of a pod.
 const defaultFallbackNamespace = "kubernaut-system"
 
+// alertBytes is less than any alert of AlertManager's has: with its status, times, URL and
+// fingerprint alone it has 200.
+const alertBytes = 128
+
+// minMaxAlerts is how many alerts a request may have however small its body must be.
+const minMaxAlerts = 1000
+
 // Options are what a gateway needs besides its settings.
 type Options struct {
 	// Kubernetes reads and writes objects. Required.
@@ -164,7 +171,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 			MaxPendingBytes:   int64(cfg.Server.MaxPendingBytes),
 			Now:               o.Now,
 			Adapters: []server.Adapter{
-				signal.Prometheus{Targets: targets, Ignored: signal.NewIgnored(processing.Ignore)},
+				signal.Prometheus{Targets: targets, Ignored: signal.NewIgnored(processing.Ignore), MaxAlerts: max(cfg.Server.MaxBodyBytes/alertBytes, minMaxAlerts)},
 				signal.Event{MaxAge: processing.Event.MaxAge.Std()},
 			},
 			Processor:      steps,

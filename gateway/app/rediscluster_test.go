@@ -135,6 +135,89 @@ func TestRedisClusterChangesUnderLoad(t *testing.T) {
 	}
 }
 
+// A master that dies takes with it what its replica had not got yet: alerts that were only
+// buffered, and which objects incidents have. When their senders repeat them, each alert has
+// exactly one object all the same. Meanwhile what the other masters have goes on.
+func TestRedisClusterMasterDiesUnderLoad(t *testing.T) {
+	const senders, alerts = 8, 400
+	redis := redistest.StartCluster(t, 3, true)
+	c := newCluster(t, "shop", "bank", "fallback")
+	var gateways []*gateway
+	for range 2 {
+		gateways = append(gateways, start(t, "", c, func(cfg *config.Config, o *app.Options) {
+			cfg.Infrastructure.Redis.Cluster.Addrs = redis.Addrs
+			storms(10, 10, 5, inactivity(time.Second))(cfg, o)
+		}))
+	}
+	for _, g := range gateways {
+		eventually(t, "ready", func() bool { code, _ := g.get(t, "/ready"); return code == http.StatusOK })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	describe := func(i int) (name, namespace, pod string) {
+		switch i % 3 {
+		case 0: // a storm in each of two namespaces
+			return "Storm", []string{"shop", "bank"}[i/3%2], fmt.Sprint("pod-", i)
+		case 1: // an incident that repeats itself
+			return "Repeated", "shop", fmt.Sprint("pod-", i%5)
+		}
+		return fmt.Sprint("Unique", i), "shop", "pod"
+	}
+	var refused atomic.Int64
+	sendAll := func(meanwhile func(sent int64)) {
+		var next atomic.Int64
+		var running sync.WaitGroup
+		for n := range senders {
+			running.Go(func() {
+				for i := next.Add(1); i <= alerts; i = next.Add(1) {
+					name, namespace, pod := describe(int(i))
+					if err := insist(ctx, gateways[n%2].url, alert(name, namespace, pod), &refused); err != nil {
+						t.Errorf("%s about %s of %s: %v", name, pod, namespace, err)
+						return
+					}
+					meanwhile(i)
+				}
+			})
+		}
+		running.Wait()
+	}
+	var dies sync.Once
+	sendAll(func(sent int64) {
+		if sent > alerts/2 {
+			dies.Do(redis.Server(1).Stop)
+		}
+	})
+	lost := 0
+	objects := c.objects(t)
+	for i := range alerts {
+		name, namespace, pod := describe(i + 1)
+		if standing(objects, signal.Fingerprint(name, namespace, "Pod", pod)) == 0 {
+			lost++
+		}
+	}
+	t.Logf("%d of %d alerts have no object yet; %d were refused at first", lost, alerts, refused.Load())
+	sendAll(func(int64) {})
+	eventually(t, "each incident has its object", func() bool {
+		objects = c.objects(t)
+		for i := range alerts {
+			name, namespace, pod := describe(i + 1)
+			if standing(objects, signal.Fingerprint(name, namespace, "Pod", pod)) == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	for i := range alerts {
+		name, namespace, pod := describe(i + 1)
+		if n := standing(objects, signal.Fingerprint(name, namespace, "Pod", pod)); n != 1 {
+			t.Errorf("%d objects stand for %s about %s", n, name, pod)
+		}
+	}
+	for _, g := range gateways {
+		eventually(t, "ready again", func() bool { code, _ := g.get(t, "/ready"); return code == http.StatusOK })
+	}
+}
+
 // standing counts the objects that stand for an incident.
 func standing(objects []v1alpha1.RemediationRequest, fingerprint string) (n int) {
 	for i := range objects {

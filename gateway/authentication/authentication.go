@@ -41,6 +41,11 @@ const reviewTimeout = 5 * time.Second
 // issued, and not worth a question.
 const maxToken = 16 << 10
 
+// goodFor is how long a token that was admitted is asked about whatever others of its
+// address have sent: a sender that shares the address of a proxy with a stranger is not to
+// be kept out by it each time that its answer is not kept any more.
+const goodFor = time.Hour
+
 // Identity is who has sent a request.
 type Identity struct {
 	// Names are the user of a token, or the common name and the alternative names of a
@@ -96,11 +101,33 @@ type Options struct {
 	Now func() time.Time
 }
 
+// Budget limits how many questions an address may cost whose tokens are bad.
+type Budget interface {
+	// Begin asks for a question. If wait is 0, end is to be called with whether the token
+	// was bad. Otherwise it is how long no question may be asked.
+	Begin() (end func(bad bool), wait time.Duration)
+}
+
+// BudgetError says that an address has sent too many bad tokens, so that the Kubernetes
+// API was not asked about another one.
+type BudgetError struct {
+	// Wait is when it may be.
+	Wait time.Duration
+}
+
+var _ error = (*BudgetError)(nil)
+
+// Error names the time.
+func (e *BudgetError) Error() string {
+	return fmt.Sprintf("too many bad tokens came from this address; the next one may come in %s", e.Wait)
+}
+
 // Authenticator decides about requests.
 type Authenticator struct {
 	o       Options
 	secret  []byte // makes keys of tokens
 	known   *cache.LRUExpireCache
+	good    *cache.LRUExpireCache // tokens that were admitted not long ago
 	reviews singleflight.Group
 }
 
@@ -111,7 +138,9 @@ func New(o Options) *Authenticator {
 	}
 	a := &Authenticator{o: o, secret: make([]byte, sha256.Size)}
 	_, _ = rand.Read(a.secret) // never fails
-	a.known = cache.NewLRUExpireCacheWithClock(max(o.Settings.Tokens.CacheSize, 1), clock(o.Now))
+	size := max(o.Settings.Tokens.CacheSize, 1)
+	a.known = cache.NewLRUExpireCacheWithClock(size, clock(o.Now))
+	a.good = cache.NewLRUExpireCacheWithClock(size, clock(o.Now))
 	return a
 }
 
@@ -198,12 +227,25 @@ func identityOf(leaf *x509.Certificate) Identity {
 	return i
 }
 
-// Review asks the Kubernetes API about a request's token. An error means that it did not
-// answer, and says nothing about the sender. Requests that ask the same at once share
-// the answer.
-func (a *Authenticator) Review(r *http.Request) (Decision, error) {
-	token, key := bearer(r), a.key(bearer(r), r)
-	decision, err, _ := a.reviews.Do(key, func() (any, error) {
+// Review asks the Kubernetes API about a request's token, if the budget of its address
+// has a question left, or the token was good not long ago. An error means that it did not
+// answer, and says nothing about the sender; it is a *BudgetError if it was not asked.
+// Requests that ask the same at once share the answer, and the question.
+func (a *Authenticator) Review(r *http.Request, budget Budget) (Decision, error) {
+	token, key, mark := bearer(r), a.key(bearer(r), r), a.mark(bearer(r))
+	decision, err, _ := a.reviews.Do(key, func() (_ any, err error) {
+		// It may have been found since the request looked.
+		if kept, found := a.known.Get(key); found {
+			return kept, nil
+		}
+		bad := false
+		if _, good := a.good.Get(mark); !good {
+			end, wait := budget.Begin()
+			if wait > 0 {
+				return nil, &BudgetError{wait}
+			}
+			defer func() { end(bad) }()
+		}
 		// Others may wait for the answer, whether or not this sender does.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), reviewTimeout)
 		defer cancel()
@@ -215,6 +257,10 @@ func (a *Authenticator) Review(r *http.Request) (Decision, error) {
 		ttl := a.o.Settings.Tokens.RefusedTTL
 		if d.Outcome == metrics.Admitted {
 			ttl = a.o.Settings.Tokens.CacheTTL
+			a.good.Add(mark, true, goodFor)
+		} else {
+			bad = true
+			a.good.Remove(mark)
 		}
 		a.known.Add(key, d, ttl.Std())
 		return d, nil
@@ -255,8 +301,12 @@ func (a *Authenticator) review(ctx context.Context, token, verb, path string) (D
 	if err := a.o.Kubernetes.Create(ctx, access); err != nil {
 		return Decision{}, fmt.Errorf("review the access of %s: %w", user.Username, err)
 	}
+	if status := access.Status; !status.Allowed && !status.Denied && status.EvaluationError != "" {
+		// Nobody has allowed it, and not everybody could be asked. A 403 would be final.
+		return Decision{}, fmt.Errorf("review the access of %s: the API server could not decide: %s", user.Username, status.EvaluationError)
+	}
 	if !access.Status.Allowed {
-		why := cmp.Or(access.Status.Reason, access.Status.EvaluationError, "no rule allows it")
+		why := cmp.Or(access.Status.Reason, "no rule allows it")
 		d.Outcome, d.Reason = metrics.Forbidden, fmt.Sprintf("user %q must not %s the non-resource URL %s: %.300s", user.Username, verb, path, why)
 		return d, nil
 	}
@@ -264,10 +314,17 @@ func (a *Authenticator) review(ctx context.Context, token, verb, path string) (D
 	return d, nil
 }
 
-// key is that of an answer. It does not give the token away to whoever sees the memory.
+// key is that of an answer, and mark that of a token. Neither gives the token away to
+// whoever sees the memory.
 func (a *Authenticator) key(token string, r *http.Request) string {
+	return a.sign(strings.ToLower(r.Method), r.URL.Path, token)
+}
+
+func (a *Authenticator) mark(token string) string { return a.sign(token) }
+
+func (a *Authenticator) sign(parts ...string) string {
 	mac := hmac.New(sha256.New, a.secret)
-	for _, part := range []string{strings.ToLower(r.Method), r.URL.Path, token} {
+	for _, part := range parts {
 		fmt.Fprintf(mac, "%d:%s", len(part), part)
 	}
 	return string(mac.Sum(nil))

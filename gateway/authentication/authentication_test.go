@@ -78,13 +78,38 @@ func request(authorization string) *http.Request {
 	return r
 }
 
+// purse is a budget of so many questions.
+type purse struct {
+	mu            sync.Mutex
+	left, bad, ok int
+}
+
+// Begin implements Budget.
+func (p *purse) Begin() (end func(bad bool), wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left == 0 {
+		return nil, time.Second
+	}
+	p.left--
+	return func(bad bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if bad {
+			p.bad++
+		} else {
+			p.ok++
+		}
+	}, 0
+}
+
 // decide does what the server does.
 func decide(t *testing.T, a *Authenticator, r *http.Request) Decision {
 	t.Helper()
 	d, known := a.Known(r)
 	if !known {
 		var err error
-		if d, err = a.Review(r); err != nil {
+		if d, err = a.Review(r, &purse{left: 1000}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -233,7 +258,7 @@ func TestNoAnswer(t *testing.T) {
 			if _, known := a.Known(request("Bearer good")); known {
 				t.Fatalf("%s: a failure was kept", of)
 			}
-			if _, err := a.Review(request("Bearer good")); err == nil || strings.Contains(err.Error(), "good") || !strings.Contains(err.Error(), "connection refused") {
+			if _, err := a.Review(request("Bearer good"), &purse{left: 1000}); err == nil || strings.Contains(err.Error(), "good") || !strings.Contains(err.Error(), "connection refused") {
 				t.Errorf("%s: %v", of, err)
 			}
 		}
@@ -241,6 +266,77 @@ func TestNoAnswer(t *testing.T) {
 			t.Errorf("%s: %d questions", of, n)
 		}
 	}
+}
+
+// An API server that has not asked everybody says nothing final, either: a webhook of its
+// own may be away, or a role that is bound not be there yet.
+func TestAccessThatCouldNotBeDecided(t *testing.T) {
+	for name, c := range map[string]struct {
+		status  authorizationv1.SubjectAccessReviewStatus
+		outcome metrics.AuthenticationOutcome // "" for none
+	}{
+		"nobody knows":  {authorizationv1.SubjectAccessReviewStatus{EvaluationError: "webhook is away"}, ""},
+		"all say no":    {authorizationv1.SubjectAccessReviewStatus{}, metrics.Forbidden},
+		"one denies":    {authorizationv1.SubjectAccessReviewStatus{Denied: true, EvaluationError: "webhook is away"}, metrics.Forbidden},
+		"one allows it": {authorizationv1.SubjectAccessReviewStatus{Allowed: true, EvaluationError: "webhook is away"}, metrics.Admitted},
+	} {
+		kubernetes := admitting()
+		kubernetes.access = func(r *authorizationv1.SubjectAccessReview) error {
+			r.Status = c.status
+			return nil
+		}
+		a := New(Options{Settings: tokens(), Kubernetes: kubernetes})
+		d, err := a.Review(request("Bearer good"), &purse{left: 1})
+		if (err == nil) != (c.outcome != "") || d.Outcome != c.outcome || err != nil && !strings.Contains(err.Error(), "webhook is away") {
+			t.Errorf("%s: %+v, %v", name, d, err)
+		}
+		if _, known := a.Known(request("Bearer good")); known != (c.outcome != "") {
+			t.Errorf("%s: kept %t", name, known)
+		}
+	}
+}
+
+// Whoever has spent its budget asks nothing. A token that was good not long ago is asked
+// about all the same, until it is bad.
+func TestBudget(t *testing.T) {
+	kubernetes := admitting()
+	settings := tokens()
+	now := time.Date(2025, 11, 24, 10, 0, 0, 0, time.UTC)
+	a := New(Options{Settings: settings, Kubernetes: kubernetes, Now: func() time.Time { return now }})
+	p := &purse{left: 3}
+	ask := func(token string, want metrics.AuthenticationOutcome) {
+		t.Helper()
+		d, err := a.Review(request("Bearer "+token), p)
+		var spent *BudgetError
+		if want == "" && (!errors.As(err, &spent) || spent.Wait != time.Second) || want != "" && (err != nil || d.Outcome != want) {
+			t.Errorf("%s: %+v, %v", token, d, err)
+		}
+	}
+	ask("good", metrics.Admitted)
+	ask("bad", metrics.Unauthenticated)
+	ask("worse", metrics.Unauthenticated)
+	if p.ok != 1 || p.bad != 2 {
+		t.Errorf("%d good ones and %d bad ones", p.ok, p.bad)
+	}
+	kubernetes.asked.Store(0)
+	ask("worst", "")
+	if n := kubernetes.asked.Load(); n != 0 {
+		t.Errorf("%d questions without a budget", n)
+	}
+	now = now.Add(settings.Tokens.CacheTTL.Std() + time.Second)
+	ask("good", metrics.Admitted)
+	// It is withdrawn.
+	now = now.Add(settings.Tokens.CacheTTL.Std() + time.Second)
+	known := kubernetes.token
+	kubernetes.token = func(*authenticationv1.TokenReview) error { return nil }
+	ask("good", metrics.Unauthenticated)
+	now = now.Add(settings.Tokens.RefusedTTL.Std() + time.Second)
+	ask("good", "")
+	// It was good too long ago.
+	kubernetes.token, p.left = known, 1
+	ask("good", metrics.Admitted)
+	now = now.Add(goodFor + time.Second)
+	ask("good", "")
 }
 
 // Many requests at once make one question, and one of them that goes away keeps none of
@@ -257,7 +353,7 @@ func TestQuestionsAreShared(t *testing.T) {
 	var all sync.WaitGroup
 	outcomes := make(chan metrics.AuthenticationOutcome, 10)
 	review := func(r *http.Request) {
-		d, err := a.Review(r)
+		d, err := a.Review(r, &purse{left: 1000})
 		if err != nil {
 			t.Error(err)
 		}
@@ -414,7 +510,7 @@ func FuzzAuthorization(f *testing.F) {
 		d, known := a.Known(r)
 		if !known {
 			var err error
-			if d, err = a.Review(r); err != nil {
+			if d, err = a.Review(r, &purse{left: 1000}); err != nil {
 				t.Fatal(err)
 			}
 		}

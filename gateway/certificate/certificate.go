@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -148,13 +149,44 @@ func (s *Store) read() (*material, error) {
 	}
 	m.certificate = &pair
 	if s.cfg.ClientCAFile != "" {
-		m.authorities = x509.NewCertPool()
-		if !m.authorities.AppendCertsFromPEM(m.ca) {
-			return nil, fmt.Errorf("server.tls.client_ca_file %s holds no certificate in PEM", s.cfg.ClientCAFile)
+		if m.authorities, err = authorities(m.ca); err != nil {
+			return nil, fmt.Errorf("server.tls.client_ca_file %s %w", s.cfg.ClientCAFile, err)
 		}
 	}
 	return &m, nil
 }
+
+// authorities reads all of a file's certificates. If one of them is left out, the senders
+// of that authority are refused, for good: a file that is just being written must not
+// do that.
+func authorities(content []byte) (*x509.CertPool, error) {
+	pool, n := x509.NewCertPool(), 0
+	for rest := content; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != pemCertificate {
+			continue
+		}
+		n++
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("holds a certificate that can't be read, number %d: %w", n, err)
+		}
+		pool.AddCert(certificate)
+	}
+	// What is no PEM is passed over by the decoder.
+	switch begun := bytes.Count(content, []byte("-----BEGIN "+pemCertificate+"-----")); {
+	case begun > n:
+		return nil, fmt.Errorf("holds %d certificates, %d of which are no PEM", begun, begun-n)
+	case n == 0:
+		return nil, errors.New("holds no certificate in PEM")
+	}
+	return pool, nil
+}
+
+const pemCertificate = "CERTIFICATE"
 
 func (m *material) equal(other *material) bool {
 	return bytes.Equal(m.cert, other.cert) && bytes.Equal(m.key, other.key) && bytes.Equal(m.ca, other.ca)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"io"
 	"log"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -210,6 +212,36 @@ func TestChangesThatCannotBeUsed(t *testing.T) {
 				t.Errorf("%s is back, as it was, and read as another", file)
 			}
 		}
+	}
+	// A file with several authorities counts as a whole or not at all.
+	first, err := os.ReadFile(ours.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := os.ReadFile(theirs.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbage := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("garbage")})
+	for name, content := range map[string][]byte{
+		"the second is cut off":    slices.Concat(first, second[:len(second)/2]),
+		"the first is cut off":     slices.Concat(first[:len(first)/2], []byte("\n"), second),
+		"the second is no X.509":   slices.Concat(first, garbage),
+		"the first is no X.509":    slices.Concat(garbage, second),
+		"one in between is no PEM": slices.Concat(first, []byte("-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n"), second),
+	} {
+		before := store.current.Load()
+		write(t, caFile, content)
+		if store.Reload(); store.current.Load() != before {
+			t.Errorf("%s, and used", name)
+		}
+	}
+	write(t, caFile, slices.Concat([]byte("# ours\n"), first, []byte("# theirs\n"), second))
+	store.Reload()
+	both := ours.Pool()
+	both.AddCert(theirs.Certificate)
+	if !store.Authorities().Equal(both) {
+		t.Error("the authorities are not both")
 	}
 	copyTo(t, caFile, theirs.File)
 	store.Reload()

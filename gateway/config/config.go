@@ -452,6 +452,10 @@ func (c *Config) Validate() error {
 		require(len(r.Sentinel.Addrs) == 0, "infrastructure.redis.sentinel.master_name is required with addrs")
 		address("infrastructure.redis.addr", r.Addr)
 	}
+	// The client would use neither, and be the default user.
+	require(r.Username == "" || r.Password != "", "infrastructure.redis.password (or GATEWAY_REDIS_PASSWORD) is required with username")
+	require(r.Sentinel.Username == "" || r.Sentinel.Password != "", "infrastructure.redis.sentinel.password is required with username")
+	require(r.Sentinel.MasterName != "" || r.Sentinel.Password == "", "infrastructure.redis.sentinel.password has no effect without master_name")
 	require((r.TLS.CertFile == "") == (r.TLS.KeyFile == ""), "infrastructure.redis.tls.cert_file and key_file are needed both, or neither")
 	require(r.TLS.Enabled || r.TLS == RedisTLS{}, "infrastructure.redis.tls.enabled is required with the other keys of tls")
 	require(p.Priority.PolicyPath != "", "processing.priority.policy_path is required")

@@ -244,6 +244,11 @@ func TestRefusals(t *testing.T) {
 		"infrastructure: {redis: {cluster: {addrs: ['b:1']}, sentinel: {master_name: m, addrs: ['c:1']}}}":          "infrastructure.redis.sentinel and cluster.addrs exclude each other",
 		"infrastructure: {redis: {cluster: {addrs: ['b:1']}, db: 1}}":                                               "infrastructure.redis.db must be 0 with cluster.addrs",
 		"infrastructure: {redis: {cluster: {addrs: ['b:1', c]}}}":                                                   "infrastructure.redis.cluster.addrs[1] must be host:port",
+		"infrastructure: {redis: {addr: 'a:1', username: u}}":                                                       "infrastructure.redis.password (or GATEWAY_REDIS_PASSWORD) is required with username",
+		"infrastructure: {redis: {sentinel: {master_name: m, addrs: ['c:1'], username: u}}}":                        "infrastructure.redis.sentinel.password is required with username",
+		"infrastructure: {redis: {addr: 'a:1', sentinel: {username: u, password: p}}}":                              "infrastructure.redis.sentinel.password has no effect",
+		"middleware: {authentication: {tokens: {enabled: true, audiences: ['']}}}":                                  "middleware.authentication.tokens.audiences must not have an empty name",
+		"middleware: {authentication: {tokens: {enabled: true}}, rate_limit: {exempt_users: ['']}}":                 "middleware.rate_limit.exempt_users must not have an empty name",
 		"processing: {owners: {timeout: -1s}}":                                                                      "processing.owners.timeout must not be negative",
 	} {
 		_, _, err := Load(write(t, content), noEnv, nil)

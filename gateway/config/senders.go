@@ -105,7 +105,14 @@ func (c *Config) senderProblems() []error {
 	} else {
 		require(len(a.Certificates.AllowedNames) == 0, "middleware.authentication.certificates.allowed_names has no effect without enabled")
 	}
-	require(!slices.Contains(a.Certificates.AllowedNames, ""), "middleware.authentication.certificates.allowed_names must not have an empty name")
+	for key, list := range map[string]Strings{
+		"middleware.authentication.certificates.allowed_names": a.Certificates.AllowedNames,
+		"middleware.authentication.tokens.audiences":           a.Tokens.Audiences,
+		"middleware.rate_limit.exempt_users":                   r.ExemptUsers,
+		"middleware.rate_limit.exempt_groups":                  r.ExemptGroups,
+	} {
+		require(!slices.Contains(list, ""), "%s must not have an empty name", key)
+	}
 	require(a.Tokens.Enabled || len(a.Tokens.Audiences) == 0, "middleware.authentication.tokens.audiences has no effect without enabled")
 	for _, path := range a.Protect {
 		require(slices.Contains(ProtectablePaths, path), "middleware.authentication.protect: %q is none of %q", path, ProtectablePaths)

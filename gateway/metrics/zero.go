@@ -17,7 +17,7 @@ func (m *Metrics) beginAtZero() {
 	each(m.signalsFailed, DeduplicationUnavailable, KubernetesAPI, Cancelled)
 	each(m.signalsInvalid,
 		signal.ReasonMalformedAlert, signal.ReasonMalformedTime, signal.ReasonNoName, signal.ReasonNameTooLong, signal.ReasonTime)
-	each(m.signalsIgnored, ignoredResolved, signal.IgnoredByName, signal.IgnoredBySeverity, signal.IgnoredAge)
+	each(m.signalsIgnored, ignoredResolved, signal.IgnoredByName, signal.IgnoredBySeverity, signal.IgnoredAge, signal.IgnoredDeleted)
 	each(m.signalsCooledDown, "Completed", "Failed", "Cancelled")
 	each(m.ownerLookups, "cached", "found", "missing", "stale", "failed")
 	each(m.policyFailures, PolicyUndefined, PolicyContradicts, PolicyInvalid)

@@ -192,8 +192,8 @@ var errNoName = errors.New("owner has no kind or name")
 // look asks for the resource, its controller, and so on up to the workload.
 func (o *Owners) look(ctx context.Context, r signal.Resource) (signal.Resource, error) {
 	workload := r
+	kind, ok := followed[r.Kind]
 	for range maxDepth {
-		kind, ok := followed[workload.Kind]
 		if !ok {
 			break
 		}
@@ -214,6 +214,9 @@ func (o *Owners) look(ctx context.Context, r signal.Resource) (signal.Resource, 
 			return r, fmt.Errorf("%s: %w", workload.ID(), errNoName)
 		}
 		workload = signal.Resource{Kind: owner.Kind, Name: owner.Name, Namespace: r.Namespace}
+		// Other groups have kinds of the same names, such as Job, with owners of their own.
+		kind, ok = followed[owner.Kind]
+		ok = ok && schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).Group == kind.Group
 	}
 	return workload, nil
 }

@@ -52,6 +52,10 @@ func (c *cluster) Get(ctx context.Context, name types.NamespacedName, into clien
 	}
 	controller, by := true, metav1.OwnerReference{}
 	by.Kind, by.Name, _ = strings.Cut(owner, "/")
+	by.APIVersion = map[string]string{"ReplicaSet": "apps/v1", "Job": "batch/v1"}[by.Kind]
+	if kind, group, ok := strings.Cut(by.Kind, "."); ok {
+		by.Kind, by.APIVersion = kind, group+"/v1"
+	}
 	by.Controller = &controller
 	if owner != "" {
 		into.SetOwnerReferences([]metav1.OwnerReference{{Kind: "ConfigMap", Name: "no-controller"}, by})
@@ -65,6 +69,7 @@ func newCluster() *cluster {
 		"Pod/canary": "ReplicaSet/canary-rs", "ReplicaSet/canary-rs": "Rollout/canary",
 		"Pod/db-0": "StatefulSet/db", "Pod/agent": "DaemonSet/agent", "Pod/nightly-1": "Job/nightly-1", "Job/nightly-1": "CronJob/nightly",
 		"Pod/once-1": "Job/once", "Job/once": "", "Pod/bare": "", "Pod/etcd": "Node/n1", "Pod/orphan": "ReplicaSet/gone", "Pod/odd": "/x",
+		"Pod/train-1": "Job.batch.example/nightly-1",
 	}}
 }
 
@@ -102,6 +107,7 @@ func TestWorkloads(t *testing.T) {
 		"Pod/canary": "Rollout/canary", "Pod/db-0": "StatefulSet/db", "Pod/agent": "DaemonSet/agent",
 		"Pod/nightly-1": "CronJob/nightly", "Job/nightly-1": "CronJob/nightly", "Pod/once-1": "Job/once",
 		"Pod/bare": "Pod/bare", "Pod/etcd": "Pod/etcd", "Pod/unknown": "Pod/unknown", "Pod/orphan": "ReplicaSet/gone", "Pod/odd": "Pod/odd",
+		"Pod/train-1":   "Job/nightly-1",
 		"Service/web-1": "Service/web-1", "Pod/No_Name": "Pod/No_Name",
 	} {
 		kind, name, _ := strings.Cut(from, "/")

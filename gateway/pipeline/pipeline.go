@@ -105,10 +105,13 @@ const maxRounds = 5
 //
 // The signal may be changed into one about the workload that its resource belongs to.
 func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
+	shared := false
 	if p.steps.Owners != nil && sig.Ignored == "" && (!sig.Resolved || p.steps.AnnotateResolved) {
+		about := sig.Resource
 		p.steps.Owners.Resolve(ctx, sig)
+		shared = sig.Resource != about
 	}
-	outcome, err := p.process(ctx, sig)
+	outcome, err := p.process(ctx, sig, shared)
 	switch {
 	case err != nil:
 		p.steps.Metrics.SignalFailed(sig, failureReason(err))
@@ -130,8 +133,10 @@ func (p *Pipeline) Process(ctx context.Context, sig *signal.Signal) (Outcome, er
 	return outcome, err
 }
 
-func (p *Pipeline) process(ctx context.Context, sig *signal.Signal) (Outcome, error) {
-	if sig.Resolved && p.steps.AnnotateResolved && sig.Ignored == "" {
+// process is Process once it is known what the signal is about. Shared says that its
+// incident is that of a workload: other alerts of it may go on when this one is over.
+func (p *Pipeline) process(ctx context.Context, sig *signal.Signal, shared bool) (Outcome, error) {
+	if sig.Resolved && p.steps.AnnotateResolved && sig.Ignored == "" && !shared {
 		noted, err := p.steps.Deduplicator.Resolve(ctx, sig)
 		return Outcome{Resolved: noted}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,6 +25,7 @@ import (
 	"stormgate.internal/gateway/kubernetes"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/metricstest"
+	"stormgate.internal/gateway/owners"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
@@ -198,6 +200,42 @@ func TestResolvedSignalsAreIgnored(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	wantCounted(t, s, map[string]float64{"received": 1, `signals_ignored_total{reason="resolved"}`: 1})
+}
+
+// That one pod of a workload is well again says nothing about the others, whose alerts
+// have the same object.
+func TestOnePodDoesNotResolveItsWorkload(t *testing.T) {
+	p, s := newPipeline(t)
+	controller := true
+	for _, pod := range []*corev1.Pod{
+		{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: &controller}}}},
+		{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "bare"}},
+	} {
+		if err := s.cluster.Create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.steps.AnnotateResolved = true
+	p.steps.Owners = owners.New(owners.Options{Reader: s.cluster, Timeout: 10 * time.Second, Metrics: s.metrics, Logger: slog.New(slog.DiscardHandler)})
+	for n, c := range []struct {
+		kind, name string
+		noted      bool
+	}{{"Pod", "db-0", false}, {"StatefulSet", "db", true}, {"Pod", "bare", true}} {
+		about := func(resolved bool) *signal.Signal {
+			one := *sig
+			one.Resource, one.Resolved, one.EndTime = signal.Resource{Kind: c.kind, Name: c.name, Namespace: "shop"}, resolved, sig.ReceivedTime
+			one.Fingerprint = signal.Fingerprint(one.Name, "shop", c.kind, c.name)
+			return &one
+		}
+		fired, err := p.Process(t.Context(), about(false))
+		if err != nil || (fired.Created == nil) != (n == 1) {
+			t.Fatalf("%s fires: %+v, %v", c.name, fired, err)
+		}
+		got, err := p.Process(t.Context(), about(true))
+		if err != nil || (got.Resolved != nil) != c.noted {
+			t.Errorf("%s is resolved: %+v, %v", c.name, got, err)
+		}
+	}
 }
 
 // What fires and is about nothing touches neither Redis nor the cluster.

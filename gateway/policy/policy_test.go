@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	opatypes "github.com/open-policy-agent/opa/v1/types"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,6 +57,30 @@ func load(t *testing.T, source string) (*Priorities, error) {
 		t.Fatal(err)
 	}
 	return LoadPriorities(t.Context(), path, metrics.New(), silent)
+}
+
+// A policy that makes its interpreter panic does not end the gateway: wherever it is asked,
+// it is one that gives no priority.
+func TestPolicyThatPanics(t *testing.T) {
+	query, err := rego.New(rego.Query(`x := explode("")`), rego.Function1(
+		&rego.Function{Name: "explode", Decl: opatypes.NewFunction(opatypes.Args(opatypes.S), opatypes.S)},
+		func(rego.BuiltinContext, *ast.Term) (*ast.Term, error) { panic("on purpose") },
+	)).PrepareForEval(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metrics.New()
+	var log bytes.Buffer
+	p := &Priorities{query: query, metrics: m, logger: slog.New(slog.NewTextHandler(&log, nil))}
+	if got := p.Priority(t.Context(), "critical", "production", nil); got != DefaultPriority {
+		t.Errorf("%s, want %s", got, DefaultPriority)
+	}
+	if got := metricstest.Read(t, m, "gateway_priority_policy_failures_total"); got[`gateway_priority_policy_failures_total{reason="contradictory"}`] != 1 {
+		t.Errorf("counted %v", got)
+	}
+	if !strings.Contains(log.String(), "on purpose") {
+		t.Errorf("log: %s", log.String())
+	}
 }
 
 func TestPriority(t *testing.T) {

@@ -42,7 +42,15 @@ func LoadPriorities(ctx context.Context, path string, m *metrics.Metrics, logger
 // Priority returns P0 to P3. It is P2 if the policy fails, or returns nothing or
 // anything else. That is counted, and logged unless the policy just has no rule that
 // applies.
-func (p *Priorities) Priority(ctx context.Context, severity, environment string, labels map[string]string) string {
+func (p *Priorities) Priority(ctx context.Context, severity, environment string, labels map[string]string) (priority string) {
+	// It is also asked where nothing else would stop a panic from ending the gateway, which
+	// the alert, sent again, would end again.
+	defer func() {
+		if failure := recover(); failure != nil {
+			p.fail(ctx, metrics.PolicyContradicts, severity, environment, fmt.Errorf("its evaluation panicked: %v", failure))
+			priority = DefaultPriority
+		}
+	}()
 	values := make(map[string]any, len(labels))
 	for key, value := range labels {
 		values[key] = value

@@ -187,6 +187,50 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// A server that is silent, as one is whose machine has gone, is no reason to refuse what the
+// others can do.
+func TestSilentServerOfACluster(t *testing.T) {
+	c := redistest.StartCluster(t, 3, false)
+	for n := range c.Addrs {
+		admin := c.Server(n).Client()
+		if err := admin.ConfigSet(t.Context(), "cluster-require-full-coverage", "no").Err(); err != nil {
+			t.Fatal(err)
+		}
+		admin.Close()
+	}
+	for silent := range c.Addrs {
+		m := metrics.New()
+		client, monitor, err := New(config.Redis{Cluster: config.RedisCluster{Addrs: c.Addrs}}, m, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := monitor.Check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		kept := ""
+		for _, p := range PartitionsOf(client) {
+			if c.Owner(int(slotOf(strings.Trim(string(p), "{}")))) != silent {
+				kept = "key" + p.Suffix()
+			}
+		}
+		c.Server(silent).Pause()
+		// A readiness probe has 5 s.
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		if err := monitor.Check(ctx); err != nil {
+			t.Errorf("server %d is silent: %v", silent, err)
+		}
+		cancel()
+		if err := client.Set(t.Context(), kept, "1", 0).Err(); err != nil {
+			t.Errorf("server %d is silent, on another: %v", silent, err)
+		}
+		if got := metricstest.Read(t, m, "gateway_redis_available")["gateway_redis_available"]; got != 0 {
+			t.Errorf("server %d is silent, and the gauge %v", silent, got)
+		}
+		c.Server(silent).Resume()
+		client.Close()
+	}
+}
+
 // What is configured must be what is there.
 func TestClusterOrNot(t *testing.T) {
 	c := redistest.StartCluster(t, 1, false)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
 	"stormgate.internal/gateway/metrics"
@@ -22,6 +21,10 @@ const (
 	upInterval   = 5 * time.Second
 	downInterval = 100 * time.Millisecond
 	probeTimeout = 5 * time.Second
+	// partTimeout is that of one partition of a Cluster. It is well below the time that a
+	// readiness probe has: a server that is silent is not to fail the probe, since the
+	// others can be used.
+	partTimeout = 2 * time.Second
 	// downWait is how long a command waits for a probe while Redis is known to be
 	// unreachable: enough for a server that has just come back.
 	downWait = 250 * time.Millisecond
@@ -160,16 +163,17 @@ func (m *Monitor) ping(ctx context.Context) error {
 // pingPartitions writes to each partition. The error is that of one of them, if none can
 // be used.
 func (m *Monitor) pingPartitions(ctx context.Context) error {
+	// All at once: those of a server that is silent would else use up the time of others.
 	failures := make([]error, len(m.partitions))
-	var running errgroup.Group
-	running.SetLimit(8)
+	var running sync.WaitGroup
 	for i, p := range m.partitions {
-		running.Go(func() error {
+		running.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, partTimeout)
+			defer cancel()
 			failures[i] = m.client.Set(ctx, probeKey+p.Suffix(), "1", probeLife).Err()
-			return nil
 		})
 	}
-	_ = running.Wait()
+	running.Wait()
 	var last error
 	failed := 0
 	for _, err := range failures {

@@ -166,6 +166,20 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
+// Pause makes the server silent: connections to it are taken, and nothing is answered. It
+// may be stopped in that state.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume ends a pause.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(signal syscall.Signal) {
+	s.tb.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		s.tb.Fatalf("signal %s: %v", s.binary, err)
+	}
+}
+
 // Client returns a client with the library's settings, for looking into the
 // server. Close it.
 func (s *Server) Client() *redis.Client {

@@ -62,8 +62,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
+// maxHeaderBytes limits the headers of a request together. They are read before anything is
+// known of the sender, and a token has no more than 16 KiB. The library's default is 1 MiB.
+const maxHeaderBytes = 64 << 10
+
 func (s *Server) httpServer() *http.Server {
 	return &http.Server{
+		MaxHeaderBytes:    maxHeaderBytes,
 		Handler:           s.handler,
 		ReadTimeout:       s.options.ReadTimeout,
 		ReadHeaderTimeout: s.options.ReadTimeout,

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"stormgate.internal/gateway/logging"
 )
@@ -51,31 +52,47 @@ func (s *Server) realIP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if peer, err := netip.ParseAddr(clientIP(r)); err == nil && isIn(peer, s.options.TrustedProxies) {
 			if client, ok := s.forwardedFor(r.Header); ok {
-				r.RemoteAddr = client.Unmap().String() // one spelling for each address
+				r.RemoteAddr = client.String() // one spelling for each address
 			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// forwardedFor returns the client that the proxies name. Each proxy adds the address
-// that it saw at the end of X-Forwarded-For, so the last one that is no trusted proxy is
-// the client's. What is before it may be made up.
+// forwardedFor returns the client that the proxies name. If their headers name several,
+// none counts: most proxies write one or two of the three, and leave the others as their
+// clients have sent them, so one of them is made up.
 func (s *Server) forwardedFor(header http.Header) (netip.Addr, bool) {
-	for _, name := range []string{"True-Client-Ip", "X-Real-Ip"} {
-		if text := strings.TrimSpace(header.Get(name)); text != "" {
-			client, err := netip.ParseAddr(text)
-			return client, err == nil
-		}
+	forwarded := strings.Join(header.Values("X-Forwarded-For"), ",")
+	client, ok := s.lastHop(forwarded)
+	if !ok && forwarded != "" {
+		return netip.Addr{}, false
 	}
-	hops := strings.Split(strings.Join(header.Values("X-Forwarded-For"), ","), ",")
+	for _, text := range slices.Concat(header.Values("True-Client-Ip"), header.Values("X-Real-Ip")) {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		named, err := netip.ParseAddr(text)
+		if named = named.Unmap(); err != nil || client.IsValid() && client != named {
+			return netip.Addr{}, false
+		}
+		client = named
+	}
+	return client, client.IsValid()
+}
+
+// lastHop returns the client that X-Forwarded-For names. Each proxy adds the address that
+// it saw at the end, so the last one that is no trusted proxy is the client's. What is
+// before it may be made up.
+func (s *Server) lastHop(forwarded string) (netip.Addr, bool) {
+	hops := strings.Split(forwarded, ",")
 	var client netip.Addr
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
-		client = hop
+		client = hop.Unmap()
 		if !isIn(hop, s.options.TrustedProxies) {
 			break
 		}
@@ -192,6 +209,20 @@ func securityHeaders(next http.Handler) http.Handler {
 	})
 }
 
+// limitTime gives a request up in time for its error to be sent. It counts from the
+// beginning, as the connection's own limit does.
+func (s *Server) limitTime(next http.Handler) http.Handler {
+	limit := s.options.WriteTimeout - s.options.WriteTimeout/10
+	if limit <= 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
 const (
 	timestampPast   = 5 * time.Minute
 	timestampFuture = 2 * time.Minute
@@ -258,7 +289,7 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 	limit := s.options.MaxBodyBytes
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > limit {
-			s.rejectTooLarge(w, r)
+			s.rejectTooLarge(w, r, s.tooLarge())
 			return
 		}
 		packed, known := isPacked(r.Header.Values("Content-Encoding"))
@@ -274,8 +305,7 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 		}
 		leave, err := s.enter(r.Context(), room)
 		if err != nil {
-			setRetryAfter(w, memoryWait)
-			s.reject(w, r, http.StatusServiceUnavailable, "memory", "too many large requests are being handled")
+			s.rejectBusy(w, r)
 			return
 		}
 		defer leave()
@@ -318,30 +348,46 @@ const memoryWait = 5 * time.Second
 // enter waits for room for a body, so that many large bodies at once can't take all of
 // the memory.
 func (s *Server) enter(ctx context.Context, bytes int64) (leave func(), err error) {
-	if s.room == nil {
+	ctx, cancel := context.WithTimeout(ctx, memoryWait)
+	defer cancel()
+	return s.reserve(ctx, s.room, bytes)
+}
+
+// reserve waits for so many bytes, or for all that there are if they are more. Leave gives
+// them back.
+func (s *Server) reserve(ctx context.Context, memory *semaphore.Weighted, bytes int64) (leave func(), err error) {
+	if memory == nil {
 		return func() {}, nil
 	}
-	if !s.room.TryAcquire(bytes) {
-		ctx, cancel := context.WithTimeout(ctx, memoryWait)
-		defer cancel()
-		if err := s.room.Acquire(ctx, bytes); err != nil {
+	bytes = min(bytes, max(s.options.MaxPendingBytes, s.options.MaxBodyBytes))
+	if !memory.TryAcquire(bytes) {
+		if err := memory.Acquire(ctx, bytes); err != nil {
 			return nil, err
 		}
 	}
-	return func() { s.room.Release(bytes) }, nil
+	return func() { memory.Release(bytes) }, nil
 }
 
-func (s *Server) rejectTooLarge(w http.ResponseWriter, r *http.Request) {
-	s.options.Logger.WarnContext(r.Context(), "request is refused: its body is too large, and its sender will hardly send it again",
-		"source_ip", clientIP(r), "limit", s.options.MaxBodyBytes)
-	s.reject(w, r, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("body is larger than %d bytes", s.options.MaxBodyBytes))
+func (s *Server) rejectBusy(w http.ResponseWriter, r *http.Request) {
+	setRetryAfter(w, memoryWait)
+	s.reject(w, r, http.StatusServiceUnavailable, "memory", "too many large requests are being handled")
+}
+
+func (s *Server) tooLarge() string {
+	return fmt.Sprintf("body is larger than %d bytes", s.options.MaxBodyBytes)
+}
+
+func (s *Server) rejectTooLarge(w http.ResponseWriter, r *http.Request, detail string) {
+	s.options.Logger.WarnContext(r.Context(), "request is refused: it is too large, and its sender will hardly send it again",
+		"source_ip", clientIP(r), "limit", s.options.MaxBodyBytes, "detail", detail)
+	s.reject(w, r, http.StatusRequestEntityTooLarge, "too_large", detail)
 }
 
 // rejectUnreadable answers a failure to read the body.
 func (s *Server) rejectUnreadable(w http.ResponseWriter, r *http.Request, err error) {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		s.rejectTooLarge(w, r)
+		s.rejectTooLarge(w, r, s.tooLarge())
 		return
 	}
 	s.reject(w, r, http.StatusBadRequest, "unreadable_body", fmt.Sprintf("body can't be read: %v", err))

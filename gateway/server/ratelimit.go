@@ -67,12 +67,13 @@ func (l *limiter) take(client string, now time.Time) time.Duration {
 	return wait
 }
 
-// wait returns how long a token would have to be waited for. It takes none.
-func (l *limiter) wait(client string, now time.Time) time.Duration {
+// wait returns how long a token would have to be waited for if so many were taken
+// before. It takes none.
+func (l *limiter) wait(client string, now time.Time, taken int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sweep(now)
-	missing := 1 - l.bucket(client).TokensAt(now)
+	missing := float64(1+taken) - l.bucket(client).TokensAt(now)
 	// What rounding makes of a whole token is one.
 	return time.Duration(max(missing, 0) * float64(l.every)).Truncate(time.Millisecond)
 }

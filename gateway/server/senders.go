@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -17,9 +19,9 @@ import (
 type Authenticator interface {
 	// Known decides without a question to the Kubernetes API, or reports that it can't.
 	Known(*http.Request) (d authentication.Decision, ok bool)
-	// Review decides by questions to the Kubernetes API. An error means that it did not
-	// answer.
-	Review(*http.Request) (authentication.Decision, error)
+	// Review decides by questions to the Kubernetes API, of which the budget has so many.
+	// An error means that it did not answer, or is a *authentication.BudgetError.
+	Review(*http.Request, authentication.Budget) (authentication.Decision, error)
 }
 
 // An address may send a burst of so many bad tokens, and then one each badTokenEvery,
@@ -29,6 +31,51 @@ const (
 	badTokenBurst = 20
 	badTokenEvery = 3 * time.Second
 )
+
+// badTokens count what addresses cost the Kubernetes API by bad tokens. Questions under
+// way count as bad ones until they are answered: else as many could be asked as come at
+// once.
+type badTokens struct {
+	limiter limiter
+	now     func() time.Time
+
+	mu    sync.Mutex
+	asked map[string]int // questions under way, by address
+}
+
+func newBadTokens(now func() time.Time) *badTokens {
+	return &badTokens{
+		limiter: limiter{every: badTokenEvery, burst: badTokenBurst, buckets: make(map[string]*rate.Limiter)},
+		now:     now, asked: make(map[string]int),
+	}
+}
+
+// budget is that of one address. It implements authentication.Budget.
+type budget struct {
+	bad    *badTokens
+	client string
+}
+
+// Begin implements authentication.Budget.
+func (b budget) Begin() (end func(bad bool), wait time.Duration) {
+	t := b.bad
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if wait := t.limiter.wait(b.client, t.now(), t.asked[b.client]); wait > 0 {
+		return nil, wait
+	}
+	t.asked[b.client]++
+	return func(bad bool) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.asked[b.client]--; t.asked[b.client] == 0 {
+			delete(t.asked, b.client)
+		}
+		if bad {
+			t.limiter.take(b.client, t.now())
+		}
+	}, 0
+}
 
 type identityKey struct{}
 
@@ -43,24 +90,21 @@ func (s *Server) authenticate() middleware {
 	if s.options.Authenticator == nil {
 		return func(next http.Handler) http.Handler { return next }
 	}
-	badTokens := &limiter{every: badTokenEvery, burst: badTokenBurst, buckets: make(map[string]*rate.Limiter)}
+	bad := newBadTokens(func() time.Time { return s.now() })
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			d, known := s.options.Authenticator.Known(r)
 			if !known {
 				client := clientIP(r)
-				if wait := badTokens.wait(client, s.now()); wait > 0 {
-					s.undecided(w, r, wait, "too many bad tokens came from this address")
-					return
-				}
 				var err error
-				if d, err = s.options.Authenticator.Review(r); err != nil {
+				var spent *authentication.BudgetError
+				if d, err = s.options.Authenticator.Review(r, budget{bad, client}); errors.As(err, &spent) {
+					s.undecided(w, r, spent.Wait, "too many bad tokens came from this address")
+					return
+				} else if err != nil {
 					s.options.Logger.ErrorContext(r.Context(), "sender can't be authenticated", "source_ip", client, "error", err)
 					s.undecided(w, r, retryAfter, "the Kubernetes API does not say who the sender is")
 					return
-				}
-				if d.Outcome != metrics.Admitted {
-					badTokens.take(client, s.now())
 				}
 			}
 			s.options.Metrics.Authenticated(d.Method, d.Outcome)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,7 +19,10 @@ import (
 
 // gatekeeper decides by the text of Authorization. What begins with "ask" needs a
 // question.
-type gatekeeper struct{ asked atomic.Int64 }
+type gatekeeper struct {
+	asked   atomic.Int64
+	proceed chan struct{} // if not nil, questions are answered once it is closed
+}
 
 func (g *gatekeeper) decide(r *http.Request) authentication.Decision {
 	d := authentication.Decision{Method: authentication.Token}
@@ -44,12 +48,22 @@ func (g *gatekeeper) Known(r *http.Request) (authentication.Decision, bool) {
 }
 
 // Review implements Authenticator.
-func (g *gatekeeper) Review(r *http.Request) (authentication.Decision, error) {
+func (g *gatekeeper) Review(r *http.Request, budget authentication.Budget) (authentication.Decision, error) {
+	end, wait := budget.Begin()
+	if wait > 0 {
+		return authentication.Decision{}, &authentication.BudgetError{Wait: wait}
+	}
 	g.asked.Add(1)
+	if g.proceed != nil {
+		<-g.proceed
+	}
 	if r.Header.Get("Authorization") == "ask nobody" {
+		end(false)
 		return authentication.Decision{}, errors.New("connection refused")
 	}
-	return g.decide(r), nil
+	d := g.decide(r)
+	end(d.Outcome != metrics.Admitted)
+	return d, nil
 }
 
 func TestSendersAreAuthenticated(t *testing.T) {
@@ -181,6 +195,53 @@ func TestBadTokensAreLimited(t *testing.T) {
 	for range 5 { // good tokens use nothing up
 		if r := do(s, "POST", route, named("New"), "Authorization", "ask sender"); r.Code != 201 {
 			t.Errorf("good token: %d", r.Code)
+		}
+	}
+}
+
+// Bad tokens that come all at once are no more questions than those that come one after
+// the other, and questions that were answered well are none of them.
+func TestBadTokensAtOnceAreLimited(t *testing.T) {
+	for authorization, want := range map[string]map[int]int{
+		"ask bad":    {401: badTokenBurst, 503: 80},
+		"ask sender": {201: badTokenBurst, 503: 80},
+		"ask nobody": {503: badTokenBurst + 80},
+	} {
+		g := &gatekeeper{proceed: make(chan struct{})}
+		s, _ := newServer(t, func(o *Options) { o.Authenticator = g })
+		s.now = func() time.Time { return seen }
+		var answered atomic.Int64
+		var all sync.WaitGroup
+		codes := make(chan int, badTokenBurst+80)
+		for range badTokenBurst + 80 {
+			all.Go(func() {
+				codes <- do(s, "POST", route, named("New"), "Authorization", authorization).Code
+				answered.Add(1)
+			})
+		}
+		// Those that are refused are so while the others wait for their answers.
+		for g.asked.Load()+answered.Load() < badTokenBurst+80 {
+			time.Sleep(time.Millisecond)
+		}
+		close(g.proceed)
+		all.Wait()
+		close(codes)
+		got := make(map[int]int)
+		for code := range codes {
+			got[code]++
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", authorization, diff)
+		}
+		if n := g.asked.Load(); n != badTokenBurst {
+			t.Errorf("%s: %d questions", authorization, n)
+		}
+		wantAfter := 503
+		if authorization == "ask sender" {
+			wantAfter = 201
+		}
+		if r := do(s, "POST", route, named("New"), "Authorization", authorization); r.Code != wantAfter {
+			t.Errorf("%s afterwards: %d", authorization, r.Code)
 		}
 	}
 }

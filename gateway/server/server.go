@@ -61,8 +61,9 @@ type Options struct {
 	ReadTimeout, WriteTimeout, IdleTimeout time.Duration
 	// MaxBodyBytes limits the body of a signal request, packed and unpacked. Default 4 MiB.
 	MaxBodyBytes int64
-	// MaxPendingBytes limits the bodies of all requests that are being handled. It is at
-	// least MaxBodyBytes; 0 means no limit.
+	// MaxPendingBytes limits the bodies of all requests that are being handled, what is
+	// parsed of them, and the signals that are made of that, each for itself. It is at least
+	// MaxBodyBytes; 0 means no limit.
 	MaxPendingBytes int64
 	// RequestsPerMinute and Burst limit each client. 0 requests means no limit.
 	RequestsPerMinute, Burst int
@@ -105,8 +106,11 @@ type Server struct {
 	options  Options
 	handler  http.Handler
 	draining atomic.Bool
-	room     *semaphore.Weighted // nil: any amount
-	now      func() time.Time
+	// Memory for bodies, for what is parsed of them, and for the signals that are made of
+	// that. Nil: any amount. What waits for one of these holds at most those before it, so
+	// what has got it always ends.
+	room, parsing, making *semaphore.Weighted
+	now                   func() time.Time
 }
 
 // New returns a server that does not listen yet.
@@ -125,7 +129,8 @@ func New(o Options) *Server {
 		s.now = o.Now
 	}
 	if o.MaxPendingBytes > 0 {
-		s.room = semaphore.NewWeighted(max(o.MaxPendingBytes, o.MaxBodyBytes))
+		bytes := max(o.MaxPendingBytes, o.MaxBodyBytes)
+		s.room, s.parsing, s.making = semaphore.NewWeighted(bytes), semaphore.NewWeighted(bytes), semaphore.NewWeighted(bytes)
 	}
 	mux := http.NewServeMux()
 	authenticate, limit := s.authenticate(), s.rateLimit() // one for all signal routes
@@ -166,6 +171,7 @@ func (s *Server) outer(routes http.Handler) http.Handler {
 // signalRoute is what requests with signals pass, outermost first.
 func (s *Server) signalRoute(adapter Adapter, authenticate, limit middleware) http.Handler {
 	return chain(s.signals(adapter),
+		s.limitTime,
 		authenticate,
 		limit,
 		s.freshTimestamp,

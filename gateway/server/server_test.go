@@ -452,3 +452,27 @@ func TestTimeoutsReachTheServer(t *testing.T) {
 		t.Errorf("times %v, %v, %v, %v", h.ReadTimeout, h.ReadHeaderTimeout, h.WriteTimeout, h.IdleTimeout)
 	}
 }
+
+// Headers are read before anything is known of the sender. Any token fits, and little more.
+func TestHeadersAreLimited(t *testing.T) {
+	s, _ := newServer(t, nil)
+	listening := httptest.NewUnstartedServer(nil)
+	listening.Config = s.httpServer()
+	listening.Start()
+	defer listening.Close()
+	for size, want := range map[int]int{16 << 10: 200, 128 << 10: 431} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, listening.URL+"/health", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+strings.Repeat("x", size))
+		response, err := listening.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%d bytes: %d, want %d", size, response.StatusCode, want)
+		}
+	}
+}

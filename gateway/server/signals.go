@@ -33,6 +33,8 @@ const (
 	// storm's repeats one update can take: with 32, a group of 2,000 that is sent again
 	// took 62 updates of a large object, longer than its sender waits, and never ended.
 	maxParallel = 2048
+	// maxInvalidLogged limits how many lines one request can write.
+	maxInvalidLogged = 20
 )
 
 // result says what became of one signal.
@@ -82,20 +84,23 @@ func (s *Server) signals(adapter Adapter) http.Handler {
 			s.rejectUnreadable(w, r, err)
 			return
 		}
+		leave, err := s.reserve(r.Context(), s.parsing, parsedSize(body))
+		if err != nil {
+			s.rejectBusy(w, r)
+			return
+		}
+		defer leave()
 		parsed, err := adapter.Parse(body, received)
+		if invalidReason(err) == signal.ReasonTooMany {
+			s.rejectTooLarge(w, r, err.Error())
+			return
+		}
 		if err != nil {
 			s.reject(w, r, http.StatusBadRequest, invalidReason(err), err.Error())
 			return
 		}
-		// A sender that gives up sends all of it again. What was begun for it is finished,
-		// so that it has less to do each time: else a group that takes longer than its
-		// sender waits would never be stored.
-		ctx := context.WithoutCancel(r.Context())
-		if s.options.WriteTimeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, s.options.WriteTimeout-s.options.WriteTimeout/10)
-			defer cancel()
-		}
+		ctx, cancel := finishing(r.Context())
+		defer cancel()
 		if left := parsed[0].Truncated; left > 0 {
 			s.options.Metrics.AlertsTruncated(left)
 			s.options.Logger.WarnContext(ctx, "sender has left alerts out of its request; AlertManager's max_alerts says how many it sends",
@@ -103,6 +108,17 @@ func (s *Server) signals(adapter Adapter) http.Handler {
 		}
 		s.writeResults(w, r, s.processAll(ctx, r, parsed))
 	})
+}
+
+// finishing is a request's context without the end that its sender gives it by going. A
+// sender that gives up sends all of it again. What was begun for it is finished, so that
+// it has less to do each time: else a group that takes longer than its sender waits would
+// never be stored.
+func finishing(request context.Context) (context.Context, context.CancelFunc) {
+	if deadline, limited := request.Deadline(); limited {
+		return context.WithDeadline(context.WithoutCancel(request), deadline)
+	}
+	return context.WithoutCancel(request), func() {}
 }
 
 // readAll reads a body into as much memory as it takes.
@@ -121,10 +137,13 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 	results := make([]result, len(parsed))
 	incidents := make(map[string][]int)
 	var order []string
+	invalid := 0
 	for i, p := range parsed {
 		if p.Err != nil {
 			s.options.Metrics.SignalInvalid(invalidReason(p.Err))
-			s.options.Logger.WarnContext(ctx, "signal is refused, since it is not valid", "reason", invalidReason(p.Err), "detail", redact.Text(p.Err.Error()))
+			if invalid++; invalid <= maxInvalidLogged {
+				s.options.Logger.WarnContext(ctx, "signal is refused, since it is not valid", "reason", invalidReason(p.Err), "detail", redact.Text(p.Err.Error()))
+			}
 			results[i] = failed(r, "", http.StatusBadRequest, p.Err.Error())
 			results[i].reason = invalidReason(p.Err)
 			continue
@@ -134,6 +153,9 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 			order = append(order, key)
 		}
 		incidents[key] = append(incidents[key], i)
+	}
+	if more := invalid - maxInvalidLogged; more > 0 {
+		s.options.Logger.WarnContext(ctx, "more signals of the request are refused; the reply names them", "signals", more)
 	}
 	handle := func(key string) {
 		for _, i := range incidents[key] {
@@ -166,6 +188,13 @@ func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Par
 			res = failed(r, parsed.Fingerprint, http.StatusInternalServerError, "internal error")
 		}
 	}()
+	leave, err := s.makeRoom(ctx, parsed.Size)
+	if err != nil {
+		s.options.Logger.ErrorContext(ctx, "signal is not handled, there was no room for it in time", "fingerprint", parsed.Fingerprint, "bytes", parsed.Size)
+		s.options.Metrics.RequestRejected("memory")
+		return failed(r, parsed.Fingerprint, http.StatusServiceUnavailable, "too many large signals are being handled")
+	}
+	defer leave()
 	sig := parsed.Signal()
 	outcome, err := s.options.Processor.Process(ctx, sig)
 	if err != nil {
@@ -175,6 +204,25 @@ func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Par
 		return failed(r, sig.Fingerprint, code, err.Error())
 	}
 	return succeeded(sig, outcome)
+}
+
+// signalCopies is how often a signal is in memory while it is handled: as it is, for
+// Redis, in the object, and in what is sent to the API server.
+const signalCopies = 4
+
+// makeRoom waits until a signal of so many bytes can be made. Each signal of a request has
+// all that they have in common, so together they can be a thousand times larger than it.
+func (s *Server) makeRoom(ctx context.Context, size int) (leave func(), err error) {
+	return s.reserve(ctx, s.making, int64(size)*signalCopies)
+}
+
+// memberBytes is about what a member of a JSON object takes in memory beside its text.
+const memberBytes = 64
+
+// parsedSize is about what a body takes once it is parsed. Its texts may be tiny, and the
+// members have commas between them.
+func parsedSize(body []byte) int64 {
+	return int64(len(body) + memberBytes*bytes.Count(body, []byte{','}))
 }
 
 func succeeded(sig *signal.Signal, outcome pipeline.Outcome) result {
@@ -217,6 +265,8 @@ func ignoredBecause(sig *signal.Signal) string {
 		return "signal says that the sender works"
 	case sig.Ignored == signal.IgnoredAge:
 		return "event happened too long ago"
+	case sig.Ignored == signal.IgnoredDeleted:
+		return "event was deleted, which is no occurrence"
 	case sig.Ignored == signal.IgnoredBySeverity:
 		return "signals of this severity start nothing"
 	}

@@ -126,7 +126,7 @@ var criticalReasons = map[string]bool{
 
 // Parse returns the body's only signal, or an *InvalidError.
 func (a Event) Parse(body []byte, received time.Time) ([]Parsed, error) {
-	e, err := parseEvent(body)
+	e, deleted, err := parseEvent(body)
 	if err != nil {
 		return nil, err
 	}
@@ -155,25 +155,33 @@ func (a Event) Parse(body []byte, received time.Time) ([]Parsed, error) {
 		Fingerprint: Fingerprint(reason, object.Namespace, object.Kind, object.Name),
 		Payload:     body,
 	}
-	if a.MaxAge > 0 && !last.IsZero() && received.Sub(last.Time) > a.MaxAge {
+	if deleted {
+		s.Ignored = IgnoredDeleted
+	} else if a.MaxAge > 0 && !last.IsZero() && received.Sub(last.Time) > a.MaxAge {
 		s.Ignored = IgnoredAge
 	}
 	return []Parsed{{Fingerprint: s.Fingerprint, build: func() *Signal { return s }}}, nil
 }
 
-// parseEvent decodes an event, also as a watch sends it.
-func parseEvent(body []byte) (*event, error) {
+// watchDeleted is how a watch calls the end of an object. API servers delete each event
+// an hour after it has happened last.
+const watchDeleted = "DELETED"
+
+// parseEvent decodes an event, also as a watch sends it, and reports whether the watch says
+// that it was deleted.
+func parseEvent(body []byte) (e *event, deleted bool, err error) {
 	var watched struct {
+		Type   looseText       `json:"type"`
 		Object json.RawMessage `json:"object"`
 	}
 	if json.Unmarshal(body, &watched) == nil && watched.Object != nil && string(watched.Object) != "null" {
-		body = watched.Object
+		body, deleted = watched.Object, watched.Type == watchDeleted
 	}
-	var e event
-	if err := json.Unmarshal(body, &e); err != nil {
-		return nil, &InvalidError{ReasonMalformed, fmt.Sprintf("body is not a Kubernetes event: %v", err)}
+	e = new(event)
+	if err := json.Unmarshal(body, e); err != nil {
+		return nil, false, &InvalidError{ReasonMalformed, fmt.Sprintf("body is not a Kubernetes event: %v", err)}
 	}
-	return &e, nil
+	return e, deleted, nil
 }
 
 func (e *event) object() eventObject {

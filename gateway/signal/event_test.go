@@ -254,3 +254,27 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
+
+// The end of an event is no occurrence of it, whenever that was.
+func TestDeletedEventsAreIgnored(t *testing.T) {
+	const event = `{"type":"Warning","reason":"BackOff","involvedObject":{"kind":"Pod","name":"web"},"lastTimestamp":"2025-11-24T10:00:00Z"}`
+	received := time.Date(2025, 11, 24, 10, 0, 1, 0, time.UTC)
+	for body, want := range map[string]string{
+		event: "",
+		`{"type":"ADDED","object":` + event + `}`:    "",
+		`{"type":"MODIFIED","object":` + event + `}`: "",
+		`{"object":` + event + `}`:                   "",
+		`{"type":7,"object":` + event + `}`:          "",
+		`{"type":"DELETED","object":` + event + `}`:  IgnoredDeleted,
+	} {
+		for _, maxAge := range []time.Duration{0, time.Minute} {
+			parsed, err := Event{MaxAge: maxAge}.Parse([]byte(body), received)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := parsed[0].Signal().Ignored; got != want {
+				t.Errorf("%s: ignored as %q, want %q", body, got, want)
+			}
+		}
+	}
+}

@@ -14,6 +14,9 @@ const (
 	IgnoredBySeverity = "severity"
 	// IgnoredAge means that the event happened too long ago.
 	IgnoredAge = "too_old"
+	// IgnoredDeleted means that a watch says that the event was deleted, not that it
+	// happened.
+	IgnoredDeleted = "deleted"
 )
 
 // Ignored says which alerts start nothing.

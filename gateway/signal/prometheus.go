@@ -19,6 +19,9 @@ type Prometheus struct {
 	// Ignored says which alerts are about nothing that could be remedied. Nil means
 	// the default.
 	Ignored *Ignored
+	// MaxAlerts is how many alerts a body may have. An alert can be a single byte, and takes
+	// hundreds of them once it is one. 0 means any number.
+	MaxAlerts int
 }
 
 // Name is the last element of the adapter's route, and Signal.Source.
@@ -63,9 +66,15 @@ type looseAlert struct {
 	EndsAt      json.RawMessage `json:"endsAt"`
 }
 
+// memberBytes is about what a label or annotation takes beside its text.
+const memberBytes = 64
+
 // Parse returns the body's alerts in order. The error, an *InvalidError, is about
 // the body as a whole; what is wrong with a single alert is in its Parsed.
 func (p Prometheus) Parse(body []byte, received time.Time) ([]Parsed, error) {
+	if err := p.checkCount(body); err != nil {
+		return nil, err
+	}
 	hook, err := parseWebhook(body)
 	if err != nil {
 		return nil, err
@@ -76,6 +85,13 @@ func (p Prometheus) Parse(body []byte, received time.Time) ([]Parsed, error) {
 	payload, err := splitter(body, hook.Alerts)
 	if err != nil {
 		return nil, &InvalidError{ReasonMalformed, fmt.Sprintf("body is not an AlertManager webhook: %v", err)}
+	}
+	common := 0 // what all alerts have in common
+	if len(hook.Alerts) > 1 {
+		common = len(body)
+		for _, raw := range hook.Alerts {
+			common -= len(raw)
+		}
 	}
 	parsed := make([]Parsed, len(hook.Alerts))
 	for i, raw := range hook.Alerts {
@@ -93,7 +109,11 @@ func (p Prometheus) Parse(body []byte, received time.Time) ([]Parsed, error) {
 		if s.Resolved {
 			s.EndTime = endTime(a.EndsAt, received)
 		}
-		parsed[i] = Parsed{Fingerprint: s.Fingerprint, Truncated: hook.TruncatedAlerts, build: func() *Signal {
+		size := memberBytes * (len(a.Labels) + len(a.Annotations) + len(hook.CommonLabels) + len(hook.CommonAnnotations))
+		if len(hook.Alerts) > 1 {
+			size += common + len(raw)
+		}
+		parsed[i] = Parsed{Fingerprint: s.Fingerprint, Truncated: hook.TruncatedAlerts, Size: size, build: func() *Signal {
 			whole := *s
 			whole.Labels = overlay(a.Labels, hook.CommonLabels)
 			whole.Annotations = overlay(a.Annotations, hook.CommonAnnotations)
@@ -102,6 +122,55 @@ func (p Prometheus) Parse(body []byte, received time.Time) ([]Parsed, error) {
 		}}
 	}
 	return parsed, nil
+}
+
+// checkCount refuses bodies with too many alerts before anything is made of these.
+func (p Prometheus) checkCount(body []byte) error {
+	// There are no more alerts than commas, but for one. So of most bodies nothing more
+	// need be read.
+	if p.MaxAlerts <= 0 || bytes.Count(body, []byte{','}) < p.MaxAlerts {
+		return nil
+	}
+	var hook struct {
+		Alerts elementCount `json:"alerts"`
+	}
+	if json.Unmarshal(body, &hook) == nil && int(hook.Alerts) > p.MaxAlerts {
+		return &InvalidError{ReasonTooMany, fmt.Sprintf("body has %d alerts, at most %d are allowed", hook.Alerts, p.MaxAlerts)}
+	}
+	return nil
+}
+
+// elementCount is the number of a list's elements; 0 for what is no list. If a name is
+// repeated it is the highest.
+type elementCount int
+
+// UnmarshalJSON counts without keeping anything. The data are valid JSON.
+func (n *elementCount) UnmarshalJSON(data []byte) error {
+	data = bytes.TrimSpace(data)
+	if data[0] != '[' {
+		return nil
+	}
+	count, depth, text := 0, 0, false
+	for i := 1; i < len(data)-1; i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '[', c == '{':
+			depth++
+		case c == ']', c == '}':
+			depth--
+		case c == ',' && depth == 0:
+			count++
+		}
+	}
+	if count > 0 || len(bytes.TrimSpace(data[1:len(data)-1])) > 0 {
+		count++
+	}
+	*n = max(*n, elementCount(count))
+	return nil
 }
 
 // parseWebhook reads the envelope. Only what is no JSON object, or has no list of

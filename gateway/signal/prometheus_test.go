@@ -386,3 +386,71 @@ func FuzzPrometheus(f *testing.F) {
 		}
 	})
 }
+
+// Alerts are counted before anything is made of them, whatever is between their commas.
+func TestTooManyAlerts(t *testing.T) {
+	const two = `{"labels":{"alertname":"A","x":",[{\\\""}},{"labels":{"alertname":"B"},"y":[1,2,{"z":[3,4]}]}`
+	for body, refused := range map[string]bool{
+		`{"alerts":[` + two + `]}`:                         false,
+		`{"alerts":[` + two + `,0]}`:                       true,
+		"{\"alerts\" : [ \n" + two + " ,\n 0 ] , \"a\":1}": true,
+		`{"ALERTS":[0,0,0]}`:                               true,
+		`{"alerts":[0,0,0],"alerts":[` + two + `]}`:        true,
+		`{"other":[0,0,0,0],"alerts":[` + two + `]}`:       false,
+		`{"alerts":{"a":1,"b":2,"c":3}}`:                   false,
+		`{"alerts":"a,b,c,d"}`:                             false,
+		`{"alerts":[0,0,0,]}`:                              false, // no JSON
+	} {
+		_, err := Prometheus{MaxAlerts: 2}.Parse([]byte(body), time.Now())
+		var invalid *InvalidError
+		if got := errors.As(err, &invalid) && invalid.Reason == ReasonTooMany; got != refused {
+			t.Errorf("%s: refused %t, want %t: %v", body, got, refused, err)
+		}
+	}
+}
+
+// The number is that of a decoder, for all lists.
+func FuzzElementCount(f *testing.F) {
+	for _, seed := range []string{`[]`, ` [ ] `, `[1]`, `[1,"a,\"]",[2,3],{"b":[4,5]}]`, `{"a":1,"b":2}`, `"[,,]"`, `["\\",1]`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var list []json.RawMessage
+		if json.Unmarshal([]byte(text), &list) != nil {
+			return
+		}
+		var n elementCount
+		if err := json.Unmarshal([]byte(text), &n); err != nil || int(n) != len(list) {
+			t.Fatalf("%q: %d elements, want %d, %v", text, n, len(list), err)
+		}
+	})
+}
+
+// What a signal takes beside the body is estimated, and never too little.
+func TestSize(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for body, want := range map[string][2]int{
+		`{"alerts":[{"labels":{"alertname":"A"}}]}`:                                                                         {0, 1000},
+		`{"common":"` + long + `","alerts":[{"labels":{"alertname":"A"}}]}`:                                                 {0, 1000},
+		`{"common":"` + long + `","alerts":[{"labels":{"alertname":"A"}},{"labels":{"alertname":"B"}}]}`:                    {5000, 6000},
+		`{"commonLabels":{` + members(1000) + `},"alerts":[{"labels":{"alertname":"A"}}]}`:                                  {64_000, 66_000},
+		`{"alerts":[{"labels":{"alertname":"A"},"annotations":{` + members(1000) + `}}]}`:                                   {64_000, 66_000},
+		`{"alerts":[{"labels":{"alertname":"A"},"annotations":{"a":"` + long + `"}},{"labels":{"alertname":"B","b":"c"}}]}`: {5000, 6000},
+	} {
+		parsed, err := Prometheus{}.Parse([]byte(body), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parsed[0].Size; got < want[0] || got > want[1] || len(parsed) > 1 && got < len(parsed[0].Signal().Payload) {
+			t.Errorf("%.80s: %d, want %v", body, got, want)
+		}
+	}
+}
+
+func members(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(`"l%d":""`, i))
+	}
+	return strings.Join(all, ",")
+}

@@ -92,6 +92,9 @@ type Parsed struct {
 	Fingerprint string
 	// Truncated is the signal's.
 	Truncated int
+	// Size estimates how many bytes of memory the signal takes, without what it shares with
+	// the body.
+	Size int
 
 	build func() *Signal
 }
@@ -125,6 +128,7 @@ const (
 	ReasonMalformedAlert = "malformed_alert"
 	ReasonMalformedTime  = "malformed_time"
 	ReasonNoAlerts       = "no_alerts"
+	ReasonTooMany        = "too_many_alerts"
 	ReasonNoName         = "missing_name"
 	ReasonNameTooLong    = "name_too_long"
 	ReasonNoResource     = "missing_resource"

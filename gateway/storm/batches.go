@@ -95,7 +95,7 @@ type batches struct {
 
 	current *currentBatches
 	waiting *waitingMembers
-	turn    *atomic.Uint32 // counts the partitions that the flusher has gone through
+	turn    *atomic.Uint32 // number of the partition that had a batch last
 }
 
 func newBatches(o Options) batches {
@@ -303,40 +303,81 @@ func (b *batches) look(ctx context.Context, ref batchRef) (look, error) {
 // anything to do.
 const maxLooked = 100
 
-// take begins a turn on a batch that is due, if there is one. Partitions have their turns
-// one after the other. The error is that of those which failed, if none has a batch.
+const (
+	// maxLookTime is how long the flusher waits for a partition's first answer. A server of a
+	// Cluster that is silent is not to keep it from what is due on the others.
+	maxLookTime = time.Second
+	// lookedAtOnce is how many partitions are asked together.
+	lookedAtOnce = 16
+)
+
+// take begins a turn on a batch that is due, if there is one. The error is that of the
+// partitions which failed, if none has a batch.
 func (b *batches) take(ctx context.Context) (task, error) {
 	partitions := b.partitions.All()
+	if len(partitions) == 1 {
+		return b.takeIn(ctx, partitions[0])
+	}
+	// The first is the one that had a batch last, and may well have another.
+	first := int(b.turn.Load()) % len(partitions)
 	found := task{decision: takeNone}
 	var failures []error
-	for range partitions {
-		t, err := b.takeIn(ctx, partitions[int(b.turn.Load())%len(partitions)])
-		switch {
-		case err != nil:
-			failures = append(failures, err)
-		case t.decision == takeIdle:
-			if found.decision == takeNone || t.wait < found.wait {
-				found = t
-			}
-		case t.decision != takeNone:
-			return t, nil
+	for asked, group := 0, 1; asked < len(partitions); asked, group = asked+group, lookedAtOnce {
+		group = min(group, len(partitions)-asked)
+		looks, errs := make([]next, group), make([]error, group)
+		at := func(i int) redisclient.Partition { return partitions[(first+asked+i)%len(partitions)] }
+		var running sync.WaitGroup
+		for i := range group {
+			running.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, maxLookTime)
+				defer cancel()
+				looks[i], errs[i] = b.next(ctx, at(i))
+			})
 		}
-		b.turn.Add(1)
+		running.Wait()
+		for i := range group {
+			t := task{decision: takeNone}
+			switch looks[i].decision {
+			case nextIdle:
+				t = task{decision: takeIdle, wait: looks[i].wait}
+			case nextDue:
+				t, errs[i] = b.takeIn(ctx, at(i))
+			}
+			switch {
+			case errs[i] != nil:
+				failures = append(failures, errs[i])
+			case t.decision == takeIdle:
+				if found.decision == takeNone || t.wait < found.wait {
+					found = t
+				}
+			case t.decision != takeNone:
+				b.turn.Store(uint32(first + asked + i))
+				return t, nil
+			}
+		}
 	}
 	return found, errors.Join(failures...)
 }
 
-func (b *batches) takeIn(ctx context.Context, p redisclient.Partition) (task, error) {
+// next asks a partition which batch is due first.
+func (b *batches) next(ctx context.Context, p redisclient.Partition) (next, error) {
 	now := ""
 	if ms := b.now(); ms != 0 {
 		now = strconv.FormatInt(ms, 10)
 	}
+	n, err := runRaw(ctx, b, opAggregate, nextScript, []string{dueKey + p.Suffix(), bufferedKey + p.Suffix()}, now)
+	if err == nil {
+		b.waiting.note(p, n.waiting)
+	}
+	return n, err
+}
+
+func (b *batches) takeIn(ctx context.Context, p redisclient.Partition) (task, error) {
 	for range maxLooked {
-		n, err := runRaw(ctx, b, opAggregate, nextScript, []string{dueKey + p.Suffix(), bufferedKey + p.Suffix()}, now)
+		n, err := b.next(ctx, p)
 		if err != nil {
 			return task{}, err
 		}
-		b.waiting.note(p, n.waiting)
 		switch n.decision {
 		case nextNone:
 			return task{decision: takeNone}, nil

@@ -109,14 +109,15 @@ func (s *Storms) flushOne(ctx context.Context, t task, m pendingMember) error {
 		_, err := s.flushMember(ctx, t.ref, &t.fence, sig, worst, m.name)
 		return err
 	}
-	return s.claim(ctx, t.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
+	return s.claim(ctx, t.ref, worst, func(name string) (*v1alpha1.RemediationRequest, error) {
 		return s.flushMember(ctx, t.ref, &t.fence, sig, worst, name)
 	})
 }
 
 // claim claims the incident of a member, whose object gets the name that is reserved
 // for it, and ends the claim. If the incident has an object, that has counted the alert
-// and the member is removed.
+// and the member is removed. The signal is the member's most severe one, as which it is
+// counted.
 func (s *Storms) claim(ctx context.Context, ref batchRef, sig *signal.Signal, handle func(name string) (*v1alpha1.RemediationRequest, error)) error {
 	verdict, err := s.deduplicator.Check(ctx, sig)
 	if err != nil {
@@ -151,7 +152,7 @@ func (s *Storms) catchUp(ctx context.Context, t task) error {
 }
 
 func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error {
-	sig, worst, err := s.signalsOf(ctx, t.ref, m.fingerprint)
+	worst, err := s.worstOf(ctx, t.ref, m.fingerprint)
 	if err != nil {
 		return err
 	}
@@ -163,12 +164,13 @@ func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error 
 	if !errors.Is(err, errFinished) {
 		return err
 	}
-	// The object is finished, or gone, without this member, which starts afresh.
-	if sig == nil {
+	// The object is finished, or gone, without this member, which starts afresh. Nothing
+	// else is kept of it then, so it does as its most severe signal.
+	if worst == nil {
 		return nil
 	}
-	return s.claim(ctx, t.ref, sig, func(name string) (*v1alpha1.RemediationRequest, error) {
-		handled, err := s.handle(ctx, sig, name, t.ref.id, t.kind)
+	return s.claim(ctx, t.ref, worst, func(name string) (*v1alpha1.RemediationRequest, error) {
+		handled, err := s.handle(ctx, worst, name, t.ref.id, t.kind)
 		return handled.Object, err
 	})
 }

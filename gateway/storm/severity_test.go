@@ -4,7 +4,11 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/redistest"
+	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 	"stormgate.internal/gateway/storm"
 )
@@ -66,6 +70,36 @@ func TestLateRepeatOfABufferedAlert(t *testing.T) {
 		s.clock.Add(1000)
 	}
 	wantSeverities(t, s, map[string]string{"1": signal.SeverityCritical})
+}
+
+// An incident that has got an object otherwise, while its alert was buffered, is raised to
+// what the alert has become meanwhile: its sender was told that it is stored.
+func TestBufferedRepeatRaisesAnotherObject(t *testing.T) {
+	s := &story{t: t, cluster: newCluster("shop"), clock: newClock()}
+	s.replica = newReplica(t, redistest.Start(t), s.cluster, replicaOptions{settings: settings(3, time.Second, 5*time.Second), clock: s.clock})
+	sig := storm.TestSignal("A", "shop", "1")
+	for _, severity := range []string{signal.SeverityWarning, signal.SeverityCritical} {
+		sig.Severity = severity
+		if _, err := s.replica.Process(t.Context(), sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.cluster.Create(t.Context(), &v1alpha1.RemediationRequest{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "other", Labels: map[string]string{remediation.LabelFingerprint: remediation.FingerprintLabel(sig.Fingerprint)}},
+		Spec: v1alpha1.RemediationRequestSpec{
+			SignalFingerprint: sig.Fingerprint, SignalName: "A", Severity: signal.SeverityWarning, Priority: "P2", SignalLabels: map[string]string{"pod": "1"},
+			Environment: "production", Deduplication: v1alpha1.DeduplicationInfo{OccurrenceCount: 1},
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.flush(time.Second)
+	if n := objectsOf(t, s.cluster)[0].Spec.Deduplication.OccurrenceCount; n != 2 {
+		t.Errorf("%d occurrences", n)
+	}
+	if o := objectsOf(t, s.cluster); len(o) != 1 || o[0].Spec.Severity != signal.SeverityCritical || o[0].Labels["kubernaut.io/severity"] != signal.SeverityCritical {
+		t.Errorf("%d objects, the first is %s with labels %v", len(o), o[0].Spec.Severity, o[0].Labels)
+	}
 }
 
 func wantSeverities(t *testing.T, s *story, want map[string]string) {
