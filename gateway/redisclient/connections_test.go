@@ -1,6 +1,7 @@
 package redisclient
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"

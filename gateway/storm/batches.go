@@ -96,6 +96,8 @@ type batches struct {
 	current *currentBatches
 	waiting *waitingMembers
 	turn    *atomic.Uint32 // number of the partition that had a batch last
+	// unanswered are the partitions that were asked what is due, and have not answered.
+	unanswered []atomic.Bool
 }
 
 func newBatches(o Options) batches {
@@ -113,6 +115,7 @@ func newBatches(o Options) batches {
 		client: o.Redis, partitions: redisclient.PartitionsOf(o.Redis), metrics: o.Metrics, settings: s, grace: grace, now: o.now,
 		random: rand.Float64, newID: newBatchID, forScripts: forScripts, current: &currentBatches{ids: make(map[string]string)},
 		waiting: &waitingMembers{counts: make(map[redisclient.Partition]int)}, turn: &atomic.Uint32{},
+		unanswered: make([]atomic.Bool, len(redisclient.PartitionsOf(o.Redis).All())),
 	}
 }
 
@@ -311,8 +314,19 @@ const (
 	lookedAtOnce = 16
 )
 
-// take begins a turn on a batch that is due, if there is one. The error is that of the
-// partitions which failed, if none has a batch.
+// errUnanswered is said of a partition that has not answered the question before.
+var errUnanswered = errors.New("a partition of Redis does not answer")
+
+// answer is what a partition says of what is due in it.
+type answer struct {
+	partition int
+	next      next
+	err       error
+}
+
+// take begins a turn on a batch that is due, if there is one: in the first partition that
+// says so, without a wait for those that don't answer. The error is that of the partitions
+// which failed, if none has a batch.
 func (b *batches) take(ctx context.Context) (task, error) {
 	partitions := b.partitions.All()
 	if len(partitions) == 1 {
@@ -324,39 +338,51 @@ func (b *batches) take(ctx context.Context) (task, error) {
 	var failures []error
 	for asked, group := 0, 1; asked < len(partitions); asked, group = asked+group, lookedAtOnce {
 		group = min(group, len(partitions)-asked)
-		looks, errs := make([]next, group), make([]error, group)
-		at := func(i int) redisclient.Partition { return partitions[(first+asked+i)%len(partitions)] }
-		var running sync.WaitGroup
+		answers := make(chan answer, group)
 		for i := range group {
-			running.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, maxLookTime)
-				defer cancel()
-				looks[i], errs[i] = b.next(ctx, at(i))
-			})
+			b.ask(ctx, (first+asked+i)%len(partitions), answers)
 		}
-		running.Wait()
-		for i := range group {
+		for range group {
+			a := <-answers
 			t := task{decision: takeNone}
-			switch looks[i].decision {
-			case nextIdle:
-				t = task{decision: takeIdle, wait: looks[i].wait}
-			case nextDue:
-				t, errs[i] = b.takeIn(ctx, at(i))
+			switch {
+			case a.err != nil:
+			case a.next.decision == nextIdle:
+				t = task{decision: takeIdle, wait: a.next.wait}
+			case a.next.decision == nextDue:
+				t, a.err = b.takeIn(ctx, partitions[a.partition])
 			}
 			switch {
-			case errs[i] != nil:
-				failures = append(failures, errs[i])
+			case a.err != nil:
+				failures = append(failures, a.err)
 			case t.decision == takeIdle:
 				if found.decision == takeNone || t.wait < found.wait {
 					found = t
 				}
 			case t.decision != takeNone:
-				b.turn.Store(uint32(first + asked + i))
+				b.turn.Store(uint32(a.partition))
 				return t, nil
 			}
 		}
 	}
 	return found, errors.Join(failures...)
+}
+
+// ask asks a partition what is due. It is not asked again before it has answered, or
+// maxLookTime is over: a server that is silent is asked no more often than that.
+func (b *batches) ask(ctx context.Context, partition int, answers chan<- answer) {
+	unanswered := &b.unanswered[partition]
+	if !unanswered.CompareAndSwap(false, true) {
+		answers <- answer{partition: partition, err: errUnanswered}
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, maxLookTime)
+		defer cancel()
+		n, err := b.next(ctx, b.partitions.All()[partition])
+		unanswered.Store(false)
+		answers <- answer{partition, n, err}
+	}()
 }
 
 // next asks a partition which batch is due first.
