@@ -226,6 +226,15 @@ func (l *loader) absent() {
 		say("The API server's and the other components' logs, the API's latency and the faults that a proxy injected are not among what a shard leaves.")
 		say("CPU and memory of components are those at the end of the boot (boot.json), not over time.")
 	}
+	nameless := 0
+	for _, s := range r.Shards {
+		if s.nameless {
+			nameless++
+		}
+	}
+	if nameless > 0 {
+		say("%s with a test.xml that names no test case: Go tests by rules_go name theirs with --test_env=GO_TEST_WRAP_TESTV=1.", count(nameless, "shard"))
+	}
 	if slices.ContainsFunc(r.Shards, func(s *Shard) bool { return s.Cached != "" }) {
 		say("When Bazel answered a shard from a cache is in no build event: cached shards have no place on the axis.")
 	}

@@ -81,9 +81,50 @@ func (f *Failure) describe() {
 	if f.Message = strings.TrimSpace(f.Message); f.Message == "" {
 		f.Message = cmp.Or(c.Kind, "failed without a message")
 	}
-	f.First, _, _ = strings.Cut(f.Message, "\n")
 	f.Stack, f.Output = NewText(stack), NewText(c.Output)
 	f.Difference = difference.Parse(f.Message)
+	f.First = f.brief()
+}
+
+// brief is the message in a line: what differs, if that is known, else its first two lines.
+func (f *Failure) brief() string {
+	if d := f.Difference; d != nil {
+		parts := []string{beginning(d.Before, 1), "Expected " + differing(d, difference.Actual, d.Actual), d.Relation, differing(d, difference.Expected, d.Expected)}
+		return strings.Join(strings.Fields(strings.Join(parts, " ")), " ")
+	}
+	return beginning(f.Message, 2)
+}
+
+// differing is the first line of a side that the other one lacks.
+func differing(d *difference.Difference, side, whole string) string {
+	for _, line := range d.Lines {
+		if line.Side == side {
+			return shorten(strings.TrimSpace(line.Text()))
+		}
+	}
+	return shorten(beginning(whole, 1))
+}
+
+// beginning is the first n lines that are not blank, as one.
+func beginning(text string, n int) string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			if kept = append(kept, line); len(kept) == n {
+				break
+			}
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
+// shorten keeps a line of a brief in its place.
+func shorten(text string) string {
+	const most = 90
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
 }
 
 // placeLine is a line that has a place of Go's alone, as Ginkgo puts it after a message.

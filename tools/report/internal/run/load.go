@@ -212,6 +212,7 @@ func (l *loader) readXML(s *Shard, name string, t buildevent.Test) {
 			s.Cases = append(s.Cases, caseOf(c))
 		}
 	}
+	s.nameless = err == nil && len(s.Cases) == 0
 	s.lease(report.Properties())
 }
 

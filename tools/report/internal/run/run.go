@@ -137,6 +137,8 @@ type Shard struct {
 	Why string
 	// Final says that no later attempt followed.
 	Final bool
+
+	nameless bool // its test.xml could be read, and has no test case
 }
 
 // Name is the target with the shard, and run and attempt if there are more of them.
@@ -190,7 +192,7 @@ type Failure struct {
 	Case  *Case
 	// Place is where it failed.
 	Place string
-	// Message has all of it; First its first line.
+	// Message has all of it; First says it in a line.
 	Message, First string
 	Difference     *difference.Difference
 	Stack          Text

@@ -52,6 +52,11 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
+	for _, f := range r.Failures {
+		if f.Case.Name == "A spec fails in a changed environment" && f.Case.Verdict != Environment {
+			t.Errorf("a failure in a changed environment is held against: %s", f.Case.Verdict)
+		}
+	}
 	if r.Verdict != Build || !strings.Contains(r.Headline, "1 action failed to build") || !strings.Contains(r.Headline, "3 shards: the product failed") {
 		t.Errorf("run: %s, %s", r.Verdict, r.Headline)
 	}
@@ -94,7 +99,7 @@ func TestFailure(t *testing.T) {
 		t.Fatalf("failures: %+v", r.Failures)
 	}
 	f := r.Failures[i]
-	if f.Place != "e2e/storm_test.go:41" || f.Case.At != "e2e/storm_test.go:33" || f.First != "Timed out after 2.000s." {
+	if f.Place != "e2e/storm_test.go:41" || f.Case.At != "e2e/storm_test.go:33" || f.First != "Timed out after 2.000s. Expected <string>: alerts of tenant-7f3a: 3 to equal <string>: alerts of tenant-7f3a: 4" {
 		t.Errorf("place %q, first %q", f.Place, f.First)
 	}
 	if d := f.Difference; d == nil || d.Relation != "to equal" || len(d.Lines) != 2 || d.Lines[1].Mark != "4" {

@@ -210,8 +210,8 @@ func (l *loader) leaseLanes() []Lane {
 			lanes = append(lanes, *slots[n])
 		}
 	}
-	lanes = append(lanes, pack(waits, Lane{Group: laneWaits, Thin: true})...)
-	return append(lanes, pack(private, Lane{Group: lanePrivate})...)
+	lanes = append(lanes, pack(waits, Lane{Group: laneWaits, Name: "waits", Thin: true})...)
+	return append(lanes, pack(private, Lane{Group: lanePrivate, Name: lanePrivate})...)
 }
 
 // leaseSpans are a shard's wait for its slot, and what is in its slot's lane. Where the
@@ -326,7 +326,7 @@ func (l *loader) otherTests() []Lane {
 			spans = append(spans, l.run.shardSpan(s))
 		}
 	}
-	return pack(spans, Lane{Group: laneTests})
+	return pack(spans, Lane{Group: laneTests, Name: laneTests})
 }
 
 // workLanes are actions by mnemonic: Bazel's build events say when the first began and the

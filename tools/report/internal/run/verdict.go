@@ -68,6 +68,13 @@ func (s *Shard) judge() {
 	default:
 		s.Verdict = worst
 	}
+	if s.Verdict == Environment || s.Verdict == Infrastructure {
+		for _, c := range s.Cases {
+			if c.Verdict == Product {
+				c.Verdict = s.Verdict
+			}
+		}
+	}
 }
 
 // conclude counts, and sums the run up.

@@ -73,6 +73,12 @@ func TestReadCutShort(t *testing.T) {
 	if _, err := Read(strings.NewReader("")); err == nil {
 		t.Error("an empty file is no report")
 	}
+	if report, err := Read(strings.NewReader("<testsuites></testsuites>")); err != nil || len(report.Suites) != 0 {
+		t.Errorf("a report without suites: %v, %+v", err, report)
+	}
+	if _, err := Read(strings.NewReader("<html></html>")); err == nil {
+		t.Error("a page is no report")
+	}
 }
 
 // Promise: reports of rules_go and of Bazel itself are read too.
