@@ -251,16 +251,23 @@ func (v *view) show(t run.Text, own []string) shown {
 
 // lines joins neighbours that are alike, so that a page has few elements.
 func lines(text string, own []string) []Line {
+	if text == "" {
+		return nil
+	}
+	if len(own) == 0 {
+		return []Line{{Text: text}}
+	}
 	var all []Line
+	begin, at, before := 0, 0, false
 	for line := range strings.Lines(text) {
 		mine := slices.ContainsFunc(own, func(o string) bool { return strings.Contains(line, o) })
-		if n := len(all); n > 0 && all[n-1].Own == mine {
-			all[n-1].Text += line
-			continue
+		if at > begin && mine != before {
+			all = append(all, Line{text[begin:at], before})
+			begin = at
 		}
-		all = append(all, Line{line, mine})
+		at, before = at+len(line), mine
 	}
-	return all
+	return append(all, Line{text[begin:], before})
 }
 
 func seconds(s float64) string {
