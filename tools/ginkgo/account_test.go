@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Ginkgo calls each of these a success, or it is one step from it. A shard in which
@@ -105,12 +106,33 @@ func TestRetriesAreReported(t *testing.T) {
 					t.Errorf("earlier attempt: %+v", earlier)
 				}
 			}
-			if one.Properties == nil || !slices.Equal(one.Properties.All, []xmlProperty{{attemptsProperty, c.attempts}}) {
+			if one.Properties == nil || !slices.Contains(one.Properties.All, xmlProperty{attemptsProperty, c.attempts}) {
 				t.Errorf("properties: %+v", one.Properties)
 			}
 			if c.exit == 0 {
 				wantLog(t, o, "tea is hot in the end: passed at attempt 3, after: the kettle is cold")
 			}
 		})
+	}
+}
+
+// Promise: each case says when it began, by which its lines in other logs are found.
+func TestBegan(t *testing.T) {
+	t.Parallel()
+	before := time.Now()
+	o := shard{sample: "varied"}.run(t)
+	after := time.Now()
+	if len(o.cases()) == 0 {
+		t.Fatal("no cases")
+	}
+	for _, c := range o.cases() {
+		if c.Properties == nil || len(c.Properties.All) != 1 || c.Properties.All[0].Name != beganProperty {
+			t.Errorf("%s: properties %+v", c.Name, c.Properties)
+			continue
+		}
+		began, err := time.Parse(time.RFC3339Nano, c.Properties.All[0].Value)
+		if err != nil || began.Before(before.Round(0)) || began.After(after) {
+			t.Errorf("%s: began %v (%v), not between %v and %v", c.Name, began, err, before, after)
+		}
 	}
 }

@@ -170,7 +170,8 @@
 //
 // test.xml has one test case for each spec of the shard, with text, file, line, time,
 // output and failure, one for Setup, one for Attest ("attest environment"), whose
-// properties are the suite's, and one for coverage that can't be had ("collect coverage"). A spec that Ginkgo ran more than once has the property
+// properties are the suite's, and one for coverage that can't be had ("collect coverage"). A
+// case has the property began, when it did. A spec that Ginkgo ran more than once has the property
 // attempts, and its earlier failures as flakyFailure if it passed in the end and as
 // rerunFailure if not, as Maven Surefire has them. test.xml is kept up to date while specs
 // run. In the test's undeclared outputs, specs/ has a file for each spec that failed, with

@@ -20,6 +20,10 @@ const seedProperty = "ginkgo.seed"
 // attemptsProperty is how often a spec ran, where that was more than once.
 const attemptsProperty = "attempts"
 
+// beganProperty is when a case began, in UTC: RFC 3339 with fractions of a second. What
+// draws a run finds by it what else was written at that time.
+const beganProperty = "began"
+
 // outputLimit is how much of a spec's output goes into test.xml, in bytes; the
 // whole is in the log.
 const outputLimit = 256 << 10
@@ -257,8 +261,8 @@ func render(name, className string, started time.Time, elapsed time.Duration, pr
 			suite.Errors++
 			out.Error = problem
 		}
-		if c.Attempts > 1 {
-			out.Properties = &xmlProperties{[]xmlProperty{{Name: attemptsProperty, Value: strconv.Itoa(c.Attempts)}}}
+		if properties := c.properties(); properties != nil {
+			out.Properties = &xmlProperties{properties}
 		}
 		for _, a := range c.Retried {
 			earlier := xmlProblem{
@@ -286,6 +290,17 @@ func render(name, className string, started time.Time, elapsed time.Duration, pr
 	}
 	buffer.WriteByte('\n')
 	return buffer.Bytes(), nil
+}
+
+func (c testCase) properties() []xmlProperty {
+	var properties []xmlProperty
+	if !c.Began.IsZero() {
+		properties = append(properties, xmlProperty{Name: beganProperty, Value: c.Began.UTC().Format(time.RFC3339Nano)})
+	}
+	if c.Attempts > 1 {
+		properties = append(properties, xmlProperty{Name: attemptsProperty, Value: strconv.Itoa(c.Attempts)})
+	}
+	return properties
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
