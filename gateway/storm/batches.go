@@ -306,13 +306,9 @@ func (b *batches) look(ctx context.Context, ref batchRef) (look, error) {
 // anything to do.
 const maxLooked = 100
 
-const (
-	// maxLookTime is how long the flusher waits for a partition's first answer. A server of a
-	// Cluster that is silent is not to keep it from what is due on the others.
-	maxLookTime = time.Second
-	// lookedAtOnce is how many partitions are asked together.
-	lookedAtOnce = 16
-)
+// maxLookTime is how long the flusher waits for a partition's first answer. A server of a
+// Cluster that is silent is not to keep it from what is due on the others.
+const maxLookTime = time.Second
 
 // errUnanswered is said of a partition that has not answered the question before.
 var errUnanswered = errors.New("a partition of Redis does not answer")
@@ -336,11 +332,12 @@ func (b *batches) take(ctx context.Context) (task, error) {
 	first := int(b.turn.Load()) % len(partitions)
 	found := task{decision: takeNone}
 	var failures []error
-	for asked, group := 0, 1; asked < len(partitions); asked, group = asked+group, lookedAtOnce {
-		group = min(group, len(partitions)-asked)
-		answers := make(chan answer, group)
-		for i := range group {
-			b.ask(ctx, (first+asked+i)%len(partitions), answers)
+	// The others are asked all together: one after the other, or in groups, what is due in
+	// the last ones would wait for the silent ones before them.
+	for _, group := range [][]int{{first}, othersThan(first, len(partitions))} {
+		answers := make(chan answer, len(group))
+		for _, partition := range group {
+			b.ask(ctx, partition, answers)
 		}
 		for range group {
 			a := <-answers
@@ -366,6 +363,15 @@ func (b *batches) take(ctx context.Context) (task, error) {
 		}
 	}
 	return found, errors.Join(failures...)
+}
+
+// othersThan returns the numbers from first+1 on, around to before first.
+func othersThan(first, count int) []int {
+	var others []int
+	for i := 1; i < count; i++ {
+		others = append(others, (first+i)%count)
+	}
+	return others
 }
 
 // ask asks a partition what is due. It is not asked again before it has answered, or
