@@ -23,10 +23,26 @@ const pageSize = 200
 type Store struct {
 	client    client.Client
 	placement Placement
+	storms    sharedLists
 }
 
 // NewStore returns a store that uses the client.
-func NewStore(c client.Client, p Placement) *Store { return &Store{client: c, placement: p} }
+func NewStore(c client.Client, p Placement) *Store {
+	s := &Store{client: c, placement: p}
+	s.storms.list = func(ctx context.Context, namespace string) ([]v1alpha1.RemediationRequest, error) {
+		return s.labelled(ctx, namespace, LabelStorm, "true")
+	}
+	return s
+}
+
+// labelled returns the objects in a namespace whose label has the value.
+func (s *Store) labelled(ctx context.Context, namespace, label, value string) ([]v1alpha1.RemediationRequest, error) {
+	var list v1alpha1.RemediationRequestList
+	if err := s.client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{label: value}); err != nil {
+		return nil, &APIError{fmt.Sprintf("list RemediationRequests in %s", namespace), err}
+	}
+	return list.Items, nil
+}
 
 // Get returns one object. The error, an *APIError, satisfies apierrors.IsNotFound
 // when there is none.
@@ -48,19 +64,16 @@ func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.Remedi
 	if !fallback && target != s.placement.Fallback {
 		namespaces = append(namespaces, s.placement.Fallback)
 	}
-	selectors := []client.MatchingLabels{
-		{LabelFingerprint: FingerprintLabel(sig.Fingerprint)},
-		{LabelStorm: "true"},
-	}
-	lists := make([]v1alpha1.RemediationRequestList, len(namespaces)*len(selectors))
+	lists := make([][]v1alpha1.RemediationRequest, 2*len(namespaces))
 	group, ctx := errgroup.WithContext(ctx)
-	for i := range lists {
-		namespace, selector := namespaces[i/len(selectors)], selectors[i%len(selectors)]
-		group.Go(func() error {
-			if err := s.client.List(ctx, &lists[i], client.InNamespace(namespace), selector); err != nil {
-				return &APIError{fmt.Sprintf("list RemediationRequests in %s", namespace), err}
-			}
-			return nil
+	for i, namespace := range namespaces {
+		group.Go(func() (err error) {
+			lists[2*i], err = s.labelled(ctx, namespace, LabelFingerprint, FingerprintLabel(sig.Fingerprint))
+			return err
+		})
+		group.Go(func() (err error) {
+			lists[2*i+1], err = s.storms.in(ctx, namespace)
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -69,13 +82,13 @@ func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.Remedi
 	var found []v1alpha1.RemediationRequest
 	have := make(map[types.NamespacedName]bool)
 	for i := range lists {
-		for j := range lists[i].Items {
-			object := &lists[i].Items[j]
+		for j := range lists[i] {
+			object := &lists[i][j]
 			name := client.ObjectKeyFromObject(object)
 			// The label holds only the beginning of the fingerprint.
 			if !have[name] && s.placement.belongs(object, sig.Namespace) && object.StandsFor(sig.Fingerprint) {
 				have[name] = true
-				found = append(found, *object)
+				found = append(found, *object.DeepCopy()) // others have the storm's, too
 			}
 		}
 	}
