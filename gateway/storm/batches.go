@@ -96,8 +96,8 @@ type batches struct {
 	current *currentBatches
 	waiting *waitingMembers
 	turn    *atomic.Uint32 // number of the partition that had a batch last
-	// unanswered are the partitions that were asked what is due, and have not answered.
-	unanswered []atomic.Bool
+	// questions are, by partition, what is asked of it.
+	questions []question
 }
 
 func newBatches(o Options) batches {
@@ -115,8 +115,16 @@ func newBatches(o Options) batches {
 		client: o.Redis, partitions: redisclient.PartitionsOf(o.Redis), metrics: o.Metrics, settings: s, grace: grace, now: o.now,
 		random: rand.Float64, newID: newBatchID, forScripts: forScripts, current: &currentBatches{ids: make(map[string]string)},
 		waiting: &waitingMembers{counts: make(map[redisclient.Partition]int)}, turn: &atomic.Uint32{},
-		unanswered: make([]atomic.Bool, len(redisclient.PartitionsOf(o.Redis).All())),
+		questions: newQuestions(len(redisclient.PartitionsOf(o.Redis).All())),
 	}
+}
+
+func newQuestions(partitions int) []question {
+	questions := make([]question, partitions)
+	for i := range questions {
+		questions[i].turn = make(chan struct{}, 1)
+	}
+	return questions
 }
 
 // newBatchID returns an id that no other batch has.
@@ -310,9 +318,6 @@ const maxLooked = 100
 // Cluster that is silent is not to keep it from what is due on the others.
 const maxLookTime = time.Second
 
-// errUnanswered is said of a partition that has not answered the question before.
-var errUnanswered = errors.New("a partition of Redis does not answer")
-
 // answer is what a partition says of what is due in it.
 type answer struct {
 	partition int
@@ -340,7 +345,12 @@ func (b *batches) take(ctx context.Context) (task, error) {
 			b.ask(ctx, partition, answers)
 		}
 		for range group {
-			a := <-answers
+			var a answer
+			select {
+			case a = <-answers:
+			case <-ctx.Done():
+				return task{}, context.Cause(ctx)
+			}
 			t := task{decision: takeNone}
 			switch {
 			case a.err != nil:
@@ -374,20 +384,39 @@ func othersThan(first, count int) []int {
 	return others
 }
 
-// ask asks a partition what is due. It is not asked again before it has answered, or
-// maxLookTime is over: a server that is silent is asked no more often than that.
+// question asks a partition what is due, for all that want to know it when it begins.
+type question struct {
+	mu sync.Mutex
+	// waiting want an answer to a question that has not begun. Nobody waits twice for an
+	// answer of a server that is silent.
+	waiting []chan<- answer
+	// turn has room for the question that is under way.
+	turn chan struct{}
+}
+
+// ask sends what a partition says is due at some moment after the call, or that it did
+// not answer for maxLookTime. Answers has room for it.
 func (b *batches) ask(ctx context.Context, partition int, answers chan<- answer) {
-	unanswered := &b.unanswered[partition]
-	if !unanswered.CompareAndSwap(false, true) {
-		answers <- answer{partition: partition, err: errUnanswered}
+	q := &b.questions[partition]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting = append(q.waiting, answers); len(q.waiting) > 1 {
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, maxLookTime)
+		q.turn <- struct{}{}
+		defer func() { <-q.turn }()
+		q.mu.Lock()
+		asking := q.waiting
+		q.waiting = nil
+		q.mu.Unlock()
+		// Others may wait for it when the first of them does not any more.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxLookTime)
 		defer cancel()
 		n, err := b.next(ctx, b.partitions.All()[partition])
-		unanswered.Store(false)
-		answers <- answer{partition, n, err}
+		for _, answers := range asking {
+			answers <- answer{partition, n, err}
+		}
 	}()
 }
 
