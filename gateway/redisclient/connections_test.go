@@ -143,13 +143,7 @@ func TestSentinel(t *testing.T) {
 // says so.
 func TestCluster(t *testing.T) {
 	c := redistest.StartCluster(t, 3, false)
-	for n := range c.Addrs {
-		admin := c.Server(n).Client()
-		if err := admin.ConfigSet(t.Context(), "cluster-require-full-coverage", "no").Err(); err != nil {
-			t.Fatal(err)
-		}
-		admin.Close()
-	}
+	c.ServeInPart()
 	m := metrics.New()
 	client, monitor, err := New(config.Redis{Cluster: config.RedisCluster{Addrs: config.Strings{c.Addrs[0]}}}, m, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -192,13 +186,7 @@ func TestCluster(t *testing.T) {
 // others can do.
 func TestSilentServerOfACluster(t *testing.T) {
 	c := redistest.StartCluster(t, 3, false)
-	for n := range c.Addrs {
-		admin := c.Server(n).Client()
-		if err := admin.ConfigSet(t.Context(), "cluster-require-full-coverage", "no").Err(); err != nil {
-			t.Fatal(err)
-		}
-		admin.Close()
-	}
+	c.ServeInPart()
 	for silent := range c.Addrs {
 		m := metrics.New()
 		client, monitor, err := New(config.Redis{Cluster: config.RedisCluster{Addrs: c.Addrs}}, m, slog.New(slog.DiscardHandler))

@@ -80,6 +80,14 @@ func (c *Cluster) Client() *redis.ClusterClient {
 // Server returns the n-th server of Addrs.
 func (c *Cluster) Server(n int) *Server { return c.servers[n] }
 
+// ServeInPart makes the servers take commands also while others of them can't be reached.
+func (c *Cluster) ServeInPart() {
+	c.tb.Helper()
+	for n := range c.servers {
+		c.do(n, "CONFIG", "SET", "cluster-require-full-coverage", "no")
+	}
+}
+
 // FailOver makes the replica of the n-th of the first masters its successor, without
 // loss, and waits until all servers know.
 func (c *Cluster) FailOver(n int) {

@@ -348,19 +348,22 @@ const memoryWait = 5 * time.Second
 // enter waits for room for a body, so that many large bodies at once can't take all of
 // the memory.
 func (s *Server) enter(ctx context.Context, bytes int64) (leave func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, memoryWait)
-	defer cancel()
-	return s.reserve(ctx, s.room, bytes)
+	return s.reserve(ctx, s.room, bytes, memoryWait)
 }
 
-// reserve waits for so many bytes, or for all that there are if they are more. Leave gives
-// them back.
-func (s *Server) reserve(ctx context.Context, memory *semaphore.Weighted, bytes int64) (leave func(), err error) {
+// reserve waits for so many bytes, or for all that there are if they are more. It waits no
+// longer than that; 0 means as long as ctx goes on. Leave gives them back.
+func (s *Server) reserve(ctx context.Context, memory *semaphore.Weighted, bytes int64, longest time.Duration) (leave func(), err error) {
 	if memory == nil {
 		return func() {}, nil
 	}
 	bytes = min(bytes, max(s.options.MaxPendingBytes, s.options.MaxBodyBytes))
 	if !memory.TryAcquire(bytes) {
+		if longest > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, longest)
+			defer cancel()
+		}
 		if err := memory.Acquire(ctx, bytes); err != nil {
 			return nil, err
 		}

@@ -84,7 +84,7 @@ func (s *Server) signals(adapter Adapter) http.Handler {
 			s.rejectUnreadable(w, r, err)
 			return
 		}
-		leave, err := s.reserve(r.Context(), s.parsing, parsedSize(body))
+		leave, err := s.reserve(r.Context(), s.parsing, parsedSize(body), 0)
 		if err != nil {
 			s.rejectBusy(w, r)
 			return
@@ -213,7 +213,7 @@ const signalCopies = 4
 // makeRoom waits until a signal of so many bytes can be made. Each signal of a request has
 // all that they have in common, so together they can be a thousand times larger than it.
 func (s *Server) makeRoom(ctx context.Context, size int) (leave func(), err error) {
-	return s.reserve(ctx, s.making, int64(size)*signalCopies)
+	return s.reserve(ctx, s.making, int64(size)*signalCopies, 0)
 }
 
 // memberBytes is about what a member of a JSON object takes in memory beside its text.

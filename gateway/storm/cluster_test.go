@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"stormgate.internal/gateway/config"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redistest"
@@ -19,12 +17,7 @@ func TestSilentServerDoesNotKeepTheFlusher(t *testing.T) {
 	c := redistest.StartCluster(t, 3, false)
 	client := c.Client()
 	defer client.Close()
-	err := client.ForEachMaster(t.Context(), func(ctx context.Context, master *redis.Client) error {
-		return master.ConfigSet(ctx, "cluster-require-full-coverage", "no").Err()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.ServeInPart()
 	now := int64(1_700_000_000_000)
 	b := newBatches(Options{
 		Redis: client, Metrics: metrics.New(), Grace: time.Second, Turn: time.Minute, now: func() int64 { return now },
