@@ -78,12 +78,13 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 	if set.Missing {
 		workspaceName(ctx, s, set)
 	}
-	rc := bazelrc.Effective(bazelrc.Read(ctx, s), options.Configs)
+	lines := bazelrc.Read(ctx, s)
+	rc := bazelrc.Effective(lines, options.Configs)
 	w := load.NewWorkspace(ctx, s, set.Repos, deletedPackages(rc, set.Repos[""].Mapping)...)
 	loader := load.NewLoader(ctx, w)
 	side := &graph.Side{
 		Workspace: w, Modules: set, Packages: map[string]*load.Package{}, Closure: loader.Closure, Code: loader.Code, Extension: loader.Extension,
-		RC: rc,
+		RC: rc, Defined: bazelrc.Configs(lines),
 	}
 	x := options.Index
 	if x == nil {
@@ -146,7 +147,7 @@ func workspaceName(ctx context.Context, s *snapshot.Snapshot, set *module.Set) {
 func mappingDigest(repos map[string]*load.Repo) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(repos)) {
-		parts = append(parts, name, repos[name].Root, repos[name].Features, repos[name].Version)
+		parts = append(parts, name, repos[name].Root, repos[name].Features, repos[name].Version, repos[name].Module)
 		for _, apparent := range slices.Sorted(maps.Keys(repos[name].Mapping)) {
 			parts = append(parts, apparent, repos[name].Mapping[apparent])
 		}
@@ -177,6 +178,11 @@ func Compare(ctx context.Context, base, head *snapshot.Snapshot, options Options
 		c.changed[change.Path] = change
 		if change.From != "" {
 			c.changed[change.From] = snapshot.Change{Path: change.From, Kind: "deleted"}
+		}
+	}
+	for _, name := range options.Configs {
+		if !slices.ContainsFunc(c.sides[1].Defined, func(config string) bool { return config == name }) {
+			a.Notes = append(a.Notes, "no .bazelrc of the workspace has a config "+name+": of it nothing is known")
 		}
 	}
 	special := c.goFiles()
@@ -641,7 +647,7 @@ func (c *comparison) goModules(special map[string]bool) {
 			c.everything(file, fmt.Sprintf("it can't be compared by module: %v", err))
 			continue
 		}
-		if base.Toolchain != head.Toolchain {
+		if base.Toolchain != head.Toolchain && c.choosesSDK(file) {
 			c.force("@rules_go", file, fmt.Sprintf("the Go SDK was that of %s, is that of %s", base.Toolchain, head.Toolchain))
 		}
 		if base.Rest != head.Rest {
@@ -693,6 +699,27 @@ func (c *comparison) goModules(special map[string]bool) {
 			c.Widened = append(c.Widened, Widened{"what depends on " + strings.Join(coarse, ", "), "neither sources nor a complete go.mod are in Go's module cache: taken to import from every module (go mod download makes it precise)"})
 		}
 	}
+}
+
+// choosesSDK says that a go.mod decides on the Go SDK, as far as the main module says: it
+// may name the file, or a version.
+func (c *comparison) choosesSDK(file string) bool {
+	said := false
+	for _, side := range c.sides {
+		for _, e := range side.Modules.Root.Extensions {
+			if !graph.GoSDK(e) {
+				continue
+			}
+			for _, t := range e.Tags {
+				label, err := load.ParseMapped(t.Values["go_mod"], side.Workspace.Repos[""].Mapping)
+				if where, ok := side.Workspace.File(label); err == nil && ok && where == file {
+					return true
+				}
+				said = said || t.Class == "download" || t.Class == "host" || t.Class == "wrap" || t.Class == "from_file"
+			}
+		}
+	}
+	return !said
 }
 
 // sameModule says that a module is a folder with the same files on both sides, wherever
@@ -820,14 +847,17 @@ func (c *comparison) tests() {
 		if out.Tags == nil {
 			out.Tags = []string{}
 		}
+		missing := "base had no such test"
 		if old, ok := c.base.Tests[label]; !ok || !c.listed(old) {
 			out.State = "new"
+		} else if c.filtered(0, old) && !c.filtered(1, t) {
+			out.State, missing = "new", "--test_tag_filters left it out"
 		}
 		out.Chain = graph.Chain(c.head, c.affected, label)
 		if out.Chain == nil {
 			if !t.Uncached || len(c.Changes) == 0 {
 				if out.State == "new" && len(c.Changes) > 0 {
-					out.Chain = []graph.Link{{Node: label, Why: t.Kind}, {Node: label, Why: "base had no such test"}}
+					out.Chain = []graph.Link{{Node: label, Why: t.Kind}, {Node: label, Why: missing}}
 				} else {
 					continue
 				}
@@ -850,6 +880,27 @@ func (c *comparison) tests() {
 // listed says that `bazel test //...` takes a test, or that it is asked for.
 func (c *comparison) listed(t *graph.Test) bool {
 	return (!t.Manual || c.opts.IncludeManual) && !t.Incompatible
+}
+
+// filtered says that --test_tag_filters of .bazelrc leave a test out.
+func (c *comparison) filtered(side int, t *graph.Test) bool {
+	value := ""
+	for _, o := range c.sides[side].RC {
+		if o.Name == "test_tag_filters" {
+			value = o.Value // The last one counts.
+		}
+	}
+	wanted, has := false, false
+	for _, tag := range strings.Split(value, ",") {
+		without, excluded := strings.CutPrefix(tag, "-")
+		switch {
+		case excluded && slices.Contains(t.Tags, without):
+			return true
+		case !excluded && tag != "":
+			wanted, has = true, has || slices.Contains(t.Tags, strings.TrimPrefix(tag, "+"))
+		}
+	}
+	return wanted && !has
 }
 
 // words is a chain as one line.

@@ -241,3 +241,118 @@ func TestOptionsThatRefuse(t *testing.T) {
 	conditional := holding("t.sh", map[string]string{".bazelrc": "try-import-if-bazel-version >=7.0.0 %workspace%/seven.rc\n", "seven.rc": "test --test_env=A=1\n"})
 	try(t, "a file for a version of Bazel", conditional, bothTests, sub("seven.rc", "A=1", "A=2"))
 }
+
+// TestNamesAmongRunfiles: the runfiles of a test say by which names repositories know those
+// whose files are among them.
+func TestNamesAmongRunfiles(t *testing.T) {
+	const rest = "bazel_dep(name = \"near\", repo_name = \"n\")\nlocal_path_override(module_name = \"near\", path = \"near\")\nbazel_dep(name = \"far\")\nlocal_path_override(module_name = \"far\", path = \"far\")\nbazel_dep(name = \"foo\", version = \"1\")\ne = use_extension(\"//ext:e.bzl\", \"e\")\nuse_repo(e, \"made\", \"other\")\n"
+	files := func(data, build string) map[string]string {
+		return onWorkspace(map[string]string{
+			"MODULE.bazel":      "module(name = \"small\")\n" + rest,
+			"near/MODULE.bazel": "module(name = \"near\")\nbazel_dep(name = \"far\", repo_name = \"f\")\n",
+			"near/BUILD":        "filegroup(name = \"both\", srcs = [\"f.txt\", \"@f//:f.txt\"], visibility = [\"//visibility:public\"])\nexports_files([\"f.txt\"])\nsh_binary(name = \"tool\", srcs = [\"tool.sh\"], visibility = [\"//visibility:public\"])\n",
+			"near/f.txt":        "1", "near/tool.sh": "#!/bin/sh\n",
+			"far/MODULE.bazel": "module(name = \"far\")\n", "far/BUILD": "exports_files([\"f.txt\"])\n", "far/f.txt": "1",
+			"ext/BUILD": "", "ext/e.bzl": "def _r(ctx):\n    ctx.file(\"BUILD\", \"exports_files(['f'])\")\n    ctx.file(\"f\", \"1\")\n_rule = repository_rule(implementation = _r)\ndef _e(mctx):\n    _rule(name = \"made\")\n    _rule(name = \"other\")\n    _rule(name = \"third\")\ne = module_extension(implementation = _e)\n",
+			"BUILD": build + "sh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\"" + data + "\"])\nsh_test(name = \"y_test\", srcs = [\"t.sh\"])\n",
+		})
+	}
+	const module, near, x = "MODULE.bazel", "near/MODULE.bazel", "//:x_test"
+	pair := files("@n//:both", "")
+	try(t, "the name of this module", pair, bothTests, sub(module, `"small"`, `"large"`))
+	try(t, "a module that had no name", func() map[string]string {
+		f := maps.Clone(pair)
+		f[module] = rest
+		return f
+	}(), bothTests, sub(module, "bazel_dep", "module(name = \"small\")\nbazel_dep"))
+	try(t, "its name for itself", pair, bothTests, sub(module, `"small"`, `"small", repo_name = "s"`))
+	try(t, "its name for itself, which is its name", pair, "", sub(module, `"small"`, `"small", repo_name = "small"`))
+	try(t, "its version", pair, "", sub(module, `"small"`, `"small", version = "2"`))
+	without := maps.Clone(pair)
+	without[".bazelrc"] = "common --noenable_bzlmod\n"
+	try(t, "without modules", without, "", sub(module, `"small"`, `"large"`))
+	try(t, "the name of another module here", pair, x, sub(module, `"n"`, `"m"`), sub("BUILD", "@n//", "@m//"))
+	try(t, "the name of a module that comes with another one", pair, x, sub(module, `"far")`, `"far", repo_name = "g")`))
+	try(t, "the name of a module whose files no test has", files("@n//:f.txt", ""), "", sub(module, `"far")`, `"far", repo_name = "g")`))
+	try(t, "the name that another module has for one", pair, x, sub(near, `"f"`, `"g"`), sub("near/BUILD", "@f//", "@g//"))
+	try(t, "the name that another module has for one whose files no test has", files("@n//:f.txt", ""), "", sub(near, `"f"`, `"g"`), sub("near/BUILD", "@f//", "@g//"))
+	try(t, "another module names this one", files("@n//:f.txt", ""), x, sub(near, "bazel_dep", "bazel_dep(name = \"small\")\nbazel_dep"))
+	try(t, "another module's name for itself", files("@n//:f.txt", ""), x, sub(near, `"near"`, `"near", repo_name = "itself"`))
+	try(t, "a module that no test has anything of names this one", pair, x, sub("far/MODULE.bazel", "module(name = \"far\")\n", "module(name = \"far\")\nbazel_dep(name = \"small\")\n"))
+	try(t, "an included file", with(pair, "more.MODULE.bazel", "bazel_dep(name = \"more\", version = \"1\")\n"), x, sub(module, "bazel_dep(name = \"far\")\n", "include(\"//:more.MODULE.bazel\")\n"), set("more.MODULE.bazel", "bazel_dep(name = \"far\", repo_name = \"g\")\n"))
+
+	made := files("@made//:f", "")
+	more := func(name string) edit {
+		return sub(module, `"made", "other")`, `"made", "other", more = "`+name+`")`)
+	}
+	try(t, "a repository by one name more", made, x, more("made"))
+	try(t, "a repository by one name less", with(made, module, strings.Replace(made[module], `"other")`, `"other", more = "made")`, 1)), x, sub(module, `, more = "made"`, ""))
+	try(t, "another repository by one name more", made, "", more("other"))
+	try(t, "a repository that had no name", made, "", more("third"))
+	// Extensions of modules that can't be seen: what else may have files of their repositories.
+	foreign := files("@foo//:tool", "")
+	foreign[module] += "g = use_extension(\"@foo//:g.bzl\", \"g\")\ng.tag(name = \"one\")\nuse_repo(g, \"one\")\n"
+	try(t, "a name for what a module may have", foreign, x, sub(module, `use_repo(g, "one")`, `use_repo(g, "one", "two")`))
+	try(t, "a name for what a tag makes anew", files("@near//:f.txt", ""), "", func(f map[string]string) {
+		f[module] += "g = use_extension(\"@foo//:g.bzl\", \"g\")\ng.tag(name = \"one\")\nuse_repo(g, \"one\")\n"
+	})
+
+	tool := files(":g", "genrule(name = \"g\", outs = [\"g.out\"], cmd = \"$(location @n//:tool) > $@\", tools = [\"@n//:tool\"])\n")
+	try(t, "a name of a tool's module for itself", tool, x, sub(near, `"near"`, `"near", repo_name = "itself"`))
+	source := files(":g", "genrule(name = \"g\", outs = [\"g.out\"], cmd = \"cp $< $@\", srcs = [\"@n//:f.txt\"])\n")
+	try(t, "a name of a module of which a file is copied", source, "", sub(near, `"near"`, `"near", repo_name = "itself"`))
+
+	aliased := files("@n//:alias", "exports_files([\"f.txt\"])\n")
+	aliased["f.txt"], aliased[near] = "1", aliased[near]+"bazel_dep(name = \"small\")\n"
+	aliased["near/BUILD"] += "alias(name = \"alias\", actual = \"@small//:f.txt\", visibility = [\"//visibility:public\"])\n"
+	try(t, "an alias less, of another module", aliased, x, sub("BUILD", "@n//:alias", "f.txt"))
+
+	head := maps.Clone(pair)
+	sub(module, `"far")`, `"far", repo_name = "g")`)(head)
+	answer := compare(t, pair, head, Options{})
+	if want := "//:x_test <- MODULE.bazel names of @far in the main module: was (far), is (g)"; len(answer.Tests) != 1 || !strings.Contains(answer.Tests[0].Reason, "was (far), is (g)") {
+		t.Errorf("the reason is %v, want like %q", answer.Tests, want)
+	}
+}
+
+// TestPlacesOfRepositories: Bazel numbers the rules and the extensions of one name that make
+// repositories, and the number is in the paths of their files.
+func TestPlacesOfRepositories(t *testing.T) {
+	files := func(version string) map[string]string {
+		return holding("@made//:f", map[string]string{
+			".bazelversion": version + "\n", "ext/BUILD": "", "ext/r.bzl": "def _r(ctx):\n    ctx.file(\"f\", \"1\")\nmade = repository_rule(implementation = _r)\nbeside = repository_rule(implementation = _r)\n",
+			"MODULE.bazel": "made = use_repo_rule(\"//ext:r.bzl\", \"made\")\nmade(name = \"made\")\n",
+		})
+	}
+	before := sub("MODULE.bazel", "made = use", "beside = use_repo_rule(\"//ext:r.bzl\", \"beside\")\nbeside(name = \"beside\")\nmade = use")
+	try(t, "a rule before it", files("7.7.1"), onlyX, before)
+	try(t, "a rule before it, of Bazel 8", files("8.4.2"), "", before)
+	try(t, "a rule after it", files("7.7.1"), "", func(f map[string]string) {
+		f["MODULE.bazel"] += "beside = use_repo_rule(\"//ext:r.bzl\", \"beside\")\nbeside(name = \"beside\")\n"
+	})
+	const code = "def _r(ctx):\n    ctx.file(\"BUILD\", \"exports_files(['f'])\")\n    ctx.file(\"f\", \"1\")\n_rule = repository_rule(implementation = _r)\ndef _e(mctx):\n    _rule(name = \"%s\")\ne = module_extension(implementation = _e)\n"
+	extension := holding("@made//:f", map[string]string{
+		"ext/BUILD": "", "ext/e.bzl": strings.Replace(code, "%s", "made", 1), "ext/g.bzl": strings.Replace(code, "%s", "other", 1),
+		"MODULE.bazel": "e = use_extension(\"//ext:e.bzl\", \"e\")\nuse_repo(e, \"made\")\n",
+	})
+	try(t, "an extension of the same name before it", extension, onlyX, sub("MODULE.bazel", "e = use", "g = use_extension(\"//ext:g.bzl\", \"e\")\nuse_repo(g, \"other\")\ne = use"))
+	try(t, "an extension of the same name after it", extension, "", func(f map[string]string) {
+		f["MODULE.bazel"] += "g = use_extension(\"//ext:g.bzl\", \"e\")\nuse_repo(g, \"other\")\n"
+	})
+}
+
+// TestModulesForOthers: a module that is a folder of the workspace, and that others may use
+// which can't be seen.
+func TestModulesForOthers(t *testing.T) {
+	files := func(module string) map[string]string {
+		return holding("@foo//:f", map[string]string{
+			"MODULE.bazel":      "bazel_dep(name = \"foo\", version = \"1\")\n" + module + "local_path_override(module_name = \"near\", path = \"near\")\n",
+			"near/MODULE.bazel": "module(name = \"near\")\n", "near/BUILD": "exports_files([\"f.txt\"])\n", "near/f.txt": "1",
+		})
+	}
+	changed := set("near/f.txt", "2")
+	try(t, "one that nobody asks for here", files(""), onlyX, changed)
+	try(t, "one of a version", files("bazel_dep(name = \"near\", version = \"1.2\")\n"), onlyX, changed)
+	try(t, "one without a version", files("bazel_dep(name = \"near\")\n"), "", changed)
+	try(t, "one of no version", files("bazel_dep(name = \"near\", version = \"0.0.0\")\n"), "", changed)
+}

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -69,6 +70,9 @@ func (c *comparison) why(name string, base, head *graph.Node) graph.Cause {
 	if at == "" {
 		at = name
 	}
+	if head.Kind == "names" {
+		return c.namesCause(name, at, head)
+	}
 	c.explained[at] = true
 	switch {
 	case base == nil:
@@ -77,6 +81,19 @@ func (c *comparison) why(name string, base, head *graph.Node) graph.Cause {
 		return graph.Cause{At: at, Why: fmt.Sprintf("%s: was (%s), is (%s)", name, shorten(strings.TrimSpace(base.Digest)), shorten(strings.TrimSpace(head.Digest)))}
 	}
 	return graph.Cause{At: at, Why: name + " changed"}
+}
+
+// namesCause says by which names a repository is known now: its MODULE.bazel may include
+// the file that changed.
+func (c *comparison) namesCause(name, at string, head *graph.Node) graph.Cause {
+	for _, f := range c.sides[1].Modules.Files(at) {
+		if _, ok := c.changed[f]; ok {
+			c.explained[f] = true
+			at = f
+		}
+	}
+	none := func(names string) string { return cmp.Or(names, "none") }
+	return graph.Cause{At: at, Why: fmt.Sprintf("%s: was (%s), is (%s)", name, none(head.Parts["was"]), none(head.Parts["is"]))}
 }
 
 func shorten(text string) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func Parse(file string, content []byte) []Option {
 			if !given {
 				value = "1"
 				switch {
-				case dashed && k+1 < len(words) && !strings.HasPrefix(words[k+1], "-"):
+				case dashed && k+1 < len(words) && (textual.MatchString(strings.TrimLeft(name, "-")) || !strings.HasPrefix(words[k+1], "-")):
 					k++
 					value = words[k]
 				case strings.HasPrefix(name, "no") && len(name) > 2:
@@ -67,7 +68,7 @@ func Parse(file string, content []byte) []Option {
 				}
 			}
 			name = canonical(name)
-			if !IsSetting(name) { // Of a setting of text, yes and 1 are two values.
+			if !IsSetting(name) && !textual.MatchString(name) { // Of text, yes and 1 are two values.
 				value = boolean(value)
 			}
 			options = append(options, Option{Command: command, Config: config, Name: name, Value: value, File: file, Line: number})
@@ -82,6 +83,10 @@ var abbreviations = map[string]string{
 	// Names that they had before, which Bazel still takes.
 	"experimental_platforms": "platforms", "experimental_host_platform": "host_platform", "experimental_run_validations": "run_validations",
 }
+
+// textual are options whose value is any text, which may be the next word whatever that
+// begins with.
+var textual = regexp.MustCompile(`^(?:test_arg|test_filter|run_under|define|embed_label|flag_alias|workspace_status_command|\w*_env|\w*copts?|\w*cxxopts?|\w*conlyopts?|\w*linkopts?|\w*jvmopts?)$`)
 
 // canonical is an option's name in one spelling: the last of two counts, however each is
 // written.
@@ -194,6 +199,17 @@ func Read(ctx context.Context, s *snapshot.Snapshot) []Option {
 	}
 	read(".bazelrc")
 	return options
+}
+
+// Configs are the names of all configs.
+func Configs(options []Option) []string {
+	var names []string
+	for _, o := range options {
+		if o.Config != "" && !slices.Contains(names, o.Config) {
+			names = append(names, o.Config)
+		}
+	}
+	return names
 }
 
 // Effective are the options of `bazel test` with the given configs, in order.
@@ -432,14 +448,14 @@ var outside = []string{
 	"materialize_param_files", "cache_computed_file_digests", "fetch", "experimental_convenience_symlinks", "experimental_collect_local_sandbox_action_metrics",
 	"experimental_inmemory_jdeps_files", "target_pattern_file", "http_timeout_scaling",
 	"ram_utilization_factor", "downloader_config", "experimental_downloader_config", "credential_helper", "netrc", "gc_thrashing_limits", "gc_thrashing_threshold",
-	"keep_state_after_build", "track_incremental_state", "validate", "nested_set_depth_limit",
+	"experimental_repository_downloader_retries", "guard_against_concurrent_changes", "keep_state_after_build", "track_incremental_state", "validate", "nested_set_depth_limit",
 }
 
 var outsidePrefixes = []string{
 	"show_", "progress_", "ui_", "experimental_ui", "bes_", "build_event_", "worker_", "experimental_worker_", "sandbox_", "experimental_sandbox",
-	"incompatible_sandbox", "dynamic_", "experimental_dynamic", "execution_log_", "heap_", "memory_", "local_resources", "local_cpu_", "local_ram_", "local_extra_",
+	"incompatible_sandbox", "dynamic_local_", "dynamic_remote_", "experimental_dynamic", "execution_log_", "heap_", "memory_", "local_resources", "local_cpu_", "local_ram_", "local_extra_",
 	"experimental_disk_cache_gc", "remote_cache", "remote_executor", "remote_timeout", "remote_retries", "remote_upload", "remote_accept", "remote_local_fallback",
-	"remote_max_", "remote_header", "remote_instance", "remote_bytestream", "remote_print", "remote_proxy", "remote_verify", "remote_grpc", "remote_download",
+	"remote_max_", "remote_header", "remote_instance", "remote_bytestream", "remote_print", "remote_proxy", "remote_verify", "remote_grpc", "remote_download", "remote_build_event_",
 	"experimental_remote_", "experimental_repository_cache", "experimental_downloader", "http_", "experimental_profile", "experimental_stream", "google_", "tls_",
 	"experimental_build_event", "experimental_bep", "output_groups", "experimental_command_profile", "experimental_oom", "coverage_", "grpc_keepalive",
 }

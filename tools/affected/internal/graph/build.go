@@ -2,6 +2,7 @@ package graph
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -29,6 +30,8 @@ const (
 	// Modules is the modules whose files are elsewhere, as a whole: which of them
 	// depends on which can't be seen without fetching them.
 	Modules = "modules of other repositories"
+	// ForeignToolchains is the toolchains that are registered from other repositories.
+	ForeignToolchains = "toolchains of other repositories"
 )
 
 // Side is one snapshot with all that was loaded of it.
@@ -37,6 +40,8 @@ type Side struct {
 	Modules   *module.Set
 	Packages  map[string]*load.Package // by repository and path: `@repo//path`
 	RC        []bazelrc.Option         // effective
+	// Defined are the names of configs that .bazelrc has.
+	Defined []string
 	// Closure gives what a name of a .bzl file depends on, Code its text too.
 	Closure func(file load.Label, name string) (*load.Closure, error)
 	Code    func(file load.Label, name string) ([]string, []load.Ref, error)
@@ -185,6 +190,8 @@ type builder struct {
 	modulesOfGo map[string]bool
 	// workspaceName is what WORKSPACE calls this repository.
 	workspaceName string
+	// known are repositories that a module which can be seen has a name for, once asked.
+	known map[string]bool
 	// made is of what repositories that this workspace makes are made.
 	made map[string]*made
 	// shapes are edges that become edges to shapes.
@@ -220,6 +227,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
 	b.node(Variables, "make variables")
+	b.node(ForeignToolchains, "toolchains")
 	b.status()
 	b.asked = asked(side, other)
 	for _, key := range sorted(side.Packages) {
@@ -237,6 +245,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 		}
 		s.node.Edges[s.edge].To = b.shape(s.node.Edges[s.edge].To)
 	}
+	b.renamed()
 	return b.graph
 }
 
@@ -517,12 +526,24 @@ func (b *builder) anyFile() string {
 }
 
 func (b *builder) knownRepository(name string) bool {
-	for _, m := range b.side.Workspace.Repos[""].Mapping {
-		if m == name {
-			return true
+	if b.known == nil {
+		b.known = map[string]bool{"bazel_tools": true}
+		for in, f := range b.side.seenModules() {
+			mapping := b.side.Workspace.Repos[in].Mapping
+			for _, canonical := range mapping {
+				b.known[canonical] = true
+			}
+			for _, e := range f.Extensions {
+				for _, apparent := range e.Repos {
+					b.known[cmp.Or(mapping[apparent], apparent)] = true
+				}
+			}
+			for _, r := range f.Repositories {
+				b.known[cmp.Or(mapping[r.Name], r.Name)] = true
+			}
 		}
 	}
-	return name == "bazel_tools" || b.hasLegacy()
+	return b.known[name] || b.hasLegacy()
 }
 
 // hasLegacy says that WORKSPACE may make repositories.
@@ -552,6 +573,14 @@ func (b *builder) repository(name string) string {
 		b.node(node, "repository").Digest = "repository"
 	}
 	return node
+}
+
+// all is a repository with whatever is in it: of one in the workspace its folder.
+func (b *builder) all(name string) string {
+	if r, here := b.side.Workspace.Repos[name]; here && r.Root != "" {
+		return b.folder("folder "+r.Root, r.Root)
+	}
+	return b.repository(name)
 }
 
 // packageNode stands for a package as a whole.
@@ -654,9 +683,13 @@ func (b *builder) pkg(key string, p *load.Package) {
 				repo, _, _ = strings.Cut(repo, "//")
 				n.Edges = append(n.Edges, Edge{To: b.repository(repo), Why: "rule of"})
 				n.Edges = append(n.Edges, b.unseen(repo)...)
+				for _, label := range ofRulesOfGo(repo, t.Kind) {
+					n.Edges = append(n.Edges, Edge{To: b.ofGoRule(label), Why: "rule of"})
+				}
 			}
 		} else if t.Class == "" {
 			n.Edges = append(n.Edges, Edge{To: b.repository("bazel_tools"), Why: "rule of Bazel"})
+			n.Edges = append(n.Edges, b.ofLanguage(t)...)
 		}
 		if t.Stamps == load.Always || t.Stamps == load.IfAsked && b.stampOption() || p.Failed != "" {
 			n.Edges = append(n.Edges, Edge{To: Status, Why: "stamped"})
@@ -684,6 +717,28 @@ func (b *builder) pkg(key string, p *load.Package) {
 	}
 }
 
+// languages are the modules of which Bazel's rules for languages are made, by the beginnings
+// of their names.
+var languages = map[string]string{"cc": "rules_cc", "objc": "rules_cc", "java": "rules_java", "py": "rules_python", "proto": "protobuf", "android": "rules_android"}
+
+// ofLanguage are what a rule of Bazel for a language is made of beside Bazel: a module, whose
+// version MODULE.bazel may choose, and toolchains.
+func (b *builder) ofLanguage(t *load.Target) []Edge {
+	before, _, _ := strings.Cut(t.Kind, "_")
+	module := languages[before]
+	if before == "sh" && b.side.version >= 8 {
+		module = "rules_shell"
+	}
+	var edges []Edge
+	if !plainRules[t.Kind] {
+		edges = append(edges, Edge{To: ForeignToolchains, Why: "toolchain"})
+	}
+	if module != "" {
+		edges = append(edges, Edge{To: b.all(module), Why: "rule of"})
+	}
+	return edges
+}
+
 // set is a digest of the targets and files that labels stand for.
 func (b *builder) set(refs []load.Ref) string {
 	var labels []string
@@ -691,6 +746,9 @@ func (b *builder) set(refs []load.Ref) string {
 		label := r.Label
 		for range 20 {
 			t := b.side.targets[label]
+			if b.label(label).Repo != "" {
+				break // That the repository has a package among all counts: see names.go.
+			}
 			if t == nil || t.Kind != "alias" || t.Class != "" || t.Symbol != "" || len(t.Attributes) != 1 || len(t.Attributes[0].Refs) != 1 || t.Attributes[0].Digest != load.LabelDigest(t.Attributes[0].Refs[0].Label) {
 				break
 			}
@@ -783,8 +841,91 @@ func (b *builder) class(c *load.Class, classes map[string]*load.Class) {
 
 func (b *builder) toolchainType(label string) string {
 	name := "toolchains of type " + label
-	b.node(name, "toolchains")
+	if _, ok := b.graph.Nodes[name]; ok {
+		return name
+	}
+	n := b.node(name, "toolchains")
+	if l := b.label(label); label != "" {
+		if _, here := b.side.Workspace.Repos[l.Repo]; !here {
+			// Its module may register some, and so may others.
+			n.Edges = append(n.Edges, Edge{To: b.repository(l.Repo), Why: "type of"}, Edge{To: ForeignToolchains, Why: "toolchain"})
+		}
+	}
 	return name
+}
+
+// elsewhereOf is the repository that a pattern is of, if its files can't be seen.
+func (b *builder) elsewhereOf(pattern string) (string, bool) {
+	text := strings.TrimPrefix(pattern, "-")
+	if !strings.HasPrefix(text, "@") {
+		return "", false
+	}
+	label, err := load.ParseMapped(text, b.side.Workspace.Repos[""].Mapping)
+	if err != nil {
+		return "", false
+	}
+	_, here := b.side.Workspace.Repos[label.Repo]
+	return label.Repo, !here
+}
+
+// foreignToolchains connects the toolchains that are registered from repositories which
+// can't be seen with what may take one: rules of other repositories and of Bazel, and of
+// the types of the workspace those that its own code may have made toolchains for.
+func (b *builder) foreignToolchains(patterns, loose []string) {
+	n := b.graph.Nodes[ForeignToolchains]
+	n.File = "MODULE.bazel"
+	var all, own []string
+	for _, pattern := range patterns {
+		repo, ok := b.elsewhereOf(pattern)
+		if !ok {
+			continue
+		}
+		all = append(all, pattern)
+		n.Edges = append(n.Edges, Edge{To: b.repository(repo), Why: "registered"})
+		if b.madeByOwnCode(repo) {
+			own = append(own, b.repository(repo))
+		}
+	}
+	n.Digest = digest(all...)
+	for _, label := range loose {
+		n.Edges = append(n.Edges, Edge{To: label, Why: "registered"})
+	}
+	for _, name := range sorted(b.graph.Nodes) {
+		text, ok := strings.CutPrefix(name, "toolchains of type ")
+		if !ok || text == "" {
+			continue
+		}
+		if _, here := b.side.Workspace.Repos[b.label(text).Repo]; !here {
+			continue
+		}
+		t := b.graph.Nodes[name]
+		for _, to := range append(own, loose...) {
+			t.Edges = append(t.Edges, Edge{To: to, Why: "may be registered"})
+		}
+	}
+}
+
+// madeByOwnCode says that code of the workspace makes a repository.
+func (b *builder) madeByOwnCode(repo string) bool {
+	for in, f := range b.side.seenModules() {
+		mapping := b.side.Workspace.Repos[in].Mapping
+		own := func(file string) bool {
+			label, err := load.ParseIn(file, load.Label{Repo: in}, mapping)
+			_, here := b.side.Workspace.Repos[label.Repo]
+			return err == nil && here
+		}
+		for _, e := range f.Extensions {
+			if own(e.File) && slices.ContainsFunc(e.Repos, func(r string) bool { return cmp.Or(mapping[r], r) == repo }) {
+				return true
+			}
+		}
+		for _, r := range f.Repositories {
+			if cmp.Or(mapping[r.Name], r.Name) == repo && own(r.File) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // toolchains connects types of toolchains with the registered ones.
@@ -809,11 +950,16 @@ func (b *builder) toolchains() {
 		return o.Name == "extra_toolchains" || o.Name == "ignore_dev_dependency"
 	}) &&
 		!slices.ContainsFunc(patterns, func(p string) bool { return strings.HasPrefix(p, "-") })
+	var loose []string // what other repositories' macros make, of which it isn't seen what it is
 	byType := map[string][]string{}
 	decided := map[string]bool{} // types of which a toolchain was found that fits always
 	for i, pattern := range patterns {
 		for _, t := range b.match(pattern, mapping) {
 			types := []string(nil)
+			if target := b.side.targets[t]; target != nil && target.Symbol != "" {
+				loose = append(loose, t)
+				continue
+			}
 			if target := b.side.targets[t]; target != nil {
 				for _, a := range target.Attributes {
 					if a.Name == "toolchain_type" {
@@ -835,6 +981,7 @@ func (b *builder) toolchains() {
 			}
 		}
 	}
+	b.foreignToolchains(patterns, loose)
 	for _, ty := range sorted(byType) {
 		list := byType[ty]
 		name := b.toolchainType(ty)
@@ -941,7 +1088,7 @@ func (b *builder) match(pattern string, mapping map[string]string) []string {
 			continue
 		}
 		for i := range pkg.Targets {
-			if t := &pkg.Targets[i]; t.Kind == "toolchain" || t.Class != "" && t.Name != "" && strings.Contains(t.Kind, "toolchain") {
+			if t := &pkg.Targets[i]; t.Name != "" && (t.Kind == "toolchain" || t.Kind == "platform" || t.Class != "" && strings.Contains(t.Kind, "toolchain") || t.Foreign()) {
 				found = append(found, load.Label{Repo: label.Repo, Package: p, Name: t.Name}.String())
 			}
 		}
@@ -955,6 +1102,9 @@ func (b *builder) options() {
 	configuration := b.graph.Nodes[Configuration]
 	mapping := b.side.Workspace.Repos[""].Mapping
 	name := func(text, why string) {
+		if repo, ok := b.elsewhereOf(text); ok {
+			configuration.Edges = append(configuration.Edges, Edge{To: b.repository(repo), Why: why})
+		}
 		for _, t := range b.match(text, mapping) {
 			for _, to := range b.ref(load.Ref{Label: t, Sure: true}) {
 				configuration.Edges = append(configuration.Edges, Edge{To: to, Why: why})
@@ -988,8 +1138,8 @@ func (b *builder) options() {
 			if file, _, ok := strings.Cut(v, ".bzl%"); ok {
 				v = file + ".bzl" // An aspect: all of its file counts.
 			}
-			name(v, "--"+o.Name)
 			if !slices.Contains(programsOwn, o.Name) {
+				name(v, "--"+o.Name)
 				b.optionFile(configuration, v, "--"+o.Name)
 			}
 			// Bazel takes p:x for //p:x.

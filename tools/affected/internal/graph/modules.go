@@ -3,6 +3,7 @@ package graph
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"path"
 	"regexp"
@@ -26,6 +27,46 @@ func GoSDK(e *module.Extension) bool {
 	return e.Name == "go_sdk" && (strings.HasPrefix(e.File, "@rules_go//") || strings.HasPrefix(e.File, "@io_bazel_rules_go//"))
 }
 
+// goOfRules are the packages of Go modules of which rules of rules_go are made, by the
+// beginnings of the rules' names: go.mod chooses their versions, too.
+var goOfRules = map[string][]string{
+	"go_proto": {
+		"@org_golang_google_protobuf//proto:proto", "@org_golang_google_protobuf//runtime/protoimpl:protoimpl", "@org_golang_google_protobuf//cmd/protoc-gen-go:protoc-gen-go",
+		"@org_golang_google_grpc//:grpc", "@org_golang_google_grpc//cmd/protoc-gen-go-grpc:protoc-gen-go-grpc",
+	},
+	"go_grpc": {"@org_golang_google_grpc//:grpc", "@org_golang_google_protobuf//proto:proto"},
+	"gomock":  {"@com_github_golang_mock//mockgen:mockgen", "@com_github_golang_mock//gomock:gomock", "@org_uber_go_mock//mockgen:mockgen", "@org_uber_go_mock//gomock:gomock"},
+	"nogo":    {"@org_golang_x_tools//go/analysis:analysis", "@org_golang_x_tools//go/gcexportdata:gcexportdata"},
+}
+
+// ofRulesOfGo are those of a rule.
+func ofRulesOfGo(repo, kind string) []string {
+	if !ofGo[repo] {
+		return nil
+	}
+	for _, before := range sorted(goOfRules) {
+		if strings.HasPrefix(kind, before) {
+			return goOfRules[before]
+		}
+	}
+	return nil
+}
+
+// ofGoRule is the node of such a package. These read neither variables nor the workspace
+// status by themselves.
+func (b *builder) ofGoRule(label string) string {
+	repo := b.label(label).Repo
+	if _, here := b.side.Workspace.Repos[repo]; here {
+		return b.all(repo)
+	}
+	if _, ok := b.graph.Nodes[label]; !ok {
+		n := b.node(label, "external")
+		n.Digest = "external"
+		n.Edges = []Edge{{To: b.repository(repo), Why: "repository"}}
+	}
+	return label
+}
+
 // modules adds modules, extensions and what repositories are made of.
 func (b *builder) modules() {
 	all := b.node(Modules, "modules")
@@ -33,10 +74,16 @@ func (b *builder) modules() {
 	b.module(b.side.Modules.Root, "")
 	for _, name := range sorted(b.side.Modules.Local) {
 		b.module(b.side.Modules.Local[name], name)
+		if root := b.side.Workspace.Repos[name].Root; b.usedElsewhere(name) && root != "" {
+			b.path(all, root, "may be used by a module that can't be seen")
+		}
 	}
 	// A repository that is no extension's is a module's, or comes with one.
 	for _, name := range sorted(b.graph.Nodes) {
 		n := b.graph.Nodes[name]
+		if repo := strings.TrimPrefix(name, "@"); n.Kind == "repository" && !knowsNeither[repo] && repo != "bazel_skylib" && repo != "rules_shell" {
+			n.Edges = append(n.Edges, Edge{To: ForeignToolchains, Why: "toolchain"})
+		}
 		if n.Kind != "repository" || name == "@bazel_tools" || slices.ContainsFunc(n.Edges, func(e Edge) bool { return e.Why == "made by" }) {
 			continue
 		}
@@ -97,6 +144,7 @@ func (b *builder) module(f *module.File, name string) {
 	where := load.Label{Repo: name}
 	add := func(node *Node, texts []string, special map[string]bool) {
 		for _, text := range texts {
+			b.embedded(node, load.EmbeddedLabels(text), where, repo.Mapping)
 			if text == "" || len(text) > 300 || strings.Contains(text, "\n") {
 				continue
 			}
@@ -110,9 +158,7 @@ func (b *builder) module(f *module.File, name string) {
 			r := load.Ref{Label: label.String(), Sure: strings.HasPrefix(text, "//")}
 			for _, to := range b.ref(r) {
 				node.Edges = append(node.Edges, Edge{To: to, Why: "names"})
-				if named := b.graph.Nodes[to]; named.Kind == "file" && named.File != "" && buildFile.MatchString(path.Base(named.File)) {
-					b.elsewhere(node, named.File, load.Label{Repo: "a repository"}, map[string]bool{})
-				}
+				b.writtenIn(node, to, where, repo.Mapping)
 			}
 		}
 	}
@@ -133,26 +179,34 @@ func (b *builder) module(f *module.File, name string) {
 		all.Edges = append(all.Edges, Edge{To: "module " + o.Name, Why: "module"})
 	}
 	for _, d := range f.Deps {
-		if _, local := b.side.Workspace.Repos[d.Name]; local && d.Name != "" {
-			continue
+		if _, local := b.side.local(d.Name); local {
+			continue // See names.go.
 		}
 		n := b.node("module "+d.Name, "module")
 		n.File = file
 		n.Digest += " " + d.Text
 		all.Edges = append(all.Edges, Edge{To: "module " + d.Name, Why: "module"})
-		r := b.graph.Nodes[b.repository(d.Name)]
+		canonical := d.Name // Of one with several versions that of the version.
+		if mapped, ok := repo.Mapping[d.Apparent]; ok {
+			canonical = mapped
+		}
+		r := b.graph.Nodes[b.repository(canonical)]
 		r.Edges = append(r.Edges, Edge{To: "module " + d.Name, Why: "module"})
 	}
 	for _, e := range f.Extensions {
 		b.extension(e, name, file, add)
 	}
-	for _, r := range f.Repositories {
+	for i, r := range f.Repositories {
 		if _, local := b.side.Workspace.Repos[r.Name]; local {
 			continue
 		}
 		canonical := repo.Mapping[r.Name]
 		if canonical == "" {
 			canonical = r.Name
+		}
+		if place := b.place(f.Repositories, i); place > 1 {
+			n := b.graph.Nodes[b.repository(canonical)]
+			n.Digest = digest(n.Digest, fmt.Sprint("place ", place))
 		}
 		n := b.node("repository rule "+canonical, "repository rule")
 		if name == "" && b.copied(n, r) {
@@ -182,8 +236,68 @@ func (b *builder) module(f *module.File, name string) {
 	}
 }
 
+// place is which of the rules that a MODULE.bazel calls makes a repository: Bazel numbers
+// the rules from the second on, and the number is part of the path of the repository's
+// files. Up to version 7 it numbers all, later those of one name.
+func (b *builder) place(all []module.Repository, at int) int {
+	var rules []string
+	for _, r := range all[:at+1] {
+		if rule := r.File + "%" + r.Rule; !slices.Contains(rules, rule) && (b.side.version <= 7 || r.Rule == all[at].Rule) {
+			rules = append(rules, rule)
+		}
+	}
+	return slices.Index(rules, all[at].File+"%"+all[at].Rule) + 1
+}
+
 // buildFile is the name of what may become another repository's BUILD file.
 var buildFile = regexp.MustCompile(`BUILD|\.bazel$|\.bzl$`)
+
+// writtenIn connects a node that makes a repository with the labels in a file that it reads:
+// the file may become a BUILD file there, or a part of one.
+func (b *builder) writtenIn(n *Node, named string, in load.Label, mapping map[string]string) {
+	node := b.graph.Nodes[named]
+	if node == nil || node.Kind != "file" || node.File == "" {
+		return
+	}
+	if buildFile.MatchString(path.Base(node.File)) {
+		b.elsewhere(n, node.File, load.Label{Repo: "a repository"}, map[string]bool{})
+		return
+	}
+	if content, err := b.side.Workspace.Snapshot.Read(b.ctx, node.File); err == nil && len(content) <= 1<<20 {
+		b.embedded(n, load.EmbeddedLabels(string(content)), in, mapping)
+	}
+}
+
+// embedded connects a node with labels that were found within a text. Of one that is put
+// together it is all that may have its beginning.
+func (b *builder) embedded(n *Node, labels []string, in load.Label, mapping map[string]string) {
+	const why = "a label in a text"
+	for _, text := range labels {
+		text = strings.TrimRight(text, ".:`")
+		if i := strings.IndexAny(text, "%{"); i >= 0 {
+			label, err := load.ParseIn(text[:strings.Index(text, "//")]+"//:all", in, mapping)
+			repo, here := b.side.Workspace.Repos[label.Repo]
+			if err != nil || !here {
+				continue
+			}
+			before := text[strings.Index(text, "//")+2 : i]
+			folder := path.Join(repo.Root, before[:max(0, strings.LastIndexAny(before, "/:"))])
+			if folder == "" || folder == "." {
+				n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label in a text, which is put together"})
+			} else {
+				b.path(n, folder, why)
+			}
+			continue
+		}
+		label, err := load.ParseIn(text, in, mapping)
+		if err != nil {
+			continue
+		}
+		for _, to := range b.ref(load.Ref{Label: label.String()}) {
+			n.Edges = append(n.Edges, Edge{To: to, Why: why})
+		}
+	}
+}
 
 // copied makes of a repository that is a folder of the workspace with another BUILD file
 // what is in the two: where they are enters no key. It fails for any other repository.
@@ -297,6 +411,20 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 		r := b.graph.Nodes[b.repository(label.Repo)]
 		r.Edges = append(r.Edges, Edge{To: name, Why: "extension"})
 	}
+	for _, other := range e.Injected {
+		n.Edges = append(n.Edges, Edge{To: b.all(cmp.Or(repo.Mapping[other], other)), Why: "in place of one"})
+	}
+	if GoDeps(e) && module == "" {
+		for _, before := range sorted(goOfRules) {
+			for _, text := range goOfRules[before] {
+				// Not all of them have names here.
+				if r, ok := b.graph.Nodes["@"+b.label(text).Repo]; ok && !slices.ContainsFunc(r.Edges, func(e Edge) bool { return e.Why == "made by" }) {
+					r.Edges = append(r.Edges, Edge{To: name, Why: "made by"})
+				}
+			}
+		}
+	}
+	place := b.placeOf(e, module)
 	calls := b.calls(e, label, module, name)
 	for _, apparent := range e.Repos {
 		canonical, ok := repo.Mapping[apparent]
@@ -310,8 +438,34 @@ func (b *builder) extension(e *module.Extension, module, file string, add func(*
 		}
 		// Of another one it would be another repository of the same name.
 		r.Digest = digest(r.Digest, maker, cmp.Or(e.Names[apparent], apparent))
+		if place > 1 {
+			r.Digest = digest(r.Digest, fmt.Sprint("place ", place))
+		}
 		r.Edges = append(r.Edges, Edge{To: maker, Why: "made by"})
 	}
+}
+
+// placeOf is which of the extensions of one name, of one repository, an extension is: their
+// repositories' paths have its number, too.
+func (b *builder) placeOf(e *module.Extension, in string) int {
+	of := func(e *module.Extension, in string) (repo, file string) {
+		label, err := load.ParseIn(e.File, load.Label{Repo: in}, b.side.Workspace.Repos[in].Mapping)
+		if err != nil {
+			return "", e.File
+		}
+		return label.Repo, label.String()
+	}
+	repo, file := of(e, in)
+	modules := b.side.seenModules()
+	var files []string
+	for _, name := range sorted(modules) { // The main one, by the empty name, first.
+		for _, other := range modules[name].Extensions {
+			if r, f := of(other, name); r == repo && other.Name == e.Name && !slices.Contains(files, f) {
+				files = append(files, f)
+			}
+		}
+	}
+	return slices.Index(files, file) + 1
 }
 
 // workPath is a folder that a go.work or a go.mod names.
@@ -435,8 +589,10 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 	for _, r := range closure.Refs {
 		for _, to := range b.ref(r) {
 			n.Edges = append(n.Edges, Edge{To: to, Why: "named in its code"})
+			b.writtenIn(n, to, load.Label{Repo: label.Repo}, b.side.Workspace.Repos[label.Repo].Mapping)
 		}
 	}
+	b.embedded(n, closure.Embedded, load.Label{Repo: label.Repo}, b.side.Workspace.Repos[label.Repo].Mapping)
 	if closure.Anywhere {
 		n.Edges = append(n.Edges, Edge{To: b.anyFile(), Why: "a label that its code puts together"})
 	}
@@ -445,9 +601,12 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 			n.Digest, n.Parts[why] = digest(n.Digest, why), "refused"
 		}
 	}
+	ofBazel := slices.ContainsFunc(closure.Refs, func(r load.Ref) bool { return strings.HasPrefix(r.Label, "@bazel_tools") })
 	for _, text := range closure.Texts {
 		if strings.Contains(text, "/") && !strings.ContainsAny(text[:1], "/@") {
 			b.named(n, text, label, nil) // Rules of Bazel take paths from the workspace's top.
+		} else if ofBazel && !strings.Contains(text, "/") && b.side.hasFolder(text) {
+			b.path(n, text, "named")
 		}
 	}
 	if closure.Around {

@@ -53,6 +53,15 @@ func (b *builder) quiet(n *Node, t *load.Target) {
 	}
 }
 
+// packageOf is the package of a target.
+func (b *builder) packageOf(name string) *load.Package {
+	if b.side.targets[name] == nil {
+		return nil
+	}
+	l := b.label(name)
+	return b.side.Packages[Key(l.Repo, l.Package)]
+}
+
 // visited adds to targets, and to their rules, what aspects and queries may ask them for:
 // to all that is below a target that has one. Along which attributes an aspect goes is not
 // followed.
@@ -61,6 +70,10 @@ func (b *builder) visited() {
 		return
 	}
 	all := slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "aspects" })
+	files := false
+	for _, t := range b.side.targets {
+		files = files || t.AsksFiles
+	}
 	var queue []string
 	for name, t := range b.side.targets {
 		if c := b.side.classes[t.Class]; all || t.Asks || c != nil && (c.Foreign || len(c.Aspects) > 0) {
@@ -77,6 +90,10 @@ func (b *builder) visited() {
 		}
 		seen[name] = true
 		var parts []string
+		if p := b.packageOf(name); files && p != nil {
+			n.Parts["files that its package loads"] = digest(p.LoadLabels...)
+			parts = append(parts, n.Parts["files that its package loads"])
+		}
 		if t := b.side.targets[name]; t != nil {
 			for _, q := range t.Quiet {
 				if load.Reads(b.asked, q.File) {

@@ -22,6 +22,7 @@ func (b *builder) refused(n *Node, p *load.Package, t *load.Target, name string)
 		}
 	}
 	if was := b.other.targets[name]; was != nil && base != nil {
+		errors = append(errors, b.unguarded(b.side.guard(t, p), b.other.guard(was, base))...)
 		labels := map[string]bool{}
 		for _, a := range t.Attributes {
 			for _, r := range a.Refs {
@@ -29,7 +30,11 @@ func (b *builder) refused(n *Node, p *load.Package, t *load.Target, name string)
 			}
 		}
 		for _, label := range sorted(labels) {
-			errors = append(errors, b.forbidden(label, p, b.side.testOnly(t, p), b.other.testOnly(was, base))...)
+			user := p
+			if made, err := load.ParseLabel(t.MadeIn); err == nil && t.MadeIn != "" && !slices.Contains(t.Given, label) {
+				user = &load.Package{Repo: made.Repo, Path: made.Package}
+			}
+			errors = append(errors, b.forbidden(label, user, b.side.testOnly(t, p), b.other.testOnly(was, base))...)
 		}
 	}
 	if len(errors) > 0 {
@@ -69,6 +74,9 @@ func (b *builder) forbidden(text string, p *load.Package, testOnly, wasTestOnly 
 		return nil
 	}
 	var errors []string
+	if file, was := b.side.guardOfFile(text, label), b.other.guardOfFile(text, label); file != nil && was != nil {
+		errors = append(errors, b.unguarded(file, was)...)
+	}
 	if label.Repo != p.Repo || label.Package != p.Path {
 		now, was := b.side.visible(text, label, p), b.other.visible(text, label, p)
 		if now.narrower(was) {
@@ -79,6 +87,75 @@ func (b *builder) forbidden(text string, p *load.Package, testOnly, wasTestOnly 
 		errors = append(errors, "is not testonly, as "+text+" is")
 	}
 	return errors
+}
+
+// guard are the entries of a target's visibility.
+func (s *Side) guard(t *load.Target, p *load.Package) []string {
+	switch {
+	case t.Visible != nil:
+		return t.Visible
+	case t.Kind == "config_setting" && t.Class == "" && t.Symbol == "":
+		return []string{"//visibility:public"} // Unless it says otherwise itself.
+	}
+	return s.defaultVisibility(p)
+}
+
+// guardOfFile are those of a label that is a file, nil if it is none.
+func (s *Side) guardOfFile(text string, label load.Label) []string {
+	p := s.Packages[Key(label.Repo, label.Package)]
+	if p == nil {
+		return nil
+	}
+	if kind, _ := s.what(text, label); kind != file {
+		return nil
+	}
+	for _, e := range p.Exports {
+		if e.Name == label.Name && e.Visible != nil {
+			return e.Visible
+		}
+	}
+	return s.defaultVisibility(p)
+}
+
+// unguarded are package groups of a visibility that aren't there, and were: who may see it
+// can't be said then, and Bazel refuses it to all, its own package included.
+func (b *builder) unguarded(now, was []string) []string {
+	if len(b.other.absentGroups(was, 0)) > 0 {
+		return nil // It was refused before.
+	}
+	var errors []string
+	for _, label := range b.side.absentGroups(now, 0) {
+		errors = append(errors, label+" is no package group")
+	}
+	return errors
+}
+
+// absentGroups are the labels among entries, and what these include, of which it is certain
+// that they are no package groups.
+func (s *Side) absentGroups(entries []string, depth int) []string {
+	var absent []string
+	for _, e := range entries {
+		label, err := load.ParseLabel(e)
+		if err != nil || strings.HasPrefix(e, "?") || depth > 20 || label.Name == "__pkg__" || label.Name == "__subpackages__" || label.Repo == "" && label.Package == "visibility" {
+			continue
+		}
+		if _, here := s.Workspace.Repos[label.Repo]; !here {
+			continue
+		}
+		p := s.Packages[Key(label.Repo, label.Package)]
+		if p == nil {
+			absent = append(absent, e)
+			continue
+		}
+		if i := slices.IndexFunc(p.Groups, func(g load.Group) bool { return g.Name == label.Name }); i >= 0 {
+			absent = append(absent, s.absentGroups(p.Groups[i].Includes, depth+1)...)
+			continue
+		}
+		if p.Failed == "" && p.Doubt == "" && !slices.ContainsFunc(p.Targets, func(t load.Target) bool { return t.Name == "" || t.Foreign() }) {
+			absent = append(absent, e)
+		}
+	}
+	return absent
 }
 
 func (s *Side) testOnly(t *load.Target, p *load.Package) bool {
@@ -178,11 +255,7 @@ func (s *Side) visible(text string, label load.Label, user *load.Package) sight 
 		t = s.targets[s.outputs[text]]
 	}
 	if t != nil {
-		entries := t.Visible
-		if entries == nil {
-			entries = s.defaultVisibility(p)
-		}
-		return s.matches(entries, user)
+		return s.matches(s.guard(t, p), user)
 	}
 	for _, e := range p.Exports {
 		if e.Name == label.Name {

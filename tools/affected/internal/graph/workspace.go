@@ -48,7 +48,10 @@ func (b *builder) legacy() {
 	if len(n.Edges) == 0 {
 		return
 	}
-	known := map[string]bool{"@bazel_tools": true}
+	known := map[string]bool{"@bazel_tools": true, "@rules_shell": true}
+	for _, module := range languages {
+		known["@"+module] = true
+	}
 	for _, repo := range b.side.Workspace.Repos[""].Mapping {
 		known["@"+repo] = true
 	}

@@ -184,6 +184,9 @@ func (c *codec) entry(e *entry) {
 		c.flag(&t.TestOnly)
 		c.flag(&t.SaysTestOnly)
 		c.flag(&t.Asks)
+		c.flag(&t.AsksFiles)
+		c.text(&t.MadeIn)
+		list(c, &t.Given, c.text)
 		list(c, &t.Quiet, c.part)
 		list(c, &t.Attributes, func(a *load.Attribute) {
 			c.text(&a.Name)

@@ -25,7 +25,7 @@ import (
 )
 
 // version is raised when the format or what the loader computes changes.
-const version = 16
+const version = 17
 
 const magic = "stormgate affected index\n"
 

@@ -563,15 +563,14 @@ func (w *Workspace) moduleName(repo string) string {
 	if repo != "" {
 		return repo
 	}
-	for name, target := range w.Repos[""].Mapping {
-		if target == "" && name != "" {
-			return name
-		}
-	}
-	return ""
+	return w.Repos[""].Module
 }
 
 func (p *loading) packageDefaults(_ *starlark.Thread, _ starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if p.said {
+		p.refuse("package() twice")
+	}
+	p.said = true
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
 		switch plain := strings.TrimPrefix(name, "default_"); plain {
@@ -703,6 +702,7 @@ func (l *Loader) bzlNames() starlark.StringDict {
 	names["repository_rule"] = fn("repository_rule", l.makeRepositoryRule)
 	names["transition"] = fn("transition", l.makeTransition)
 	names["provider"] = fn("provider", l.makeProvider)
+	names["exec_group"], names["subrule"] = fn("exec_group", l.withToolchains), fn("subrule", l.withToolchains)
 	names["testing"] = &moduleValue{name: "testing", members: starlark.StringDict{
 		"analysis_test": fn("analysis_test", func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 			p := packageOf(thread)
@@ -722,6 +722,18 @@ func (l *Loader) makeTransition(_ *starlark.Thread, b *starlark.Builtin, args st
 	slices.SortFunc(kwargs, func(x, y starlark.Tuple) int {
 		return strings.Compare(string(x[0].(starlark.String)), string(y[0].(starlark.String))) // implementation, inputs, outputs
 	})
+	return l.opaque("builtin "+b.Name(), args, kwargs), nil
+}
+
+// withToolchains keeps what something is made of that is given types of toolchains: labels
+// relative to the file that calls it, whoever uses it.
+func (l *Loader) withToolchains(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	kwargs = slices.Clone(kwargs)
+	for i, kv := range kwargs {
+		if kv[0] == starlark.String("toolchains") {
+			kwargs[i] = starlark.Tuple{kv[0], l.asLabels("label_list", kv[1], l.caller(thread))}
+		}
+	}
 	return l.opaque("builtin "+b.Name(), args, kwargs), nil
 }
 
@@ -755,7 +767,7 @@ func (l *Loader) attrFunction(kind string) starlark.Value {
 					a.parts = append(a.parts, v)
 				default:
 					if v != starlark.None {
-						a.fallback = v
+						a.fallback = l.asLabels(kind, v, a.in) // Also where its rule is of another package.
 					}
 				}
 			case "aspects":

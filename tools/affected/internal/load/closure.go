@@ -88,11 +88,12 @@ type walked struct {
 	repos    map[string]bool
 	strings  map[string]Ref
 	unknowns map[*unknown]bool
+	captured map[*starlark.Function]bool
 	visits   int
 }
 
 func (l *Loader) walk() *walked {
-	return &walked{loader: l, seen: map[string]bool{}, unknowns: map[*unknown]bool{}, files: map[string][]string{}, packages: map[string]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
+	return &walked{loader: l, seen: map[string]bool{}, unknowns: map[*unknown]bool{}, captured: map[*starlark.Function]bool{}, files: map[string][]string{}, packages: map[string]string{}, repos: map[string]bool{}, strings: map[string]Ref{}}
 }
 
 func (w *walked) done() *closure {
@@ -233,6 +234,21 @@ func (l *Loader) function(fn *starlark.Function) *closure {
 	return c
 }
 
+// which says which function a name stands for: by its text, since inner functions of one file
+// may have the same name.
+func (l *Loader) which(f *starlark.Function) string {
+	pos := f.Position()
+	m := l.byFile[pos.Filename()]
+	if m == nil || m.outline == nil {
+		return "function " + f.Name()
+	}
+	text := ""
+	if i, ok := m.outline.at(pos.Line); ok {
+		text = m.outline.statements[i].text
+	}
+	return "function " + f.Name() + " of " + digest(m.label.Repo, m.label.Package, text)
+}
+
 // value follows the functions in a value.
 func (w *walked) value(v starlark.Value) {
 	if w.visits++; w.visits > maxVisited {
@@ -247,7 +263,7 @@ func (w *walked) value(v starlark.Value) {
 			return
 		}
 		w.whole(m)
-		if i, ok := m.outline.at(pos.Line); ok {
+		for _, i := range m.outline.on(pos.Line) {
 			w.statement(m, i)
 		}
 		// What an inner function has captured.
@@ -256,10 +272,10 @@ func (w *walked) value(v starlark.Value) {
 			if x == nil {
 				continue
 			}
-			if _, ok := x.(*starlark.Function); ok {
-				key := "free " + m.file + b.Name
-				if !w.seen[key] {
-					w.seen[key] = true
+			if f, ok := x.(*starlark.Function); ok {
+				w.files[m.file] = append(w.files[m.file], b.Name+"="+w.loader.which(f))
+				if !w.captured[f] { // A function may have captured itself.
+					w.captured[f] = true
 					w.value(x)
 				}
 				continue

@@ -47,6 +47,9 @@ func parseLabel(text string, in Label, mapping map[string]string) (Label, error)
 		if mapped, ok := mapping[repo]; ok && !canonical {
 			repo = mapped
 		}
+		if canonical {
+			repo = ownName(repo)
+		}
 		l.Repo = repo
 	}
 	if after, ok := strings.CutPrefix(rest, "//"); ok {
@@ -63,6 +66,16 @@ func parseLabel(text string, in Label, mapping map[string]string) (Label, error)
 		return Label{}, fmt.Errorf("parse label %q: not a label", text)
 	}
 	return l, nil
+}
+
+// ownName is the name that is used here for a repository by its canonical name: name~, name+,
+// or what follows the extension that makes it.
+func ownName(canonical string) string {
+	parts := strings.FieldsFunc(canonical, func(r rune) bool { return r == '~' || r == '+' })
+	if len(parts) == 0 {
+		return canonical
+	}
+	return parts[len(parts)-1]
 }
 
 // ParseMapped reads a label as the main module's files have it.

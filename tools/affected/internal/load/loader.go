@@ -110,6 +110,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 	if features := l.workspace.Repos[repo].Features; features != "" {
 		p.defaults = append(p.defaults, "features="+features)
 	}
+	p.refuseSyntax(parsed)
 	o := newOutline(parsed)
 	var syntaxTargets []Target
 	modules := map[string]starlark.StringDict{}
@@ -160,6 +161,7 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 		}
 	}
 	out.Doubt = l.doubts
+	p.refuseOutputs()
 	if out.Failed != "" {
 		// What was evaluated before the error is not taken: it may be half of a macro.
 		out.Targets = syntaxTargets
@@ -316,6 +318,7 @@ func (l *Loader) module(label Label) *module {
 		m.err = err
 		return m
 	}
+	m.refused = invalidSyntax(label, parsed)
 	m.outline = newOutline(parsed)
 	outer, outerConditions := l.doubts, l.conditions
 	l.doubts, l.conditions = "", nil
@@ -387,6 +390,9 @@ type Closure struct {
 	// Texts are all texts in it, Labels the files of Parts as they are loaded.
 	Texts  []string
 	Labels []string
+	// Embedded are the labels within its texts that begin with @, as they are written: code
+	// that writes a BUILD file has some.
+	Embedded []string
 	// Around says that, as code of a repository, it may get at files of the workspace by
 	// where another one is, Listing that it may so get at any.
 	Around, Listing bool
@@ -416,6 +422,7 @@ func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 			for _, m := range quotedText.FindAllStringSubmatch(t, -1) {
 				out.Texts = append(out.Texts, m[1])
 			}
+			out.Embedded = append(out.Embedded, EmbeddedLabels(t)...)
 			out.Around = out.Around || around.MatchString(t)
 			out.Listing = out.Listing || listing.MatchString(t)
 			inside = inside || within.MatchString(t)
@@ -427,11 +434,17 @@ func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 
 var (
 	// within is a path of the workspace, around a way from one path to another.
-	within = regexp.MustCompile(`(?:^|[^.] )\w+ \. workspace_root\b|\. path call\( (?:Label|\w+ \. attr)\b`)
+	within = regexp.MustCompile(`(?:^|[^.] )\w+ \. workspace_root\b|\. path call\( (?:[^s]|s[^t])`)
 	around = regexp.MustCompile(`\. (?:workspace_root|dirname|get_child|readdir|watch_tree)\b`)
 	// listing is a folder's content, or a path of which no part is written.
 	listing = regexp.MustCompile(`\. (?:readdir|watch_tree)\b|\. get_child call\( (?:[^s]|s[^t])`)
 )
+
+// embeddedLabel is a label with a repository, in any text.
+var embeddedLabel = regexp.MustCompile(`@{1,2}[\w.~+-]*//[^\s"'\\,;()\[\]<>|&$]*`)
+
+// EmbeddedLabels are the labels in a text that begin with @, as they are written.
+func EmbeddedLabels(text string) []string { return embeddedLabel.FindAllString(text, -1) }
 
 // Code is the text of what a name of a .bzl file depends on, without comments, and what
 // Closure gives as references. It fails if the file can't be evaluated.

@@ -28,6 +28,7 @@ type loading struct {
 	refs       []Ref    // of package(...)
 	named      []Ref    // of package(...), what enters no action
 	quiets     []Part   // of package(...), what enters no action
+	said       bool     // package(...) was called
 }
 
 const localKey = "affected.package"
@@ -142,6 +143,7 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 		}
 		kwargs = more
 	}
+	p.refuseRule(c, kwargs)
 	result := p.loader.class(c)
 	if !p.classes[result.Digest] {
 		p.classes[result.Digest] = true
@@ -223,6 +225,7 @@ func initialized(thread *starlark.Thread, c *class, kwargs []starlark.Tuple) ([]
 
 // native makes a target of a rule that is built into Bazel.
 func (p *loading) native(kind string, kwargs []starlark.Tuple) {
+	p.refuseNative(kind, kwargs)
 	t := Target{Name: p.name(kwargs), Kind: kind, Test: strings.HasSuffix(kind, "_test")}
 	if !plain[kind] && kind != "genrule" {
 		t.Variables, t.Stamps = []string{AnyVariable}, IfAsked
@@ -262,6 +265,7 @@ func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark
 		t.Test = false // Nothing can name it.
 	}
 	t.Attributes = append(t.Attributes, p.handed(code)...)
+	t.Attributes = append(t.Attributes, p.found(kind, kwargs)...)
 	p.add(t, kwargs, func(name string) string {
 		switch {
 		case name == "outs" || name == "out" || name == "output" || name == "outputs":
@@ -273,6 +277,32 @@ func (p *loading) unknownCall(u *unknown, args starlark.Tuple, kwargs []starlark
 		}
 		return ""
 	})
+}
+
+// finders are macros of other repositories that look for files themselves if they are given
+// none: the attribute that is missing then, and what they take.
+var finders = map[string]struct {
+	attribute string
+	files     *regexp.Regexp
+}{"ts_project": {"srcs", regexp.MustCompile(`\.[cm]?tsx?$|^tsconfig\.json$`)}}
+
+// found are the files that such a macro takes.
+func (p *loading) found(kind string, kwargs []starlark.Tuple) []Attribute {
+	finder, ok := finders[kind]
+	if !ok || slices.ContainsFunc(kwargs, func(kv starlark.Tuple) bool {
+		return kv[0] == starlark.String(finder.attribute) && kv[1] != starlark.None
+	}) {
+		return nil
+	}
+	p.out.Globs = true
+	e := &encoder{loader: p.loader, in: p.label}
+	for _, f := range p.loader.workspace.Files(p.label.Repo, p.label.Package) {
+		if finder.files.MatchString(f) {
+			e.ref(Label{Repo: p.label.Repo, Package: p.label.Package, Name: f})
+			e.b.WriteString(f + "\n")
+		}
+	}
+	return []Attribute{{Name: "files that it finds", Digest: digest(e.b.String()), Refs: compact(e.refs)}}
 }
 
 // handed is the code of this workspace that other code is given: it may call it, and so read
@@ -401,6 +431,13 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		case t.Test && t.Symbol == "" && (name == "size" || name == "timeout") && t.usual(name, kwargs):
 			p.quiet(t, name, kv[1])
 			continue
+		case name == "flags" && t.Kind == "platform" && t.Symbol == "":
+			e.anything(kv[1])
+			for _, text := range e.sure(kv[1]) {
+				if _, value, ok := strings.Cut(text, "="); ok {
+					e.candidate(value, false)
+				}
+			}
 		case name == "visibility":
 			e.plain(kv[1])
 			e.refs = nil // It names packages.
@@ -442,6 +479,7 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		}
 		if t.Kind == "genquery" && t.Symbol == "" && queries.MatchString(text) {
 			t.Asks = true
+			t.AsksFiles = t.AsksFiles || printsFiles.MatchString(text)
 		}
 		t.Attributes = append(t.Attributes, a)
 		t.Stamps = max(t.Stamps, stamps(name, kv[1]))
@@ -640,6 +678,9 @@ func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tup
 	if !given["visibility"] {
 		args = append(args, starlark.Tuple{starlark.String("visibility"), starlark.None})
 	}
+	if c.implementation == nil || c.implementation == starlark.None {
+		return fmt.Errorf("macro %s has no implementation", c.name)
+	}
 	first := len(p.out.Targets)
 	_, err := starlark.Call(thread, c.implementation, nil, args)
 	// Bazel makes a select of each value that is configurable, on which a macro may decide
@@ -654,6 +695,10 @@ func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tup
 			e.anything(kv[1])
 		}
 	}
+	var labels []string
+	for _, r := range compact(e.refs) {
+		labels = append(labels, r.Label)
+	}
 	for _, texts := range w.files {
 		for _, t := range texts {
 			for _, m := range quotedText.FindAllStringSubmatch(t, -1) {
@@ -665,6 +710,9 @@ func (p *loading) macro(thread *starlark.Thread, c *class, kwargs []starlark.Tup
 	e.repos(code.repos)
 	for i := first; i < len(p.out.Targets); i++ {
 		t := &p.out.Targets[i]
+		if t.MadeIn == "" { // Else by a macro that this one calls.
+			t.MadeIn, t.Given = Label{Repo: c.file.Repo, Package: c.file.Package, Name: "__pkg__"}.String(), labels
+		}
 		var refs []Ref
 		for _, r := range compact(e.refs) {
 			if r.Label != (Label{Repo: p.label.Repo, Package: p.label.Package, Name: t.Name}).String() {

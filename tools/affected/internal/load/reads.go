@@ -81,7 +81,10 @@ func (p *loading) quiet(t *Target, name string, v starlark.Value) {
 
 // queries is an expression of a genquery, or an option, by which it prints what
 // attributes say.
-var queries = regexp.MustCompile(`\b(?:attr|visible|tests|labels)\b|output`)
+var queries = regexp.MustCompile(`\b(?:attr|visible|tests|labels|buildfiles|loadfiles)\b|output`)
+
+// printsFiles is such an expression that prints files of which packages are made.
+var printsFiles = regexp.MustCompile(`\b(?:buildfiles|loadfiles)\b`)
 
 // wellKnown are repositories whose rules and macros do with the attributes of all rules
 // what Bazel's own do. Those of others may do anything.

@@ -58,8 +58,13 @@ type Target struct {
 	// Quiet are attributes, by name, that count only where something asks for them: they
 	// enter no action by themselves.
 	Quiet []Part
-	// Asks says that it is a query that may print what attributes of others say.
-	Asks bool
+	// Asks says that it is a query that may print what attributes of others say, AsksFiles
+	// that it may print the files that packages are made of.
+	Asks, AsksFiles bool
+	// MadeIn is the package, as a label, of the symbolic macro that makes it: what the macro
+	// names has to be visible there. Given are the labels that the macro was given.
+	MadeIn string
+	Given  []string
 }
 
 // AnyVariable stands for every make variable.

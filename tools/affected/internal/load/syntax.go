@@ -12,7 +12,7 @@ import (
 )
 
 // options are wider than Bazel's for BUILD files: what Bazel refuses is not judged here.
-var options = &syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true, Recursion: true}
+var options = &syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}
 
 func digest(texts ...string) string {
 	h := sha256.New()
@@ -112,6 +112,17 @@ func (o *outline) at(line int32) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// on are all statements of a line.
+func (o *outline) on(line int32) []int {
+	var all []int
+	for i, s := range o.statements {
+		if s.first <= line && line <= s.end {
+			all = append(all, i)
+		}
+	}
+	return all
 }
 
 // documentation is a statement that is a string.

@@ -2,6 +2,7 @@ package load
 
 import (
 	"slices"
+	"strings"
 
 	"go.starlark.net/syntax"
 )
@@ -19,6 +20,13 @@ var pure = map[string]bool{
 var pureSpaces = map[string]bool{
 	"attr": true, "config": true, "config_common": true, "coverage_common": true, "json": true, "platform_common": true, "testing": true,
 }
+
+// pureOfSkylib are those of bazel_skylib, spaceOf is before the names that a file has for them.
+var pureOfSkylib = map[string]bool{
+	"collections": true, "dicts": true, "paths": true, "selects": true, "shell": true, "structs": true, "types": true, "versions": true,
+}
+
+const spaceOf = "space "
 
 // pureMethods are those that change nothing, of whatever they are methods.
 var pureMethods = map[string]bool{
@@ -45,7 +53,11 @@ func whole(f *syntax.File) bool {
 				own[name] = true
 			}
 		case *syntax.LoadStmt:
-			for _, to := range s.To {
+			for i, to := range s.To {
+				if strings.HasPrefix(s.ModuleName(), "@bazel_skylib//lib:") && pureOfSkylib[s.From[i].Name] {
+					own[spaceOf+to.Name] = true
+					continue
+				}
 				own[to.Name] = true
 			}
 		}
@@ -101,7 +113,7 @@ func changes(e syntax.Expr, own map[string]bool) bool {
 				found = found || own[fn.Name] || !pure[fn.Name] || slices.ContainsFunc(n.Args, callsBack)
 			case *syntax.DotExpr:
 				space, ok := fn.X.(*syntax.Ident)
-				found = found || !(ok && pureSpaces[space.Name] && !own[space.Name] || pureMethods[fn.Name.Name])
+				found = found || !(ok && (pureSpaces[space.Name] && !own[space.Name] || own[spaceOf+space.Name]) || pureMethods[fn.Name.Name])
 			default:
 				found = true
 			}

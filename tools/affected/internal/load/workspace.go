@@ -23,8 +23,8 @@ type Repo struct {
 	Features string
 	// Mapping is the names that its files have for repositories.
 	Mapping map[string]string
-	// Version is its module's.
-	Version string
+	// Version is its module's. Module is the name of the main one.
+	Version, Module string
 }
 
 // Workspace is which packages a snapshot has, and which files belong to each.

@@ -23,6 +23,7 @@ type Dep struct {
 	Name string
 	// Apparent is the name that files of this module have for it; empty for nodep.
 	Apparent string
+	Version  string
 	// Text is all of it.
 	Text string
 }
@@ -59,6 +60,8 @@ type Extension struct {
 	Repos []string
 	// Names are the extension's own names for repositories that are used by another one.
 	Names map[string]string
+	// Injected are repositories that it is given in place of its own, or beside them.
+	Injected []string
 	// Text is what else was said of it: overridden and injected repositories, the
 	// names of used ones.
 	Text []string
@@ -246,10 +249,7 @@ func (r *reader) function(id string) starlark.Value {
 				}
 			}
 		case "bazel_dep":
-			d := Dep{Name: a.get("name"), Text: a.text}
-			if d.Name == "" && len(a.positional) > 0 {
-				d.Name = a.positional[0]
-			}
+			d := Dep{Name: a.argument(0, "name"), Version: a.argument(1, "version"), Text: a.text}
 			d.Apparent = d.Name
 			if n, ok := a.named["repo_name"]; ok {
 				d.Apparent, _ = starlark.AsString(n)
@@ -276,6 +276,13 @@ func (r *reader) function(id string) starlark.Value {
 				return nil, fmt.Errorf("%s takes what use_extension returned, got %s", id, args[0].Type())
 			}
 			if id != "use_repo" {
+				p.extension.Injected = append(p.extension.Injected, a.positional[1:]...)
+				for _, v := range a.named {
+					if name, ok := starlark.AsString(v); ok {
+						p.extension.Injected = append(p.extension.Injected, name)
+					}
+				}
+				slices.Sort(p.extension.Injected)
 				p.extension.Text = append(p.extension.Text, id+"("+a.text+")")
 				return starlark.None, nil
 			}

@@ -44,7 +44,7 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 		}
 		return set
 	}
-	set.Root, main.Version = root, root.Version
+	set.Root, main.Version, main.Module = root, root.Version, root.Name
 	folders := map[string]string{}
 	for _, o := range root.Overrides {
 		if o.Kind != "local_path_override" {
@@ -80,6 +80,16 @@ func ReadSet(ctx context.Context, s *snapshot.Snapshot) *Set {
 		set.Repos[name].Mapping = set.mapping(f, name)
 	}
 	return set
+}
+
+// Files are those of which a MODULE.bazel, by its path, is made: itself and what it includes.
+func (s *Set) Files(path string) []string {
+	for _, f := range append(slices.Collect(maps.Values(s.Local)), s.Root) {
+		if len(f.Files) > 0 && f.Files[0] == path {
+			return f.Files
+		}
+	}
+	return nil
 }
 
 // seen says that the files of a folder are among those of the workspace, or beside it.
@@ -145,6 +155,12 @@ func repoFile(file string, content []byte) (features, rest string) {
 	return features, rest
 }
 
+// severalVersions says that more than one version of a module may be there, each of them a
+// repository.
+func (s *Set) severalVersions(name string) bool {
+	return slices.ContainsFunc(s.Root.Overrides, func(o Override) bool { return o.Kind == "multiple_version_override" && o.Name == name })
+}
+
 // mapping gives the names that a module's files have for repositories. Extensions'
 // repositories keep their names; those of a module that is not the main one have the
 // module's name before them.
@@ -161,8 +177,11 @@ func (s *Set) mapping(f *File, module string) map[string]string {
 			continue
 		}
 		m[d.Apparent] = d.Name
-		if d.Name == s.Root.Name {
+		switch {
+		case d.Name == s.Root.Name:
 			m[d.Apparent] = ""
+		case s.severalVersions(d.Name):
+			m[d.Apparent] = d.Name + "~" + d.Version
 		}
 	}
 	if module != "" {

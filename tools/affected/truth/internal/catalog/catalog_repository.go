@@ -22,6 +22,12 @@ func modules() []Change {
 		change("a module more, which nobody uses", replace("MODULE.bazel", "bazel_dep(name = \"fourth\")\n", "bazel_dep(name = \"fourth\")\nbazel_dep(name = \"fifth\")\nlocal_path_override(module_name = \"fifth\", path = \"fifth\")\n"), write("fifth/MODULE.bazel", "module(name = \"fifth\")\n"), appendTo(".bazelignore", "fifth\n")),
 		change("the version of this module", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "mill", version = "1.0")`)),
 		change("the versions of Bazel that this module allows, of which this is one", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "mill", bazel_compatibility = [">=7.0.0"])`)),
+		change("the name of this module", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "watermill")`)),
+		change("the name of this module for itself, which is its name", replace("MODULE.bazel", `module(name = "mill")`, `module(name = "mill", repo_name = "mill")`)),
+		change("a module under another name here", replace("MODULE.bazel", `bazel_dep(name = "fourth")`, `bazel_dep(name = "fourth", repo_name = "four")`), replace("ext/BUILD.bazel", `"@fourth//:lib"`, `"@four//:lib"`)),
+		change("a module under another name in another module", replace("third/MODULE.bazel", `"quarter"`, `"four"`), replace("third/BUILD.bazel", "@quarter//", "@four//")),
+		change("a module has a name for this one", appendTo("third/MODULE.bazel", "bazel_dep(name = \"mill\")\n")),
+		change("a repository by one name more", replace("MODULE.bazel", `use_repo(seeds, "alpha_seed", "beta_seed")`, `use_repo(seeds, "alpha_seed", "beta_seed", another_seed = "alpha_seed")`)),
 		change("the spelling of a statement", replace("MODULE.bazel", "use_repo(\n    go_deps,\n    \"test_example_alpha\",\n    \"test_example_beta\",\n)", `use_repo(go_deps, "test_example_beta", "test_example_alpha")`)),
 	)
 }

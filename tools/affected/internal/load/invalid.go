@@ -1,0 +1,277 @@
+package load
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// Bazel refuses a whole package for what is wrong with one target, or with its syntax. Only
+// what is wrong for certain counts.
+
+// refuseSyntax notes what a BUILD file may not have.
+func (p *loading) refuseSyntax(f *syntax.File) {
+	for _, s := range f.Stmts {
+		switch s.(type) {
+		case *syntax.DefStmt:
+			p.refuse("a BUILD file with a function")
+		case *syntax.IfStmt:
+			p.refuse("a BUILD file with a condition")
+		case *syntax.ForStmt, *syntax.WhileStmt:
+			p.refuse("a BUILD file with a loop")
+		}
+	}
+	syntax.Walk(f, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.LambdaExpr:
+			p.refuse("a BUILD file with a function")
+		case *syntax.CallExpr:
+			for _, a := range n.Args {
+				if u, ok := a.(*syntax.UnaryExpr); ok && (u.Op == syntax.STAR || u.Op == syntax.STARSTAR) {
+					p.refuse("a BUILD file with arguments that a list or a dictionary has")
+				}
+			}
+		}
+		return true
+	})
+}
+
+// invalidSyntax says what a .bzl file may not have at its top.
+func invalidSyntax(file Label, f *syntax.File) []string {
+	var refused []string
+	bound := map[string]bool{}
+	bind := func(name string) {
+		if bound[name] {
+			refused = append(refused, fmt.Sprintf("%s binds %s twice", file, name))
+		}
+		bound[name] = true
+	}
+	var target func(e syntax.Expr)
+	target = func(e syntax.Expr) {
+		switch e := e.(type) {
+		case *syntax.Ident:
+			bind(e.Name)
+		case *syntax.ParenExpr:
+			target(e.X)
+		case *syntax.TupleExpr:
+			for _, x := range e.List {
+				target(x)
+			}
+		case *syntax.ListExpr:
+			for _, x := range e.List {
+				target(x)
+			}
+		}
+	}
+	for _, s := range f.Stmts {
+		switch s := s.(type) {
+		case *syntax.DefStmt:
+			bind(s.Name.Name)
+		case *syntax.AssignStmt:
+			if s.Op == syntax.EQ {
+				target(s.LHS)
+			}
+		case *syntax.LoadStmt:
+			for _, name := range s.To {
+				bind(name.Name)
+			}
+		case *syntax.IfStmt:
+			refused = append(refused, file.String()+" has a condition at its top")
+		case *syntax.ForStmt, *syntax.WhileStmt:
+			refused = append(refused, file.String()+" has a loop at its top")
+		}
+	}
+	return refused
+}
+
+// ofEveryRule are attributes that each rule has, ofEveryTest those that each test has.
+var (
+	ofEveryRule = words("name visibility testonly deprecation tags features licenses distribs compatible_with restricted_to applicable_licenses package_metadata target_compatible_with exec_compatible_with exec_group_compatible_with exec_properties toolchains generator_name generator_function generator_location expect_failure transitive_configs aspect_hints output_licenses")
+	ofEveryTest = words("args env env_inherit size timeout flaky shard_count local")
+	// ofRule are those of rules of Bazel that are known here, mandatory those that must be given.
+	ofRule = map[string]map[string]bool{
+		"alias": words("actual"), "filegroup": words("srcs data path output_group"), "test_suite": words("tests"),
+		"genrule":    words("srcs outs cmd cmd_bash cmd_bat cmd_ps tools exec_tools executable local message output_to_bindir stamp heuristic_label_expansion"),
+		"sh_library": words("srcs deps data"), "sh_binary": words("srcs deps data args env use_bash_launcher"), "sh_test": words("srcs deps data use_bash_launcher"),
+	}
+	mandatory = map[string][]string{"alias": {"actual"}, "genrule": {"outs"}, "sh_test": {"srcs"}, "sh_binary": {"srcs"}}
+	sizes     = map[string]map[string]bool{"size": words("small medium large enormous"), "timeout": words("short moderate long eternal")}
+	// listed attributes hold lists in every rule of Bazel.
+	listedOfBazel = words("srcs deps data tools tests outs hdrs tags features target_compatible_with visibility")
+)
+
+func words(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, w := range strings.Fields(text) {
+		all[w] = true
+	}
+	return all
+}
+
+// knownOfBazel are the names of Bazel's own rules.
+var knownOfBazel = regexp.MustCompile(`^(?:(?:cc|java|py|sh|android|objc|apple|proto|aar|xcode|available|fdo|propeller|memprof|ios|config|constraint|toolchain|platform|label|environment|j2objc|xctoolrunner|starlark|test|extra|action|bind|genrule|genquery|filegroup|alias|licenses)(?:_\w+)?|propeller\w*|\w*_proto_library)$`)
+
+// refuseNative notes what is wrong with a call of a rule of Bazel.
+func (p *loading) refuseNative(kind string, kwargs []starlark.Tuple) {
+	if !knownOfBazel.MatchString(kind) {
+		p.refuse("no rule is called %s", kind)
+	}
+	p.refuseName(kind, kwargs)
+	given := map[string]bool{}
+	own, known := ofRule[kind]
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		if kv[1] == starlark.None {
+			continue
+		}
+		given[name] = true
+		if known && !own[name] && !ofEveryRule[name] && !(strings.HasSuffix(kind, "_test") && ofEveryTest[name]) {
+			p.refuse("%s has no attribute %s", kind, name)
+		}
+		if text, ok := kv[1].(starlark.String); ok && marked(string(text)) == nil {
+			if listedOfBazel[name] {
+				p.refuse("%s of %s is a text, no list", name, p.name(kwargs))
+			}
+			if allowed, ok := sizes[name]; ok && strings.HasSuffix(kind, "_test") && !allowed[string(text)] {
+				p.refuse("%s of %s is %q", name, p.name(kwargs), string(text))
+			}
+		}
+	}
+	for _, name := range mandatory[kind] {
+		if !given[name] {
+			p.refuse("%s of %s is missing", name, p.name(kwargs))
+		}
+	}
+}
+
+// invalidName is a name that no target may have.
+var invalidName = regexp.MustCompile(`^$|^/|/$|//|[:\\]|(?:^|/)\.{1,2}(?:/|$)`)
+
+// refuseName notes a name that is missing or that none may have.
+func (p *loading) refuseName(kind string, kwargs []starlark.Tuple) {
+	for _, kv := range kwargs {
+		if kv[0] != starlark.String("name") {
+			continue
+		}
+		if hasUnknown(kv[1]) {
+			return
+		}
+		if text, ok := kv[1].(starlark.String); ok {
+			if invalidName.MatchString(string(text)) && text != "." {
+				p.refuse("%s has the name %q", kind, string(text))
+			}
+		} else if _, ok := kv[1].(labelValue); !ok {
+			p.refuse("the name of %s is no text", kind)
+		}
+		return
+	}
+	p.refuse("%s without a name", kind)
+}
+
+// refuseRule notes what is wrong with a call of a rule of the workspace.
+func (p *loading) refuseRule(c *class, kwargs []starlark.Tuple) {
+	p.refuseName(c.name, kwargs)
+	if c.unsure {
+		return
+	}
+	given := map[string]bool{}
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		if kv[1] == starlark.None {
+			continue
+		}
+		given[name] = true
+		a, ok := c.attributes[name]
+		switch {
+		case !ok && c.initializer == nil && !ofEveryRule[name] && !ofEveryTest[name] && name != "stamp" && name != "data":
+			p.refuse("%s has no attribute %s", c.name, name)
+		case ok && a.mismatch(kv[1]):
+			p.refuse("%s of %s is no %s", name, p.name(kwargs), a.kind)
+		case ok && a.excludes(kv[1]):
+			p.refuse("%s of %s is a value that it does not take", name, p.name(kwargs))
+		}
+	}
+	for _, name := range sortedKeys(c.attributes) {
+		if c.attributes[name].mandatory && !given[name] {
+			p.refuse("%s of %s is missing", name, p.name(kwargs))
+		}
+	}
+}
+
+// mismatch says that an attribute can't have a value, by their types.
+func (a *attribute) mismatch(v starlark.Value) bool {
+	if hasUnknown(v) {
+		return false
+	}
+	if _, ok := v.(*selection); ok {
+		return false
+	}
+	text, isText := v.(starlark.String)
+	_, isList := v.(*starlark.List)
+	_, isDict := v.(*starlark.Dict)
+	_, isInt := v.(starlark.Int)
+	_, isBool := v.(starlark.Bool)
+	switch {
+	case a.kind == "string":
+		return isList || isDict || isInt || isBool
+	case a.kind == "int":
+		return isList || isDict || isText
+	case a.kind == "bool":
+		return isList || isDict || isText
+	case a.kind == "label" || a.kind == "output":
+		return isList || isDict || isInt || isBool || isText && twoColons.MatchString(string(text))
+	case strings.HasSuffix(a.kind, "_list"):
+		return isText || isInt || isBool || isDict
+	case strings.HasSuffix(a.kind, "_dict"):
+		return isText || isInt || isBool || isList
+	}
+	return false
+}
+
+// twoColons is no label.
+var twoColons = regexp.MustCompile(`^(?:@+[^/]*)?//[^:]*:[^:]*:`)
+
+// excludes says that an attribute takes some texts only, of which this is none.
+func (a *attribute) excludes(v starlark.Value) bool {
+	text, ok := v.(starlark.String)
+	if !ok || marked(string(text)) != nil {
+		return false
+	}
+	return slices.ContainsFunc(a.limits, func(limit string) bool {
+		values, ok := strings.CutPrefix(limit, "values=")
+		return ok && strings.HasPrefix(values, "[") && !strings.Contains(values, strconv.Quote(string(text)))
+	})
+}
+
+// refuseOutputs notes files that two targets make, or that are named as another target is.
+func (p *loading) refuseOutputs() {
+	targets, makers := map[string]int{}, map[string]int{}
+	for i := range p.out.Targets {
+		t := &p.out.Targets[i]
+		if t.Symbol == "" && t.Name != "" {
+			targets[t.Name] = i
+		}
+	}
+	for i := range p.out.Targets {
+		t := &p.out.Targets[i]
+		if t.Symbol != "" {
+			continue
+		}
+		for _, a := range t.Attributes {
+			for _, o := range a.Outputs {
+				if other, ok := makers[o]; ok && other != i {
+					p.refuse("%s is made by %s and by %s", o, p.out.Targets[other].Name, t.Name)
+				}
+				makers[o] = i
+				if other, ok := targets[o]; ok && other != i {
+					p.refuse("%s, which %s makes, is a target", o, t.Name)
+				}
+			}
+		}
+	}
+}
