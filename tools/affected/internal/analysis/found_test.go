@@ -385,8 +385,7 @@ func TestFoundCanonical(t *testing.T) {
 	try(t, "a canonical name", files, onlyX, sub("ext/e.bzl", `"f", "1"`, `"f", "2"`))
 }
 
-
-// TestFoundVariations: variations of what an earlier adversary found.
+// TestFoundVariations: variations of what was found before.
 func TestFoundVariations(t *testing.T) {
 	const x = "//:x_test"
 	effects := func(code string) map[string]string {
