@@ -19,6 +19,8 @@ type encoder struct {
 	b       strings.Builder
 	refs    []Ref
 	outputs []string
+	depth   int
+	visits  int
 }
 
 // attribute writes a value of an attribute whose type is known.
@@ -43,6 +45,12 @@ func (e *encoder) ref(label Label) {
 }
 
 func (e *encoder) labels(v starlark.Value, keys, values bool) {
+	if e.visits++; e.depth > 50 || e.visits > maxVisited {
+		e.b.WriteString("…") // A value that has itself.
+		return
+	}
+	e.depth++
+	defer func() { e.depth-- }()
 	each := func(items starlark.Iterable) {
 		e.b.WriteByte('[')
 		for x := range starlark.Elements(items) {

@@ -55,19 +55,29 @@ func anyMatch(all [][]string, parts []string) bool {
 	return false
 }
 
+// match goes back to the last ** only: what is before it has matched as early as it can.
 func match(pattern, parts []string) bool {
-	if len(pattern) == 0 {
-		return len(parts) == 0
-	}
-	if pattern[0] == "**" {
-		for i := range len(parts) + 1 {
-			if match(pattern[1:], parts[i:]) {
-				return true
-			}
+	star, mark := -1, 0
+	i, j := 0, 0
+	for j < len(parts) {
+		switch {
+		case i < len(pattern) && pattern[i] == "**":
+			star, mark = i, j
+			i++
+		case i < len(pattern) && matchPart(pattern[i], parts[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
 		}
-		return false
 	}
-	return len(parts) > 0 && matchPart(pattern[0], parts[0]) && match(pattern[1:], parts[1:])
+	for i < len(pattern) && pattern[i] == "**" {
+		i++
+	}
+	return i == len(pattern)
 }
 
 // matchPart matches a part of a path: only * and ? are special.
