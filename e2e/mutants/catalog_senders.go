@@ -16,7 +16,7 @@ const (
 	signalTests      = "//gateway/signal:signal_test"
 )
 
-// senderMutants break what the gateway promises to real senders (D29 to D49), most of it
+// senderMutants break what the gateway promises to real senders (D29 to D50), most of it
 // as receivers of that kind are reported to be broken.
 var senderMutants = []mutant{
 	{
@@ -41,7 +41,13 @@ var senderMutants = []mutant{
 		name:    "signals-made-all-at-once",
 		promise: "the alerts of a request do not together take what they have in common as often (D29)",
 		test:    serverTests, specs: "^TestMemoryForSignalsIsBounded$",
-		edits: []edit{{file: "gateway/server/signals.go", text: "s.makeRoom(ctx, parsed.Size)", replacement: "s.makeRoom(ctx, parsed.Size/1_000_000)"}},
+		edits: []edit{{file: "gateway/server/signals.go", text: "signalBytes+int64(size)*signalCopies", replacement: "signalBytes"}},
+	},
+	{
+		name:    "small-signals-unlimited",
+		promise: "small alerts that wait for Redis take a bounded amount of memory (D50)",
+		test:    serverTests, specs: "^TestSmallSignalsAreBounded$",
+		edits: []edit{{file: "gateway/server/signals.go", text: "signalBytes+int64(size)*signalCopies", replacement: "int64(size)*signalCopies"}},
 	},
 	{
 		name:    "alerts-unlimited",

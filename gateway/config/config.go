@@ -121,8 +121,13 @@ type Server struct {
 	// 4194304 (4 MiB), also when 0.
 	MaxBodyBytes int `json:"max_body_bytes"`
 	// MaxPendingBytes limits the bodies of all signal requests that are being handled
-	// together. Default 67108864 (64 MiB); 0 means no limit.
+	// together, what is parsed of them, and the signals that are made of that, each for
+	// itself. Default 67108864 (64 MiB); 0 means no limit.
 	MaxPendingBytes int `json:"max_pending_bytes"`
+	// MemoryLimitBytes is what the process may take, such as its container's limit. From nine
+	// tenths of it on memory is given back as early as can be, at the cost of CPU. Default 0:
+	// as the variable GOMEMLIMIT of the environment says, which also has precedence.
+	MemoryLimitBytes int `json:"memory_limit_bytes"`
 	// TLS encrypts connections.
 	TLS ServerTLS `json:"tls"`
 }
@@ -462,6 +467,7 @@ func (c *Config) Validate() error {
 	requireNotNegative(require, map[string]int{
 		"server.max_body_bytes":                       c.Server.MaxBodyBytes,
 		"server.max_pending_bytes":                    c.Server.MaxPendingBytes,
+		"server.memory_limit_bytes":                   c.Server.MemoryLimitBytes,
 		"middleware.rate_limit.requests_per_minute":   c.Middleware.RateLimit.RequestsPerMinute,
 		"middleware.rate_limit.burst":                 c.Middleware.RateLimit.Burst,
 		"middleware.authentication.tokens.cache_size": c.Middleware.Authentication.Tokens.CacheSize,

@@ -89,7 +89,7 @@ processing:
 
 func TestEverythingCanBeSet(t *testing.T) {
 	cfg, warnings, err := Load(write(t, `
-server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29, tls: {cert_file: g, key_file: h, client_ca_file: i, min_version: "1.3"}}
+server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29, memory_limit_bytes: 39, tls: {cert_file: g, key_file: h, client_ca_file: i, min_version: "1.3"}}
 middleware:
   rate_limit: {requests_per_minute: 4, burst: 5, exempt_networks: [10.0.0.1, "2001:db8::/32"], exempt_users: [j], exempt_groups: [k]}
   trusted_proxies: ["10.1.2.3/8", "::ffff:10.0.0.0/104"]
@@ -145,7 +145,7 @@ processing:
 	}
 	s := func(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 	want := Config{
-		Server{"127.0.0.1:1", s(1), s(2), s(3), 28, 29, ServerTLS{"g", "h", "i", "1.3"}},
+		Server{"127.0.0.1:1", s(1), s(2), s(3), 28, 29, 39, ServerTLS{"g", "h", "i", "1.3"}},
 		Middleware{
 			RateLimit{4, 5, Networks{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8::/32")}, Strings{"j"}, Strings{"k"}},
 			Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
@@ -265,7 +265,7 @@ func TestRefusals(t *testing.T) {
 func TestOrder(t *testing.T) {
 	env := map[string]string{
 		"GATEWAY_LISTEN_ADDR": ":1", "GATEWAY_REDIS_ADDR": "env:1", "GATEWAY_REDIS_PASSWORD": "secret", "GATEWAY_REDIS_USERNAME": "gateway",
-		"GATEWAY_REDIS_DB": "3", "GATEWAY_RATE_LIMIT_RPM": "7", "GATEWAY_DEDUP_TTL": "9s",
+		"GATEWAY_REDIS_DB": "3", "GATEWAY_RATE_LIMIT_RPM": "7", "GATEWAY_DEDUP_TTL": "9s", "GATEWAY_MEMORY_LIMIT_BYTES": "1000",
 	}
 	look := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
 	cfg, warnings, err := Load(write(t, minimal), look, func(c *Config) { c.Infrastructure.Redis.Addr = "flag:1" })
@@ -281,7 +281,7 @@ func TestOrder(t *testing.T) {
 		t.Errorf("a negative duration in the environment: %v", err)
 	}
 	delete(env, "GATEWAY_DEDUP_TTL")
-	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || r.Addr != "flag:1" || r.Password != "secret" || r.Username != "gateway" || r.DB != 3 ||
+	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || cfg.Server.MemoryLimitBytes != 1000 || r.Addr != "flag:1" || r.Password != "secret" || r.Username != "gateway" || r.DB != 3 ||
 		cfg.Middleware.RateLimit.RequestsPerMinute != 7 || cfg.Processing.Deduplication.TTL.Std() != 9*time.Second {
 		t.Errorf("configuration %+v", cfg)
 	}

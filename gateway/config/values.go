@@ -104,6 +104,7 @@ func applyEnv(cfg *Config, env func(string) (string, bool)) (warnings []string) 
 		}
 	}
 	set("GATEWAY_LISTEN_ADDR", text(&cfg.Server.ListenAddr))
+	set("GATEWAY_MEMORY_LIMIT_BYTES", number(&cfg.Server.MemoryLimitBytes))
 	set("GATEWAY_REDIS_ADDR", text(&cfg.Infrastructure.Redis.Addr))
 	set("GATEWAY_REDIS_USERNAME", text(&cfg.Infrastructure.Redis.Username))
 	if password, ok := env("GATEWAY_REDIS_PASSWORD"); ok && password != "" {

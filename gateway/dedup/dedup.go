@@ -42,7 +42,7 @@ type Objects interface {
 	// Get returns an object, or an error that satisfies apierrors.IsNotFound.
 	Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.RemediationRequest, error)
 	// Find returns the objects that stand for the signal's incident, those in
-	// progress first.
+	// progress first. They are shared with other callers: they must not be modified.
 	Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error)
 	// Page returns some of all objects that exist, and the token of the next page.
 	// The empty token begins and ends. All pages show one moment.

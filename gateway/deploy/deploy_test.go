@@ -224,13 +224,21 @@ func hardened(t *testing.T, pod corev1.PodSpec) {
 }
 
 // environment returns the environment of the gateway's container, with values for
-// what comes from Secrets.
+// what comes from Secrets and from its own limits.
 func environment(t *testing.T, pod corev1.PodSpec) func(string) (string, bool) {
 	t.Helper()
 	values := map[string]string{}
 	for _, variable := range pod.Containers[0].Env {
 		if variable.ValueFrom == nil {
 			values[variable.Name] = variable.Value
+			continue
+		}
+		if field := variable.ValueFrom.ResourceFieldRef; field != nil {
+			limit, ok := pod.Containers[0].Resources.Limits[corev1.ResourceName(strings.TrimPrefix(field.Resource, "limits."))]
+			if !ok {
+				t.Errorf("%s is that of the node, as there is no %s", variable.Name, field.Resource)
+			}
+			values[variable.Name] = strconv.FormatInt(limit.Value(), 10)
 			continue
 		}
 		value, ok := map[string]string{"gateway-redis/address": "redis:6379", "gateway-redis/username": "gateway", "gateway-redis/password": "s3cr3t"}[variable.ValueFrom.SecretKeyRef.Name+"/"+variable.ValueFrom.SecretKeyRef.Key]
@@ -256,6 +264,9 @@ func TestConfigurationsAreValid(t *testing.T) {
 			cfg, warnings, err := config.Load(file, environment(t, pod), nil)
 			if err != nil || len(warnings) != 0 {
 				t.Fatal(err, warnings)
+			}
+			if got, want := int64(cfg.Server.MemoryLimitBytes), pod.Containers[0].Resources.Limits.Memory().Value(); got != want || want == 0 {
+				t.Errorf("it knows of a memory limit of %d bytes, it has one of %d", got, want)
 			}
 			if cfg.Server.ListenAddr != ":8080" || cfg.Infrastructure.Redis.Addr != "redis:6379" {
 				t.Errorf("addresses %s, %s", cfg.Server.ListenAddr, cfg.Infrastructure.Redis.Addr)

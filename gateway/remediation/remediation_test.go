@@ -259,6 +259,8 @@ type apiserver struct {
 	client.Client
 	// onCreate may answer in place of the API; done says that it did.
 	onCreate func(ctx context.Context, w client.Client, object client.Object) (done bool, err error)
+	// onList, if set, is called before each list with its selector.
+	onList func(namespace, selector string)
 }
 
 func newAPI(t *testing.T, objects ...client.Object) *apiserver {
@@ -279,6 +281,13 @@ func newAPI(t *testing.T, objects ...client.Object) *apiserver {
 				return apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, ns)
 			}
 			return w.Create(ctx, object, o...)
+		},
+		List: func(ctx context.Context, w client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+			if a.onList != nil {
+				options := (&client.ListOptions{}).ApplyOptions(o)
+				a.onList(options.Namespace, options.LabelSelector.String())
+			}
+			return w.List(ctx, list, o...)
 		},
 	}).Build()
 	return a

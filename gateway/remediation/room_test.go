@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +13,67 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/metrics"
+	"stormgate.internal/gateway/signal"
 )
+
+// Promise: however many signals look for their objects at once, as after a failure of
+// Redis, few lists are made at once, and those of storms, which are large, one in each
+// namespace. All signals find theirs.
+func TestSearchesAtOnceAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		member := testSignal("shop")
+		member.Resource.Namespace = "shop"
+		member.Fingerprint = signal.Fingerprint(member.Name, "shop", member.Resource.Kind, member.Resource.Name)
+		a := newAPI(t, storm("shop", member.Resource, member.Name, 0))
+		var ofStorms, ofFingerprints, storms atomic.Int32
+		proceed := make(chan struct{})
+		a.onList = func(_, selector string) {
+			underWay := &ofFingerprints
+			if strings.HasPrefix(selector, LabelStorm+"=") {
+				underWay = &ofStorms
+				storms.Add(1)
+			}
+			underWay.Add(1)
+			<-proceed
+			underWay.Add(-1)
+		}
+		s := NewStore(a, placement)
+		const count = 20 * maxFinding
+		var callers sync.WaitGroup
+		for range count {
+			callers.Go(func() {
+				if found, err := s.Find(t.Context(), member); err != nil || len(found) != 1 {
+					t.Errorf("found %d, %v", len(found), err)
+				}
+			})
+		}
+		most := int32(0)
+		for range 20 * count { // each list by itself, until all have ended
+			synctest.Wait()
+			if n := ofStorms.Load(); n > 2 {
+				t.Fatalf("%d lists of storms at once in two namespaces", n)
+			}
+			most = max(most, ofFingerprints.Load())
+			if ofStorms.Load()+ofFingerprints.Load() == 0 {
+				break
+			}
+			proceed <- struct{}{}
+		}
+		callers.Wait()
+		if most != 2*maxFinding {
+			t.Errorf("%d lists by fingerprint at once in two namespaces, want %d", most, 2*maxFinding)
+		}
+		if n := storms.Load(); n > 6 { // some come to the second namespace before others
+			t.Errorf("%d lists of storms for %d searches", n, count)
+		}
+		close(proceed)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if _, err := s.Find(ended, member); !errors.Is(err, context.Canceled) {
+			t.Errorf("a request that has ended: %v", err)
+		}
+	})
+}
 
 // Promise: a request of many alerts leaves the API server room for others. All of them
 // are created, and who can't wait any longer is told so.

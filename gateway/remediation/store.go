@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/shared"
 	"stormgate.internal/gateway/signal"
 )
 
@@ -18,20 +20,29 @@ import (
 // few have more than 10 kB.
 const pageSize = 200
 
+// maxFinding is how many searches list objects at once. After a failure of Redis,
+// thousands of signals may have to look for theirs. A request to the API server takes some
+// 50 kB here while it is under way, most of it stacks, and more do not end sooner.
+const maxFinding = 32
+
 // Store reads and updates the objects. It caches nothing: what it returns is
 // what the API server holds.
 type Store struct {
 	client    client.Client
 	placement Placement
-	storms    sharedLists
+	// storms lists the storms' objects of a namespace. An object of a storm may have 1.5 MB,
+	// and each of thousands of signals that come at once may have to look for its own among
+	// them: a list for each would take more memory than there is.
+	storms *shared.Calls[string, []v1alpha1.RemediationRequest]
+	room   *semaphore.Weighted
 }
 
 // NewStore returns a store that uses the client.
 func NewStore(c client.Client, p Placement) *Store {
-	s := &Store{client: c, placement: p}
-	s.storms.list = func(ctx context.Context, namespace string) ([]v1alpha1.RemediationRequest, error) {
-		return s.labelled(ctx, namespace, LabelStorm, "true")
-	}
+	s := &Store{client: c, placement: p, room: semaphore.NewWeighted(maxFinding)}
+	s.storms = shared.NewCalls(func(ctx context.Context, namespace string) ([]v1alpha1.RemediationRequest, error) {
+		return s.labelled(ctx, namespace, LabelStorm, "true") // the client limits the time
+	})
 	return s
 }
 
@@ -56,29 +67,30 @@ func (s *Store) Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.R
 
 // Find returns the objects that stand for the signal's incident: those in progress
 // first, and the newer first of equals. It lists by label, storms included, in the
-// signal's namespace and in the fallback namespace, never in the whole cluster.
-// Errors are *APIError.
+// signal's namespace and in the fallback namespace, never in the whole cluster. What it
+// returns is shared with other callers: it must not be modified. Errors are *APIError, or
+// the context's.
 func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
 	target, fallback := s.placement.Namespace(sig.Namespace)
 	namespaces := []string{target}
 	if !fallback && target != s.placement.Fallback {
 		namespaces = append(namespaces, s.placement.Fallback)
 	}
-	lists := make([][]v1alpha1.RemediationRequest, 2*len(namespaces))
-	group, ctx := errgroup.WithContext(ctx)
-	for i, namespace := range namespaces {
-		group.Go(func() (err error) {
-			lists[2*i], err = s.labelled(ctx, namespace, LabelFingerprint, FingerprintLabel(sig.Fingerprint))
-			return err
-		})
-		group.Go(func() (err error) {
-			lists[2*i+1], err = s.storms.in(ctx, namespace)
-			return err
-		})
+	var lists [][]v1alpha1.RemediationRequest
+	// Those who look at the same time share a list. Behind the room, where few come at a
+	// time, each few would have one.
+	for _, namespace := range namespaces {
+		list, err := s.storms.Do(ctx, namespace)
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, list)
 	}
-	if err := group.Wait(); err != nil {
+	own, err := s.ofFingerprint(ctx, namespaces, FingerprintLabel(sig.Fingerprint))
+	if err != nil {
 		return nil, err
 	}
+	lists = append(lists, own...)
 	var found []v1alpha1.RemediationRequest
 	have := make(map[types.NamespacedName]bool)
 	for i := range lists {
@@ -88,7 +100,7 @@ func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.Remedi
 			// The label holds only the beginning of the fingerprint.
 			if !have[name] && s.placement.belongs(object, sig.Namespace) && object.StandsFor(sig.Fingerprint) {
 				have[name] = true
-				found = append(found, *object.DeepCopy()) // others have the storm's, too
+				found = append(found, *object)
 			}
 		}
 	}
@@ -105,6 +117,24 @@ func (s *Store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.Remedi
 		return strings.Compare(b.Name, a.Name)
 	})
 	return found, nil
+}
+
+// ofFingerprint returns the objects in each of the namespaces whose label begins the
+// fingerprint, when there is room to list them.
+func (s *Store) ofFingerprint(ctx context.Context, namespaces []string, label string) ([][]v1alpha1.RemediationRequest, error) {
+	if err := s.room.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer s.room.Release(1)
+	lists := make([][]v1alpha1.RemediationRequest, len(namespaces))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, namespace := range namespaces {
+		group.Go(func() (err error) {
+			lists[i], err = s.labelled(ctx, namespace, LabelFingerprint, label)
+			return err
+		})
+	}
+	return lists, group.Wait()
 }
 
 // Page returns some of all objects in the cluster, and the token of the next page.

@@ -162,15 +162,29 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 			results[i] = s.process(ctx, r, parsed[i])
 		}
 	}
-	if len(order) == 1 {
-		// Most requests are like this. A new goroutine would have to grow its stack.
-		handle(order[0])
-		return results
-	}
 	var group errgroup.Group
 	group.SetLimit(maxParallel)
 	for _, key := range order {
+		size := 0
+		for _, i := range incidents[key] {
+			size = max(size, parsed[i].Size) // one after the other
+		}
+		// What waits for room has no goroutine yet, whose stack would take room.
+		leave, err := s.makeRoom(ctx, size)
+		if err != nil {
+			for _, i := range incidents[key] {
+				results[i] = s.noRoom(ctx, r, parsed[i])
+			}
+			continue
+		}
+		if len(order) == 1 {
+			// Most requests are like this. A new goroutine would have to grow its stack.
+			handle(key)
+			leave()
+			break
+		}
 		group.Go(func() error {
+			defer leave()
 			handle(key)
 			return nil
 		})
@@ -179,8 +193,15 @@ func (s *Server) processAll(ctx context.Context, r *http.Request, parsed []signa
 	return results
 }
 
-// process handles one signal. A panic fails this signal alone. Without that it would
-// end the gateway, since the signal may have a goroutine of its own.
+// noRoom refuses a signal for now.
+func (s *Server) noRoom(ctx context.Context, r *http.Request, parsed signal.Parsed) result {
+	s.options.Logger.ErrorContext(ctx, "signal is not handled, there was no room for it in time", "fingerprint", parsed.Fingerprint, "bytes", parsed.Size)
+	s.options.Metrics.RequestRejected("memory")
+	return failed(r, parsed.Fingerprint, http.StatusServiceUnavailable, "too many signals, or too large ones, are being handled")
+}
+
+// process handles one signal, for which there is room. A panic fails this signal alone.
+// Without that it would end the gateway, since the signal may have a goroutine of its own.
 func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Parsed) (res result) {
 	defer func() {
 		if failure := recover(); failure != nil {
@@ -188,13 +209,6 @@ func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Par
 			res = failed(r, parsed.Fingerprint, http.StatusInternalServerError, "internal error")
 		}
 	}()
-	leave, err := s.makeRoom(ctx, parsed.Size)
-	if err != nil {
-		s.options.Logger.ErrorContext(ctx, "signal is not handled, there was no room for it in time", "fingerprint", parsed.Fingerprint, "bytes", parsed.Size)
-		s.options.Metrics.RequestRejected("memory")
-		return failed(r, parsed.Fingerprint, http.StatusServiceUnavailable, "too many large signals are being handled")
-	}
-	defer leave()
 	sig := parsed.Signal()
 	outcome, err := s.options.Processor.Process(ctx, sig)
 	if err != nil {
@@ -206,14 +220,21 @@ func (s *Server) process(ctx context.Context, r *http.Request, parsed signal.Par
 	return succeeded(sig, outcome)
 }
 
-// signalCopies is how often a signal is in memory while it is handled: as it is, for
-// Redis, in the object, and in what is sent to the API server.
-const signalCopies = 4
+const (
+	// signalCopies is how often a signal is in memory while it is handled: as it is, for
+	// Redis, in the object, and in what is sent to the API server.
+	signalCopies = 4
+	// signalBytes is what a signal takes beside that while it is handled: most of it is the
+	// stack of its goroutine, with the call to Redis or to the API server that it waits for.
+	signalBytes = 24 << 10
+)
 
 // makeRoom waits until a signal of so many bytes can be made. Each signal of a request has
 // all that they have in common, so together they can be a thousand times larger than it.
+// While Redis is silent, all that is sent waits for it: many small signals take as much as
+// few large ones.
 func (s *Server) makeRoom(ctx context.Context, size int) (leave func(), err error) {
-	return s.reserve(ctx, s.making, int64(size)*signalCopies, 0)
+	return s.reserve(ctx, s.making, signalBytes+int64(size)*signalCopies, 0)
 }
 
 // memberBytes is about what a member of a JSON object takes in memory beside its text.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,14 +54,48 @@ func TestMemoryForSignalsIsBounded(t *testing.T) {
 	if r := do(s, "POST", route, body); r.Code != 200 || w.n != alerts {
 		t.Errorf("%d, %d signals handled", r.Code, w.n)
 	}
-	if w.most > pending/signalCopies || w.most < common {
-		t.Errorf("%d bytes of signals at once, at most %d are allowed", w.most, pending/signalCopies)
+	if at := pending / (signalBytes + common*signalCopies) * (common + len(names[0])); w.most > at || w.most < common {
+		t.Errorf("%d bytes of signals at once, at most %d are allowed", w.most, at)
 	}
 	// All is given back.
 	for name, memory := range map[string]interface{ TryAcquire(int64) bool }{"room": s.room, "parsing": s.parsing, "making": s.making} {
 		if !memory.TryAcquire(pending) {
 			t.Errorf("%s is not given back", name)
 		}
+	}
+}
+
+// Promise: while Redis is silent, all that is sent waits for it. Many small signals of
+// several requests wait with no more of them in memory than there is room for.
+func TestSmallSignalsAreBounded(t *testing.T) {
+	const alerts, room = 500, 100
+	goOn := make(chan struct{})
+	var waiting atomic.Int32
+	w := &workers{hold: func() { waiting.Add(1); <-goOn }}
+	s, _ := newServer(t, func(o *Options) { o.Processor, o.MaxBodyBytes, o.MaxPendingBytes = w, 1<<20, room*signalBytes })
+	before := runtime.NumGoroutine()
+	var requests sync.WaitGroup
+	for range 3 {
+		requests.Go(func() {
+			var names []string
+			for i := range alerts {
+				names = append(names, fmt.Sprintf(`{"labels":{"alertname":"A%d"}}`, i))
+			}
+			if r := do(s, "POST", route, `{"alerts":[`+strings.Join(names, ",")+`]}`); r.Code != 200 {
+				t.Errorf("%d", r.Code)
+			}
+		})
+	}
+	// As many as there is room for are there, and three more are about to come.
+	for deadline := time.Now().Add(10 * time.Second); waiting.Load() < room*9/10 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	}
+	if n, goroutines := int(waiting.Load()), runtime.NumGoroutine()-before; n > room || n < room*8/10 || goroutines > room+10 {
+		t.Errorf("%d signals wait in %d goroutines, there is room for %d", n, goroutines, room)
+	}
+	close(goOn)
+	requests.Wait()
+	if w.n != 3*alerts {
+		t.Errorf("%d signals handled, want %d", w.n, 3*alerts)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
+	"stormgate.internal/gateway/shared"
 )
 
 // Keys of which each partition has one.
@@ -96,8 +97,8 @@ type batches struct {
 	current *currentBatches
 	waiting *waitingMembers
 	turn    *atomic.Uint32 // number of the partition that had a batch last
-	// questions are, by partition, what is asked of it.
-	questions []question
+	// questions ask partitions, by their numbers, what is due.
+	questions *shared.Calls[int, next]
 }
 
 func newBatches(o Options) batches {
@@ -111,20 +112,17 @@ func newBatches(o Options) batches {
 		RateThreshold: s.RateThreshold, PatternThreshold: s.PatternThreshold, BufferThreshold: s.BufferThreshold, GlobalLimit: s.GlobalMaxSize,
 		SamplingThreshold: s.SamplingThreshold, SamplingRate: s.SamplingRate, MaxBytes: maxObjectBytes,
 	})
-	return batches{
+	b := batches{
 		client: o.Redis, partitions: redisclient.PartitionsOf(o.Redis), metrics: o.Metrics, settings: s, grace: grace, now: o.now,
 		random: rand.Float64, newID: newBatchID, forScripts: forScripts, current: &currentBatches{ids: make(map[string]string)},
 		waiting: &waitingMembers{counts: make(map[redisclient.Partition]int)}, turn: &atomic.Uint32{},
-		questions: newQuestions(len(redisclient.PartitionsOf(o.Redis).All())),
 	}
-}
-
-func newQuestions(partitions int) []question {
-	questions := make([]question, partitions)
-	for i := range questions {
-		questions[i].turn = make(chan struct{}, 1)
-	}
-	return questions
+	b.questions = shared.NewCalls(func(ctx context.Context, partition int) (next, error) {
+		ctx, cancel := context.WithTimeout(ctx, maxLookTime)
+		defer cancel()
+		return b.next(ctx, b.partitions.All()[partition])
+	})
+	return b
 }
 
 // newBatchID returns an id that no other batch has.
@@ -337,12 +335,14 @@ func (b *batches) take(ctx context.Context) (task, error) {
 	first := int(b.turn.Load()) % len(partitions)
 	found := task{decision: takeNone}
 	var failures []error
+	asking, stopAsking := context.WithCancel(ctx)
+	defer stopAsking()
 	// The others are asked all together: one after the other, or in groups, what is due in
 	// the last ones would wait for the silent ones before them.
 	for _, group := range [][]int{{first}, othersThan(first, len(partitions))} {
 		answers := make(chan answer, len(group))
 		for _, partition := range group {
-			b.ask(ctx, partition, answers)
+			go func() { answers <- b.ask(asking, partition) }()
 		}
 		for range group {
 			var a answer
@@ -384,40 +384,12 @@ func othersThan(first, count int) []int {
 	return others
 }
 
-// question asks a partition what is due, for all that want to know it when it begins.
-type question struct {
-	mu sync.Mutex
-	// waiting want an answer to a question that has not begun. Nobody waits twice for an
-	// answer of a server that is silent.
-	waiting []chan<- answer
-	// turn has room for the question that is under way.
-	turn chan struct{}
-}
-
-// ask sends what a partition says is due at some moment after the call, or that it did
-// not answer for maxLookTime. Answers has room for it.
-func (b *batches) ask(ctx context.Context, partition int, answers chan<- answer) {
-	q := &b.questions[partition]
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.waiting = append(q.waiting, answers); len(q.waiting) > 1 {
-		return
-	}
-	go func() {
-		q.turn <- struct{}{}
-		defer func() { <-q.turn }()
-		q.mu.Lock()
-		asking := q.waiting
-		q.waiting = nil
-		q.mu.Unlock()
-		// Others may wait for it when the first of them does not any more.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxLookTime)
-		defer cancel()
-		n, err := b.next(ctx, b.partitions.All()[partition])
-		for _, answers := range asking {
-			answers <- answer{partition, n, err}
-		}
-	}()
+// ask returns what a partition says is due at some moment after the call, or that it did
+// not answer for maxLookTime. One answer serves all who wait for it, so that nobody waits
+// twice for a server that is silent.
+func (b *batches) ask(ctx context.Context, partition int) answer {
+	n, err := b.questions.Do(ctx, partition)
+	return answer{partition, n, err}
 }
 
 // next asks a partition which batch is due first.

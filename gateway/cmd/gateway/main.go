@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	runtimedebug "runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -97,6 +98,15 @@ func (f flags) override(given func(name string) bool) func(*config.Config) {
 	}
 }
 
+// limitMemory has the runtime keep within nine tenths of the limit, if it can: the rest is
+// for what it does not count. The environment's own word for the runtime counts more.
+func limitMemory(bytes int, env func(string) (string, bool)) {
+	if _, given := env("GOMEMLIMIT"); given || bytes == 0 {
+		return
+	}
+	runtimedebug.SetMemoryLimit(int64(bytes) / 10 * 9)
+}
+
 func run(ctx context.Context, f flags, given func(string) bool, logger *slog.Logger) error {
 	redisclient.SilenceLibrary()
 	cfg, warnings, err := config.Load(f.config, os.LookupEnv, f.override(given))
@@ -106,6 +116,7 @@ func run(ctx context.Context, f flags, given func(string) bool, logger *slog.Log
 	for _, warning := range warnings {
 		logger.Warn(warning)
 	}
+	limitMemory(cfg.Server.MemoryLimitBytes, os.LookupEnv)
 	apiConfig, err := kubernetes.Config(f.kubeconfig)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	runtimedebug "runtime/debug"
 	"strings"
 	"testing"
 
@@ -24,6 +25,25 @@ func TestMissingConfigurationIsNamed(t *testing.T) {
 	cmd.SetArgs([]string{"--config", "/nonexistent/gateway.yaml"})
 	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "/nonexistent/gateway.yaml") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Promise: without a limit the heap may become twice as large as what is alive, which ends
+// a container that has less.
+func TestMemoryLimit(t *testing.T) {
+	before := runtimedebug.SetMemoryLimit(-1)
+	t.Cleanup(func() { runtimedebug.SetMemoryLimit(before) })
+	with := func(given bool) func(string) (string, bool) {
+		return func(name string) (string, bool) { return "1GiB", given && name == "GOMEMLIMIT" }
+	}
+	limitMemory(0, with(false))
+	limitMemory(1000, with(true))
+	if got := runtimedebug.SetMemoryLimit(-1); got != before {
+		t.Errorf("limit %d, want it as it was, %d", got, before)
+	}
+	limitMemory(1<<30, with(false))
+	if got, want := runtimedebug.SetMemoryLimit(-1), int64(1<<30/10*9); got != want {
+		t.Errorf("limit %d, want %d", got, want)
 	}
 }
 
