@@ -16,7 +16,7 @@ const (
 	signalTests      = "//gateway/signal:signal_test"
 )
 
-// senderMutants break what the gateway promises to real senders (D29 to D50), most of it
+// senderMutants break what the gateway promises to real senders (D29 to D51), most of it
 // as receivers of that kind are reported to be broken.
 var senderMutants = []mutant{
 	{
@@ -48,6 +48,24 @@ var senderMutants = []mutant{
 		promise: "small alerts that wait for Redis take a bounded amount of memory (D50)",
 		test:    serverTests, specs: "^TestSmallSignalsAreBounded$",
 		edits: []edit{{file: "gateway/server/signals.go", text: "signalBytes+int64(size)*signalCopies", replacement: "int64(size)*signalCopies"}},
+	},
+	{
+		name:    "expired-lock-lets-another-in",
+		promise: "an incident is handled by one signal at a time, however long that takes (D51)",
+		test:    dedupTests, specs: "^TestExpiredLockLetsNobodyIn$",
+		edits: []edit{{file: "gateway/dedup/flights.go", text: "if f.current[i.lock()] != nil {", replacement: "if false {"}},
+	},
+	{
+		name:    "late-search-believed",
+		promise: "a search that took longer than its claim is no answer (D51)",
+		test:    dedupTests, specs: "^TestSearchThatTookTooLongIsNoAnswer$",
+		edits: []edit{{file: "gateway/dedup/check.go", text: "case !held:", replacement: "case !held && false:"}, {file: "gateway/dedup/check.go", text: "case known:", replacement: "case known && false:"}},
+	},
+	{
+		name:    "claims-expire",
+		promise: "a claim outlives its lock's time as long as its process does (D51)",
+		test:    dedupTests, specs: "^TestClaimsAreKept$",
+		edits: []edit{{file: "gateway/dedup/index.go", text: "pipe.Eval(ctx, renewSource,", replacement: "pipe.Eval(ctx, \"return 0\","}},
 	},
 	{
 		name:    "alerts-unlimited",

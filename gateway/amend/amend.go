@@ -20,7 +20,10 @@ import (
 )
 
 const (
-	maxTries          = 12
+	// maxTries is how many conflicts with others are too many. Each is somebody else's success,
+	// and on a large object of a storm that several replicas count on there are many.
+	// storeTimeout may come first.
+	maxTries          = 60
 	firstConflictWait = 5 * time.Millisecond
 	maxConflictWait   = 500 * time.Millisecond
 	// storeTimeout bounds the storing of one batch, all tries included.

@@ -26,6 +26,12 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 	i, token := d.incidentOf(sig), rand.Text()
 	deadline := time.Now().Add(d.wait)
 	var finished []string // objects that are known not to stand for it any more
+	locked := false       // the lock is the token's, without a claim
+	defer func() {
+		if locked {
+			d.unlock(ctx, i, token)
+		}
+	}()
 	for poll := 0; ; poll++ {
 		if poll > 0 && time.Now().After(deadline) {
 			return Verdict{}, &BusyError{fmt.Errorf("others have been handling it for more than %s", d.wait)}
@@ -35,7 +41,13 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 		if err != nil {
 			return Verdict{}, err
 		}
-		if start.standing == held {
+		locked = false
+		var flight *flight
+		if start.standing != held && start.standing != known {
+			flight = d.flights.start(i, token)
+			locked = flight == nil
+		}
+		if start.standing == held || locked {
 			if err := d.flights.wait(ctx, i.lock(), poll); err != nil {
 				return Verdict{}, err
 			}
@@ -43,9 +55,16 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 		}
 		ref := start.object
 		if start.standing != known {
-			claim := d.claim(i, sig, token, start)
+			claim := d.claim(sig, start, flight)
 			if start.standing != certain {
-				if ref, err = d.search(ctx, claim, start.standing); err != nil {
+				ref, err = d.search(ctx, claim, start.standing)
+				if errors.Is(err, errOvertaken) {
+					if err := d.flights.wait(ctx, i.lock(), poll); err != nil {
+						return Verdict{}, err
+					}
+					continue
+				}
+				if err != nil {
 					occurrence, err := d.countInRecord(ctx, i, sig, types.NamespacedName{}, err)
 					return Verdict{Duplicate: occurrence}, err
 				}
@@ -65,9 +84,16 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 	}
 }
 
+// errOvertaken says that a claim was lost while the cluster was searched, or that an object
+// was registered meanwhile.
+var errOvertaken = errors.New("incident is being handled by somebody else")
+
 // search looks in the cluster for the object of an incident. The claim keeps others
 // from doing so meanwhile. It goes on if there is no object in progress: the result
 // is then zero. Otherwise search ends it.
+//
+// A search of a slow cluster may take longer than the lock holds. What it has found is then
+// no answer: another replica may have stored the object since. The error is errOvertaken.
 func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (types.NamespacedName, error) {
 	if why == unsure {
 		d.wakeUp()
@@ -82,6 +108,18 @@ func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (
 		return types.NamespacedName{}, err
 	}
 	if len(found) == 0 || !d.stands(&found[0]) {
+		held, known, err := d.index.renew(ctx, claim.incident, claim.token)
+		switch {
+		case err != nil:
+			claim.Release(ctx)
+			return types.NamespacedName{}, err
+		case !held:
+			d.flights.end(claim.flight)
+			return types.NamespacedName{}, errOvertaken
+		case known:
+			claim.Release(ctx)
+			return types.NamespacedName{}, errOvertaken
+		}
 		claim.avoid(found)
 		return types.NamespacedName{}, nil
 	}
@@ -177,6 +215,13 @@ func (d *Deduplicator) countInRecord(ctx context.Context, i incident, sig *signa
 	}
 	d.logger.Error("duplicate is counted in its record only", "object", record.ref.String(), "count", record.count, "error", failure)
 	return &Occurrence{Object: record.ref, Count: record.count, FirstSeen: record.firstSeen, LastSeen: record.lastSeen}, nil
+}
+
+// unlock gives back a lock for which there is no claim.
+func (d *Deduplicator) unlock(ctx context.Context, i incident, token string) {
+	if err := d.index.release(detach(ctx), i, token, false); err != nil {
+		d.logger.Warn("lock of an incident is not given back, it expires by itself", "fingerprint", i.fingerprint, "error", err)
+	}
 }
 
 func (d *Deduplicator) incidentOf(sig *signal.Signal) incident {

@@ -2,13 +2,15 @@ package dedup
 
 import (
 	"context"
+	"sync/atomic"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/signal"
 )
 
 // Claim is the right to create the object of an incident. The caller ends it with
-// one of Created, Release and Discard.
+// one of Created, Release and Discard, or else with Close. Until then nobody else in this
+// process handles a signal of the incident.
 type Claim struct {
 	// Name is reserved for the object.
 	Name string
@@ -20,10 +22,11 @@ type Claim struct {
 	// tried says that an earlier holder of the claim may have tried to create it.
 	tried  bool
 	flight *flight
+	ended  atomic.Bool
 }
 
-func (d *Deduplicator) claim(i incident, sig *signal.Signal, token string, start begun) *Claim {
-	return &Claim{Name: start.name, d: d, incident: i, sig: sig, token: token, tried: start.standing == left, flight: d.flights.start(i.lock())}
+func (d *Deduplicator) claim(sig *signal.Signal, start begun, f *flight) *Claim {
+	return &Claim{Name: start.name, d: d, incident: f.incident, sig: sig, token: f.token, tried: start.standing == left, flight: f}
 }
 
 // avoid moves on from names that finished objects have. The next holder of the claim
@@ -43,6 +46,7 @@ func (c *Claim) avoid(finished []v1alpha1.RemediationRequest) {
 // failure of Redis is only logged, since the object exists. Redis then still has the
 // reservation, and the next signal that meets it looks in the cluster.
 func (c *Claim) Created(ctx context.Context, object *v1alpha1.RemediationRequest) {
+	c.ended.Store(true)
 	defer c.d.flights.end(c.flight)
 	rec := recordOf(c.sig, object, object.Spec.Deduplication.OccurrenceCount)
 	other, err := c.d.index.settle(detach(ctx), c.incident, c.token, rec)
@@ -62,7 +66,15 @@ func (c *Claim) Release(ctx context.Context) { c.end(ctx, false) }
 // reservation, unless an earlier holder of the claim may have tried.
 func (c *Claim) Discard(ctx context.Context) { c.end(ctx, !c.tried) }
 
+// Close ends a claim that nothing else has ended, as after a panic. The caller defers it.
+func (c *Claim) Close(ctx context.Context) {
+	if !c.ended.Load() {
+		c.Release(ctx)
+	}
+}
+
 func (c *Claim) end(ctx context.Context, discard bool) {
+	c.ended.Store(true)
 	defer c.d.flights.end(c.flight)
 	if err := c.d.index.release(detach(ctx), c.incident, c.token, discard); err != nil {
 		c.d.logger.Warn("lock of an incident is not given back, it expires by itself", "name", c.Name, "error", err)

@@ -40,6 +40,8 @@ type store struct {
 	pages   int
 	// before, if set, is called before each request, outside of the lock.
 	before func(verb string) error
+	// found, if set, is called with what Find is about to return.
+	found func()
 }
 
 func newStore() *store {
@@ -65,7 +67,15 @@ func (s *store) Get(_ context.Context, name types.NamespacedName) (*v1alpha1.Rem
 	return s.objects.Get(name)
 }
 
-func (s *store) Find(_ context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
+func (s *store) Find(ctx context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
+	objects, err := s.find(ctx, sig)
+	if s.found != nil {
+		s.found()
+	}
+	return objects, err
+}
+
+func (s *store) find(_ context.Context, sig *signal.Signal) ([]v1alpha1.RemediationRequest, error) {
 	unlock, err := s.enter("find")
 	defer unlock()
 	if err != nil {
@@ -572,5 +582,114 @@ func TestCountOfARecordNeverFalls(t *testing.T) {
 	}
 	if got := client.HMGet(t.Context(), i.record(), "count", "remediationRequestRef").Val(); got[0] != "1" || got[1] != "shop/"+next.Name {
 		t.Errorf("record of the next object %v", got)
+	}
+}
+
+// Promise: a lock that expires while its holder goes on, as with a slow cluster, lets nobody
+// else of the process handle the incident: it would not see what the holder is about to
+// store. Who waits learns of the end.
+func TestExpiredLockLetsNobodyIn(t *testing.T) {
+	s := newStore()
+	client := connect(t, redistest.Start(t))
+	d := newDeduplicator(t, s, client)
+	sig := testSignal("A")
+	claim := mustClaim(t, d, sig)
+	client.Del(t.Context(), claim.incident.lock())
+	second := make(chan Verdict)
+	go func() {
+		verdict, err := d.Check(t.Context(), sig)
+		if err != nil {
+			t.Error(err)
+		}
+		second <- verdict
+	}()
+	waitFor(t, func() bool { return client.Exists(t.Context(), claim.incident.lock()).Val() == 1 }) // it has taken the lock
+	select {
+	case v := <-second:
+		t.Fatalf("two hold the claim: %+v", v)
+	case <-time.After(50 * time.Millisecond):
+	}
+	claim.Created(t.Context(), s.create(sig, claim.Name))
+	if v := <-second; v.Duplicate == nil || v.Duplicate.Count != 2 {
+		t.Errorf("verdict %+v", v)
+	}
+	// It gives up, and the lock with it.
+	claim = mustClaim(t, d, testSignal("B"))
+	client.Del(t.Context(), claim.incident.lock())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := d.Check(ctx, testSignal("B")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	if client.Exists(t.Context(), claim.incident.lock()).Val() != 0 {
+		t.Error("the lock is kept")
+	}
+	claim.Close(t.Context())
+	again := mustClaim(t, d, testSignal("B"))
+	again.Discard(t.Context())
+	again.Close(t.Context()) // it has ended already
+}
+
+// Promise: a search whose lock went to another replica is no answer, nor is one during
+// which an object was registered: it may have missed what was stored meanwhile.
+func TestSearchThatTookTooLongIsNoAnswer(t *testing.T) {
+	for _, how := range []string{"the lock is another replica's", "an object is registered"} {
+		t.Run(how, func(t *testing.T) {
+			s := newStore()
+			client := connect(t, redistest.Start(t))
+			d, other := newDeduplicator(t, s, client), newDeduplicator(t, s, client)
+			sig := testSignal("A")
+			s.found = func() {
+				s.found = nil
+				if how == "an object is registered" {
+					if err := other.Register(t.Context(), s.create(sig, "theirs")); err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				client.Del(t.Context(), d.incidentOf(sig).lock())
+				claim := mustClaim(t, other, sig)
+				claim.Created(t.Context(), s.create(sig, "theirs"))
+			}
+			verdict, err := d.Check(t.Context(), sig)
+			if err != nil || verdict.Duplicate == nil || verdict.Duplicate.Object.Name != "theirs" {
+				t.Fatalf("verdict %+v, %v", verdict, err)
+			}
+		})
+	}
+}
+
+// Promise: a claim ends by itself only when its process has.
+func TestClaimsAreKept(t *testing.T) {
+	client := connect(t, redistest.Start(t))
+	d := newDeduplicator(t, newStore(), client)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { d.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	kept, ended := mustClaim(t, d, testSignal("A")), mustClaim(t, d, testSignal("B"))
+	// What has ended is another's by now.
+	ended.Discard(t.Context())
+	theirs := ended.incident.lock()
+	client.Set(t.Context(), theirs, "theirs", lockTime)
+	client.PExpire(t.Context(), kept.incident.lock(), lockTime/2)
+	waitFor(t, func() bool { return client.PTTL(t.Context(), kept.incident.lock()).Val() > lockTime/2 })
+	if got := client.Get(t.Context(), theirs).Val(); got != "theirs" {
+		t.Errorf("the lock of another is %q", got)
+	}
+	kept.Discard(t.Context())
+	// One that is given back is not taken again.
+	if err := d.index.renewAll(t.Context(), []*flight{kept.flight}); err != nil || client.Exists(t.Context(), kept.incident.lock()).Val() != 0 {
+		t.Errorf("%v, or a lock is taken by nobody", err)
+	}
+}
+
+func waitFor(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not so within 10 s")
+		}
 	}
 }

@@ -16,33 +16,51 @@ const (
 // learns of its end at once. One that waits for another replica's claim has to poll.
 type flights struct {
 	mu      sync.Mutex
-	current map[string]*flight
+	current map[string]*flight // by lock
 }
 
+// flight is a claim that this process holds.
 type flight struct {
-	key  string
-	over chan struct{}
+	incident incident
+	token    string
+	since    time.Time
+	over     chan struct{}
 }
 
-func (f *flights) start(key string) *flight {
+// start begins a flight, or returns nil if there is one of the incident. A lock may expire
+// while its holder goes on, since Redis or the cluster is slow. Another one would not see
+// what that holder is about to store.
+func (f *flights) start(i incident, token string) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.current[i.lock()] != nil {
+		return nil
+	}
 	if f.current == nil {
 		f.current = make(map[string]*flight)
 	}
-	flight := &flight{key: key, over: make(chan struct{})}
-	f.current[key] = flight
+	flight := &flight{incident: i, token: token, since: time.Now(), over: make(chan struct{})}
+	f.current[i.lock()] = flight
 	return flight
 }
 
 func (f *flights) end(done *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// A claim whose lock has expired may have a successor.
-	if f.current[done.key] == done {
-		delete(f.current, done.key)
-	}
+	delete(f.current, done.incident.lock())
 	close(done.over)
+}
+
+// lasting returns the flights that began that long ago.
+func (f *flights) lasting(age time.Duration) (lasting []*flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, flight := range f.current {
+		if time.Since(flight.since) >= age {
+			lasting = append(lasting, flight)
+		}
+	}
+	return lasting
 }
 
 // wait returns when it is worth asking for the claim again. Polls are counted from 0.

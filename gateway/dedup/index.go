@@ -150,6 +150,25 @@ func (x *index) release(ctx context.Context, i incident, token string, discard b
 	return x.store(ctx, releaseScript, []string{i.key(), i.lock()}, token, what)
 }
 
+// renew prolongs a lock that is the token's, or takes it again if it has expired and is
+// nobody's. Held is false if it is somebody else's. Known says that an object stands for
+// the incident by now.
+func (x *index) renew(ctx context.Context, i incident, token string) (held, known bool, err error) {
+	reply, err := run(ctx, x, opCheck, renewScript, (*redis.Cmd).Int, []string{i.key(), i.lock()}, token, lockTime.Milliseconds(), "again")
+	return reply > 0, reply > 1, err
+}
+
+// renewAll prolongs the locks that are still the flights'. It is no operation of metrics,
+// and does nothing about locks that are not: who holds the claim may just have ended it.
+func (x *index) renewAll(ctx context.Context, flights []*flight) error {
+	pipe := x.client.Pipeline()
+	for _, f := range flights {
+		pipe.Eval(ctx, renewSource, []string{f.incident.key(), f.incident.lock()}, f.token, lockTime.Milliseconds(), "")
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
 // entry says that an object stands for an incident.
 type entry struct {
 	incident incident
@@ -393,6 +412,8 @@ var (
 	forgetSource string
 	//go:embed scripts/release.lua
 	releaseSource string
+	//go:embed scripts/renew.lua
+	renewSource string
 	//go:embed scripts/register.lua
 	registerSource string
 	//go:embed scripts/turn.lua
@@ -412,6 +433,7 @@ var (
 	touchScript    = redis.NewScript(touchSource)
 	forgetScript   = redis.NewScript(forgetSource)
 	releaseScript  = redis.NewScript(releaseSource)
+	renewScript    = redis.NewScript(renewSource)
 	registerScript = redis.NewScript(recordSource + registerSource)
 	turnScript     = redis.NewScript(serverSource + turnSource)
 	indexScript    = redis.NewScript(indexSource)

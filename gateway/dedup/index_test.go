@@ -279,7 +279,7 @@ func TestEndOfAClaimLeavesTheStormInPlace(t *testing.T) {
 		if err != nil || start.standing != unsure && start.standing != certain {
 			t.Fatalf("%+v, %v", start, err)
 		}
-		claim := d.claim(d.incidentOf(sig), sig, "token", start)
+		claim := d.claim(sig, start, d.flights.start(d.incidentOf(sig), "token"))
 		if err := d.Register(t.Context(), s.only(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -300,7 +300,7 @@ func TestLateCreationTakesNothingAway(t *testing.T) {
 	sig := testSignal("A")
 	late := mustClaim(t, d, sig)
 	d.index.client.FlushAll(t.Context())
-	other := mustClaim(t, d, sig)
+	other := mustClaim(t, newDeduplicator(t, s, d.index.client), sig)
 	other.Created(t.Context(), s.create(sig, "other-1"))
 	late.Created(t.Context(), newObject(sig, "late-1"))
 	if got := has(t, d, sig); got != "=shop/other-1" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,8 +28,12 @@ const (
 )
 
 // Run keeps the index complete and free of finished objects until the context
-// ends. All replicas run it. They take turns: one of them does the work at a time.
+// ends. All replicas run it. They take turns: one of them does the work at a time. Each
+// keeps its own claims, too.
 func (d *Deduplicator) Run(ctx context.Context) {
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	keeping.Go(func() { d.keepClaims(ctx) })
 	const failed = state("failed")
 	last := state("")
 	for {
@@ -64,6 +69,25 @@ func (d *Deduplicator) Run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		timer.Stop()
+	}
+}
+
+// keepClaims prolongs the locks of this process' claims. One ends by itself only when the
+// process has.
+func (d *Deduplicator) keepClaims(ctx context.Context) {
+	ticker := time.NewTicker(lockTime / 5)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		for flights := range slices.Chunk(d.flights.lasting(lockTime/5), indexBatch) {
+			if d.index.renewAll(ctx, flights) != nil {
+				break // Requests tell of it, and the next search that finds nothing notices.
+			}
+		}
 	}
 }
 

@@ -36,8 +36,9 @@ const (
 )
 
 const (
-	// lockTime is how long a lock holds without being given back. Its end makes no
-	// second object, since the reservation outlives it.
+	// lockTime is how long a lock outlives the process that holds it. Its end makes no
+	// second object, since the reservation outlives it. But a storm's object may get the
+	// signal from one holder, and the next storm's object from another.
 	lockTime = 5 * time.Second
 	// turnTime is how long the others wait for a replica that died in its turn. It
 	// must exceed the time to read a page of objects.

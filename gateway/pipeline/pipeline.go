@@ -151,25 +151,33 @@ func (p *Pipeline) process(ctx context.Context, sig *signal.Signal, shared bool)
 		if verdict.Duplicate != nil {
 			return Outcome{Duplicate: verdict.Duplicate}, nil
 		}
-		gathered, err := p.gather(ctx, sig, verdict.Claim)
-		if err != nil {
-			return Outcome{}, err
+		outcome, err := p.begin(ctx, sig, verdict.Claim)
+		if outcome != (Outcome{}) || err != nil {
+			return outcome, err
 		}
-		switch gathered.Kind {
-		case storm.Overtaken:
-			continue
-		case storm.None:
-		default:
-			return Outcome{Storm: gathered}, nil
-		}
-		created, err := p.create(ctx, sig, verdict.Claim)
-		if created != nil || err != nil {
-			return Outcome{Created: created}, err
-		}
-		// Somebody else's object had the name that was reserved, and is recorded
-		// now: the signal repeats it.
 	}
 	return Outcome{}, &dedup.BusyError{Err: fmt.Errorf("it has changed %d times meanwhile", maxRounds)}
+}
+
+// begin takes a signal through the steps of a new incident, and ends the claim. The outcome
+// is empty if the signal is to be checked again, as others have begun the incident.
+func (p *Pipeline) begin(ctx context.Context, sig *signal.Signal, claim *dedup.Claim) (Outcome, error) {
+	defer claim.Close(ctx)
+	gathered, err := p.gather(ctx, sig, claim)
+	if err != nil {
+		return Outcome{}, err
+	}
+	switch gathered.Kind {
+	case storm.Overtaken:
+		return Outcome{}, nil
+	case storm.None:
+	default:
+		return Outcome{Storm: gathered}, nil
+	}
+	// It is nil if somebody else's object had the name that was reserved. That is recorded
+	// now, and the signal repeats it.
+	created, err := p.create(ctx, sig, claim)
+	return Outcome{Created: created}, err
 }
 
 // failureReason returns how metrics name a failure to store a signal.

@@ -127,6 +127,7 @@ func (s *Storms) claim(ctx context.Context, ref batchRef, sig *signal.Signal, ha
 		return s.batches.settle(ctx, ref, "", sig.Fingerprint)
 	}
 	claim := verdict.Claim
+	defer claim.Close(ctx)
 	object, err := handle(claim.Name)
 	switch {
 	case err != nil:
