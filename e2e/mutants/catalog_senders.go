@@ -59,7 +59,7 @@ var senderMutants = []mutant{
 		name:    "late-search-believed",
 		promise: "a search that took longer than its claim is no answer (D51)",
 		test:    dedupTests, specs: "^TestSearchThatTookTooLongIsNoAnswer$",
-		edits: []edit{{file: "gateway/dedup/check.go", text: "case !held:", replacement: "case !held && false:"}, {file: "gateway/dedup/check.go", text: "case known:", replacement: "case known && false:"}},
+		edits: []edit{{file: "gateway/dedup/check.go", text: "case !ours:", replacement: "case !ours && false:"}, {file: "gateway/dedup/check.go", text: "case registered:", replacement: "case registered && false:"}},
 	},
 	{
 		name:    "claims-expire",

@@ -108,15 +108,15 @@ func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (
 		return types.NamespacedName{}, err
 	}
 	if len(found) == 0 || !d.stands(&found[0]) {
-		held, known, err := d.index.renew(ctx, claim.incident, claim.token)
+		ours, registered, err := d.index.renew(ctx, claim.incident, claim.token)
 		switch {
 		case err != nil:
 			claim.Release(ctx)
 			return types.NamespacedName{}, err
-		case !held:
+		case !ours:
 			d.flights.end(claim.flight)
 			return types.NamespacedName{}, errOvertaken
-		case known:
+		case registered:
 			claim.Release(ctx)
 			return types.NamespacedName{}, errOvertaken
 		}

@@ -2,7 +2,6 @@ package dedup
 
 import (
 	"context"
-	"sync/atomic"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/signal"
@@ -15,18 +14,15 @@ type Claim struct {
 	// Name is reserved for the object.
 	Name string
 
-	d        *Deduplicator
-	incident incident
-	sig      *signal.Signal
-	token    string
+	*flight
+	d   *Deduplicator
+	sig *signal.Signal
 	// tried says that an earlier holder of the claim may have tried to create it.
-	tried  bool
-	flight *flight
-	ended  atomic.Bool
+	tried bool
 }
 
 func (d *Deduplicator) claim(sig *signal.Signal, start begun, f *flight) *Claim {
-	return &Claim{Name: start.name, d: d, incident: f.incident, sig: sig, token: f.token, tried: start.standing == left, flight: f}
+	return &Claim{Name: start.name, flight: f, d: d, sig: sig, tried: start.standing == left}
 }
 
 // avoid moves on from names that finished objects have. The next holder of the claim
@@ -46,7 +42,6 @@ func (c *Claim) avoid(finished []v1alpha1.RemediationRequest) {
 // failure of Redis is only logged, since the object exists. Redis then still has the
 // reservation, and the next signal that meets it looks in the cluster.
 func (c *Claim) Created(ctx context.Context, object *v1alpha1.RemediationRequest) {
-	c.ended.Store(true)
 	defer c.d.flights.end(c.flight)
 	rec := recordOf(c.sig, object, object.Spec.Deduplication.OccurrenceCount)
 	other, err := c.d.index.settle(detach(ctx), c.incident, c.token, rec)
@@ -68,13 +63,14 @@ func (c *Claim) Discard(ctx context.Context) { c.end(ctx, !c.tried) }
 
 // Close ends a claim that nothing else has ended, as after a panic. The caller defers it.
 func (c *Claim) Close(ctx context.Context) {
-	if !c.ended.Load() {
+	select {
+	case <-c.over:
+	default:
 		c.Release(ctx)
 	}
 }
 
 func (c *Claim) end(ctx context.Context, discard bool) {
-	c.ended.Store(true)
 	defer c.d.flights.end(c.flight)
 	if err := c.d.index.release(detach(ctx), c.incident, c.token, discard); err != nil {
 		c.d.logger.Warn("lock of an incident is not given back, it expires by itself", "name", c.Name, "error", err)

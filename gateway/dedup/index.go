@@ -151,9 +151,9 @@ func (x *index) release(ctx context.Context, i incident, token string, discard b
 }
 
 // renew prolongs a lock that is the token's, or takes it again if it has expired and is
-// nobody's. Held is false if it is somebody else's. Known says that an object stands for
-// the incident by now.
-func (x *index) renew(ctx context.Context, i incident, token string) (held, known bool, err error) {
+// nobody's. Ours is false if it is somebody else's. Registered says that an object stands
+// for the incident by now.
+func (x *index) renew(ctx context.Context, i incident, token string) (ours, registered bool, err error) {
 	reply, err := run(ctx, x, opCheck, renewScript, (*redis.Cmd).Int, []string{i.key(), i.lock()}, token, lockTime.Milliseconds(), "again")
 	return reply > 0, reply > 1, err
 }

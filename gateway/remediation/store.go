@@ -21,8 +21,8 @@ import (
 const pageSize = 200
 
 // maxFinding is how many searches list objects at once. After a failure of Redis,
-// thousands of signals may have to look for theirs. A request to the API server takes some
-// 50 kB here while it is under way, most of it stacks, and more do not end sooner.
+// thousands of signals may have to look for theirs. Each request that is under way takes
+// memory here, and more of them at once do not end sooner.
 const maxFinding = 32
 
 // Store reads and updates the objects. It caches nothing: what it returns is
