@@ -20,6 +20,7 @@ import (
 	"stormgate.internal/tools/affected/internal/gomod"
 	"stormgate.internal/tools/affected/internal/index"
 	"stormgate.internal/tools/affected/internal/snapshot"
+	"stormgate.internal/tools/internal/outfile"
 )
 
 // worktree is the head that is no revision.
@@ -207,12 +208,8 @@ func (t *tool) find() error {
 	if start == "" {
 		start = os.Getenv("BUILD_WORKSPACE_DIRECTORY")
 	}
-	if start == "" {
-		start = "."
-	} else if !filepath.IsAbs(start) && os.Getenv("BUILD_WORKING_DIRECTORY") != "" {
-		start = filepath.Join(os.Getenv("BUILD_WORKING_DIRECTORY"), start)
-	}
-	start, err := filepath.Abs(start)
+	// Where nothing says it, it is where the program was started.
+	start, err := filepath.Abs(outfile.Place(start))
 	if err != nil {
 		return fmt.Errorf("find the workspace: %w", err)
 	}
@@ -326,11 +323,7 @@ func (t *tool) indexFile() (string, error) {
 		sum := sha256.Sum256([]byte(t.workspace))
 		return filepath.Join(dir, "bazel-affected", hex.EncodeToString(sum[:8])+".index"), nil
 	}
-	file := t.index
-	if !filepath.IsAbs(file) && os.Getenv("BUILD_WORKING_DIRECTORY") != "" {
-		file = filepath.Join(os.Getenv("BUILD_WORKING_DIRECTORY"), file)
-	}
-	return filepath.Abs(file)
+	return filepath.Abs(outfile.Place(t.index))
 }
 
 func (t *tool) report(ctx context.Context, answer *analysis.Answer) error {
@@ -380,11 +373,7 @@ func (t *tool) writePatterns(answer *analysis.Answer) error {
 		_, err := io.WriteString(t.stdout, b.String())
 		return err
 	}
-	file := t.targetPatternFile
-	if !filepath.IsAbs(file) && os.Getenv("BUILD_WORKING_DIRECTORY") != "" {
-		file = filepath.Join(os.Getenv("BUILD_WORKING_DIRECTORY"), file)
-	}
-	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+	if err := os.WriteFile(outfile.Place(t.targetPatternFile), []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write --target_pattern_file: %w", err)
 	}
 	return nil

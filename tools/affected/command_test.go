@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"stormgate.internal/tools/affected/internal/analysis"
-	"stormgate.internal/tools/affected/internal/gittest"
 	"stormgate.internal/tools/affected/internal/snapshot"
+	"stormgate.internal/tools/internal/gittest"
 )
 
 // repository is a git repository in a folder of its own.

@@ -22,6 +22,7 @@ import (
 	"stormgate.internal/tools/flakes/internal/outcome"
 	"stormgate.internal/tools/flakes/internal/sample"
 	"stormgate.internal/tools/flakes/internal/sequential"
+	"stormgate.internal/tools/internal/outfile"
 	"stormgate.internal/tools/report/runs"
 )
 
@@ -253,7 +254,7 @@ func (s *search) after(commit int) error {
 	if err != nil {
 		return err
 	}
-	return replace(s.file(), content)
+	return outfile.Replace(s.file(), content)
 }
 
 // Test runs the spec at a commit.

@@ -18,6 +18,7 @@ import (
 	"stormgate.internal/tools/flakes/internal/bazel"
 	"stormgate.internal/tools/flakes/internal/busy"
 	"stormgate.internal/tools/flakes/internal/sample"
+	"stormgate.internal/tools/internal/outfile"
 	"stormgate.internal/tools/report/runs"
 )
 
@@ -182,7 +183,7 @@ func (f *flags) execute(ctx context.Context, stdout, stderr io.Writer, targets [
 	if f.workspace == "" {
 		f.workspace = os.Getenv("BUILD_WORKSPACE_DIRECTORY")
 	}
-	if f.workspace, err = filepath.Abs(place(f.workspace)); err != nil {
+	if f.workspace, err = filepath.Abs(outfile.Place(f.workspace)); err != nil {
 		return err
 	}
 	if f.random && f.seed == 0 {
@@ -208,7 +209,7 @@ func (f *flags) execute(ctx context.Context, stdout, stderr io.Writer, targets [
 // program is what is run as Bazel in a workspace, and how a person calls it there.
 func (f *flags) program(root string) (program, name string, err error) {
 	if strings.Contains(f.bazel, "/") {
-		return place(f.bazel), f.bazel, nil
+		return outfile.Place(f.bazel), f.bazel, nil
 	}
 	if f.bazel != "" {
 		return f.bazel, f.bazel, nil // on PATH
@@ -282,7 +283,7 @@ func (f *flags) cacheFolder(named, name string) (string, error) {
 		}
 		return filepath.Join(cache, "stormgate", name), nil
 	}
-	return place(named), nil
+	return outfile.Place(named), nil
 }
 
 // pageWriter draws the page of a run that failed.
@@ -292,7 +293,7 @@ func (f *flags) pageWriter() func(int, *runs.Run) (string, error) {
 	}
 	folder := filepath.Join(f.workspace, defaultPages)
 	if f.pages != "" {
-		folder = place(f.pages)
+		folder = outfile.Place(f.pages)
 	}
 	return func(number int, r *runs.Run) (string, error) {
 		var html bytes.Buffer
@@ -303,7 +304,7 @@ func (f *flags) pageWriter() func(int, *runs.Run) (string, error) {
 			return "", err
 		}
 		name := filepath.Join(folder, fmt.Sprintf("%s-run-%04d.html", r.Started.UTC().Format("20060102T150405"), number))
-		return name, replace(name, html.Bytes())
+		return name, outfile.Replace(name, html.Bytes())
 	}
 }
 
@@ -326,35 +327,9 @@ func (f *flags) export(stdout io.Writer, asJSON, asMarkdown func(io.Writer) erro
 			}
 			continue
 		}
-		if err := replace(place(e.file), out.Bytes()); err != nil {
+		if err := outfile.Replace(outfile.Place(e.file), out.Bytes()); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// place is a path as the person meant it who typed it: Bazel starts programs elsewhere.
-func place(name string) string {
-	if dir := os.Getenv("BUILD_WORKING_DIRECTORY"); name != "" && dir != "" && !filepath.IsAbs(name) {
-		return filepath.Join(dir, name)
-	}
-	return name
-}
-
-// replace writes a file as a whole.
-func replace(name string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name()) // the first error says what is wrong
-		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }

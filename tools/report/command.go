@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stormgate.internal/tools/internal/outfile"
 	"stormgate.internal/tools/report/internal/cause"
 	"stormgate.internal/tools/report/internal/export"
 	"stormgate.internal/tools/report/internal/history"
@@ -74,16 +74,16 @@ func (f *flags) execute(stdout io.Writer, args []string) error {
 	if len(args) == 0 {
 		args = []string{filepath.Join(os.Getenv("BUILD_WORKSPACE_DIRECTORY"), defaultEvents)}
 	}
-	options := run.Options{TestLogs: place(f.testLogs), Program: f.program}
+	options := run.Options{TestLogs: outfile.Place(f.testLogs), Program: f.program}
 	for _, name := range f.workerLogs {
 		if name != noWorkerLog {
-			options.WorkerLogs = append(options.WorkerLogs, place(name))
+			options.WorkerLogs = append(options.WorkerLogs, outfile.Place(name))
 		}
 	}
 	options.FindWorkerLogs = len(f.workerLogs) == 0
 	var runs []*run.Run
 	for _, name := range args {
-		r, err := run.Load(place(name), options)
+		r, err := run.Load(outfile.Place(name), options)
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (f *flags) execute(stdout io.Writer, args []string) error {
 			}
 			continue
 		}
-		if err := replace(place(e.file), out.Bytes()); err != nil {
+		if err := outfile.Replace(outfile.Place(e.file), out.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -125,11 +125,11 @@ func (f *flags) execute(stdout io.Writer, args []string) error {
 	if err := page.Write(&html, content); err != nil {
 		return err
 	}
-	name := place(f.out)
+	name := outfile.Place(f.out)
 	if name == "" {
 		name = filepath.Join(os.Getenv("BUILD_WORKSPACE_DIRECTORY"), defaultPage)
 	}
-	if err := replace(name, html.Bytes()); err != nil {
+	if err := outfile.Replace(name, html.Bytes()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(said, "%s: %s\n%s (%.0f kB)\n", last.Verdict.Words(), last.Headline, name, float64(html.Len())/1000)
@@ -141,7 +141,7 @@ func (f *flags) withHistory(runs []*run.Run) (page.Content, error) {
 	last := runs[len(runs)-1]
 	content := page.Content{Run: last}
 	if f.history != "" {
-		records, problems, err := history.Load(place(f.history), historyRuns)
+		records, problems, err := history.Load(outfile.Place(f.history), historyRuns)
 		if err != nil {
 			return content, err
 		}
@@ -159,35 +159,9 @@ func (f *flags) withHistory(runs []*run.Run) (page.Content, error) {
 	this := history.Of(last)
 	cause.Set(last, history.Before(content.Records, this))
 	if f.history != "" {
-		if err := history.Save(place(f.history), this); err != nil {
+		if err := history.Save(outfile.Place(f.history), this); err != nil {
 			return content, err
 		}
 	}
 	return content, nil
-}
-
-// place is a path as the person meant it who typed it: Bazel starts programs elsewhere.
-func place(name string) string {
-	if dir := os.Getenv("BUILD_WORKING_DIRECTORY"); name != "" && dir != "" && !filepath.IsAbs(name) {
-		return filepath.Join(dir, name)
-	}
-	return name
-}
-
-// replace writes a file as a whole.
-func replace(name string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name()) // the first error says what is wrong
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
 }

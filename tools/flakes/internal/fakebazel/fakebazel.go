@@ -21,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stormgate.internal/tools/internal/gittest"
 )
 
 const (
@@ -29,8 +31,6 @@ const (
 	stateVariable = "FAKE_BAZEL_STATE"
 	// programVariable names the test's program, for scripts that lead to it.
 	programVariable = "FAKE_BAZEL_PROGRAM"
-	// gitVariable names the git that the build declares, by its path in the runfiles.
-	gitVariable = "GIT_PROGRAM"
 	// behaviourFile lies in the workspace.
 	behaviourFile = "fake.json"
 )
@@ -90,36 +90,12 @@ func Main(m *testing.M) {
 		}
 		os.Exit(code)
 	}
-	code, err := withGit(m)
+	code, err := gittest.Run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fakebazel:", err)
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// withGit puts the declared git first on PATH, since nothing undeclared is there. Outside
-// Bazel it is the machine's.
-func withGit(m *testing.M) (int, error) {
-	program := os.Getenv(gitVariable)
-	if program == "" {
-		return m.Run(), nil
-	}
-	program = filepath.Join(os.Getenv("TEST_SRCDIR"), program)
-	dir, err := os.MkdirTemp("", "git")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	// Not a link: the program finds its libraries from where it is.
-	script := fmt.Sprintf("#!/bin/sh\nexec '%s' \"$@\"\n", program)
-	if err := os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o755); err != nil {
-		return 0, err
-	}
-	if err := os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {
-		return 0, err
-	}
-	return m.Run(), nil
 }
 
 // Script leads to the fake as tools/bazel leads to Bazel.

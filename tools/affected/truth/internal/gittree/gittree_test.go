@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"stormgate.internal/tools/affected/internal/gittest"
+	"stormgate.internal/tools/internal/gittest"
 )
 
 func TestEditorRefusesWhatDoesNotFit(t *testing.T) {

@@ -14,7 +14,7 @@ const ProgramVariable = "GIT_PROGRAM"
 // Main runs tests with that git first on PATH, since nothing undeclared is there. Outside
 // Bazel it is the machine's. It does not return.
 func Main(m *testing.M) {
-	code, err := run(m)
+	code, err := Run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gittest:", err)
 		code = 1
@@ -22,7 +22,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (int, error) {
+// Run is Main for tests that have more to do: it returns what m.Run does.
+func Run(m *testing.M) (int, error) {
 	program := os.Getenv(ProgramVariable)
 	if program == "" {
 		return m.Run(), nil

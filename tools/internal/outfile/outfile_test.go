@@ -1,0 +1,42 @@
+package outfile
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestPlace(t *testing.T) {
+	for _, c := range []struct{ started, name, want string }{
+		{"/typed", "a/b", "/typed/a/b"}, {"/typed", "/a", "/a"}, {"/typed", "", ""}, {"", "a", "a"},
+	} {
+		t.Setenv("BUILD_WORKING_DIRECTORY", c.started)
+		if got := Place(c.name); got != c.want {
+			t.Errorf("%q from %q is %q, want %q", c.name, c.started, got, c.want)
+		}
+	}
+}
+
+// Promise: a file is there as a whole or as it was, and nothing else is left.
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "out")
+	for _, content := range []string{"first", "second"} {
+		if err := Replace(name, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(name); err != nil || string(got) != content {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if Replace(filepath.Join(dir, "folder"), nil) == nil || Replace(filepath.Join(dir, "none", "out"), nil) == nil {
+		t.Error("what can't be written is no error")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
