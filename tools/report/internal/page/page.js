@@ -96,6 +96,8 @@
     return text;
   }
   function drawAxis() {
+    const last = axis.querySelector('.span[tabindex="0"]');
+    const focused = last && last === document.activeElement;
     rows.textContent = "";
     rows.style.width = 100 * zoom + "%";
     spans = [];
@@ -143,7 +145,10 @@
       rows.append(row);
     }
     axis.replaceChildren(rows);
-    if (spans.length && spans[0].length) spans[0][0].tabIndex = 0;
+    // The keyboard's place on the axis stays what it was.
+    const here = (last && spans.flat().find((b) => b.span === last.span)) || (spans.length && spans[0][0]);
+    if (here) here.tabIndex = 0;
+    if (here && focused) here.focus({ preventScroll: true });
   }
   function go(to) {
     if (!to) return;
@@ -176,6 +181,7 @@
     zoom = Math.min(64, Math.max(1, z));
     drawAxis();
     axis.scrollLeft = middle * zoom - axis.clientWidth / 2;
+    if (document.activeElement.span) document.activeElement.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   $("zoom-in").addEventListener("click", () => zoomTo(zoom * 2));
   $("zoom-out").addEventListener("click", () => zoomTo(zoom / 2));
@@ -209,7 +215,7 @@
     const all = failures();
     if (!all.length) return;
     const at = all.findIndex((f) => f.contains(document.activeElement));
-    const to = all[(at + by + all.length) % all.length] || all[0];
+    const to = at < 0 ? all.at(by < 0 ? -1 : 0) : all[(at + by + all.length) % all.length];
     to.open = true;
     to.querySelector("summary").focus();
     to.scrollIntoView();
@@ -226,8 +232,16 @@
     if (e.key === "-") zoomTo(zoom / 2);
   });
 
+  // What is scrolled to begins below what stays at the window's top.
+  function pad() {
+    const nav = document.querySelector("nav");
+    document.documentElement.style.scrollPaddingTop = (getComputedStyle(nav).position === "sticky" ? nav.offsetHeight : 0) + 8 + "px";
+  }
+
   $("axis-tools").hidden = $("axis-legend").hidden = false;
   drawAxis();
-  addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(drawAxis, 150); });
+  pad();
+  let resized = 0;
+  addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(() => { drawAxis(); pad(); }, 150); });
   unfold();
 })();
