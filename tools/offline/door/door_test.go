@@ -431,3 +431,22 @@ func TestCtrlCWhileProbing(t *testing.T) {
 		unix.PidfdSendSignal(probe, unix.SIGKILL, nil, 0)
 	}
 }
+
+// Promise: in the root folder, where npm is not, Bazel knows from where npm on this machine
+// has packages; what a person set wins, and without npm nothing is set.
+func TestRegistryOfNPM(t *testing.T) {
+	m := newMachine(t)
+	m.Env = []string{"STORMGATE_BAZEL=offline"}
+	m.works("registry=https://npm.invalid/\n")
+	m.works("registry=https://npm.invalid/\n")
+	if n := m.logged("npm"); n != 1 {
+		t.Errorf("npm was asked %d times", n)
+	}
+	m.Env = append(m.Env, "npm_config_registry=https://mine.invalid")
+	m.works("registry=https://mine.invalid\n")
+
+	m = newMachine(t)
+	m.remove("npm")
+	m.Env = []string{"STORMGATE_BAZEL=offline"}
+	m.works("registry=\n")
+}

@@ -70,6 +70,12 @@ fi`,
 [ "${1:-}" != --version ] || exit 0 # none of ours, on PATH
 echo "HOME=$HOME" "TMPDIR=${TMPDIR:-}" "PWD=$(pwd -P)" "GOTOOLCHAIN=${GOTOOLCHAIN:-}" "GOPATH=${GOPATH:-}"
 for argument; do echo "argument=$argument"; done
+case " $* " in
+*" build "*) mkdir -p bazel-bin/tools/report/report_ && cp "$FAKE/report" bazel-bin/tools/report/report_/
+  exit "${FAKE_BUILD_STATUS:-0}" ;;
+*" test "*) [ -n "${FAKE_NO_EVENTS:-}" ] || echo "of $$" >bazel-events.json ;;
+esac
+echo "registry=${npm_config_registry:-}"
 if [ -n "${FAKE_SLOW:-}" ]; then
   for signal in INT TERM HUP; do trap "echo caught=$signal; exit 8" $signal; done
   echo "bazel $$" >"$FAKE/events"
@@ -102,7 +108,13 @@ if [ -n "${FAKE_SLOW_ROOT:-}" ]; then
 fi
 cd "$FAKE/root" && exec tar -c .`,
 	"newuidmap": ``,
-	"apt-get":   `echo http://mirror.invalid/debian`,
+	"npm":       `[ "$*" = "config get registry" ] && echo npm >>"$LOG" && echo "https://npm.invalid/"`,
+	// What the front door has Bazel build, and draws a page with.
+	"report": `
+[ -z "${FAKE_NO_PAGE:-}" ] || { echo "report: no ink" >&2; exit 1; }
+echo "drawn: $*"
+for argument; do case "$argument" in --out=*) cp "$1" "${argument#--out=}" ;; esac; done`,
+	"apt-get": `echo http://mirror.invalid/debian`,
 }
 
 // A machine has a home, a checkout and fakes.
@@ -146,7 +158,7 @@ func newMachine(t *testing.T) *machine {
 // checkout makes a workspace with the real scripts in dir.
 func (m *machine) checkout(dir string) {
 	m.t.Helper()
-	for name, source := range map[string]string{"tools/bazel": "../../bazel", "tools/offline/setup.sh": "../setup.sh"} {
+	for name, source := range map[string]string{"tools/bazel": "../../bazel", "tools/offline/setup.sh": "../setup.sh", "tools/report/door.sh": "../../report/door.sh"} {
 		content, err := os.ReadFile(source)
 		if err != nil {
 			m.t.Fatal(err)
@@ -158,7 +170,7 @@ func (m *machine) checkout(dir string) {
 	patch := "diff --git a/go/private/BUILD.sdk.bazel b/go/private/BUILD.sdk.bazel\n--- a/go/private/BUILD.sdk.bazel\n+++ b/go/private/BUILD.sdk.bazel\n@@ -1 +1,2 @@\n {version}\n+# patched\n"
 	m.write(filepath.Join(dir, "tools/nogo/rules_go_facts.patch"), patch)
 	m.write(filepath.Join(dir, "tools/coverage/rules_go_stdlib.patch"), strings.ReplaceAll(patch, "@@ -1 +1,2 @@\n {version}\n", "@@ -1,2 +1,3 @@\n {version}\n # patched\n"))
-	for _, name := range []string{"tools/offline/modules", "tools/coverage/lcov", "tools/coverage/cmd/lcov_merger", "sub"} {
+	for _, name := range []string{"tools/offline/modules", "tools/coverage/lcov", "tools/coverage/cmd/lcov_merger", "tools/cluster/api", "sub"} {
 		m.mkdir(filepath.Join(dir, name))
 	}
 }
