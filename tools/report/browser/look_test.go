@@ -60,6 +60,22 @@ func look(tb *tab, v view, name string) {
 	}
 }
 
+// Promise: the runs of a history stand in one row as far as there is room for them, however
+// long a spec's name is.
+func TestStrips(t *testing.T) {
+	content := long(t)
+	file := draw(t, content, nil)
+	for _, width := range []int64{400, 1280, 2000} {
+		v := view{width: width, scheme: "light"}
+		t.Run(v.String(), func(t *testing.T) {
+			tb := open(t, file, v)
+			tb.expect(`(() => { const all = [...document.querySelectorAll(".strip")];
+				return all.length > 3 && all.every((s) => s.children.length >= 30 && s.getBoundingClientRect().height < 20); })()`, "strips of one row")
+			tb.expect(`new Set([...document.querySelectorAll(".strip i.p")].slice(0, 20).map((i) => Math.round(i.getBoundingClientRect().width))).size === 1`, "runs of one width")
+		})
+	}
+}
+
 // Promise: axe finds nothing serious, folded and unfolded.
 func TestAccessibility(t *testing.T) {
 	for _, name := range []string{"history", "nothing"} {

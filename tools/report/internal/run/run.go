@@ -4,6 +4,7 @@
 package run
 
 import (
+	"cmp"
 	"time"
 
 	"stormgate.internal/tools/report/internal/difference"
@@ -202,6 +203,10 @@ type Failure struct {
 	Rerun string
 	Group int
 }
+
+// Where tells it from others of its name: its place, else its shard. Every shard on an
+// environment has an attestation, and no file has a place for one.
+func (f *Failure) Where() string { return cmp.Or(f.Place, f.Shard.Name()) }
 
 // Slice is the part of a log, of events or of objects that belongs to a case.
 type Slice struct {
