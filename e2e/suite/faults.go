@@ -2,6 +2,8 @@ package suite
 
 import (
 	"context"
+	"encoding/json"
+	"sync"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -16,6 +18,44 @@ import (
 type Fault struct {
 	client *faultproxy.Client
 	id     string
+	number int // in the world's list
+}
+
+// injected are the faults of all specs, for who looks at the run afterwards.
+type injected struct {
+	mu  sync.Mutex
+	all []injectedFault
+}
+
+type injectedFault struct {
+	Began time.Time       `json:"began"`
+	Ended time.Time       `json:"ended,omitzero"`
+	Rule  faultproxy.Rule `json:"rule"`
+	// Hits is how many requests met it, once it has ended.
+	Hits int `json:"hits"`
+}
+
+func (i *injected) begin(rule faultproxy.Rule) (number int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.all = append(i.all, injectedFault{Began: time.Now().UTC(), Rule: rule})
+	return len(i.all) - 1
+}
+
+func (i *injected) end(number, hits int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.all[number].Ended, i.all[number].Hits = time.Now().UTC(), hits
+}
+
+// file is faults.json; nil if there were none.
+func (i *injected) file() ([]byte, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.all) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(i.all)
 }
 
 // RefuseCreates makes the API answer the next attempts (count of them, 0 for
@@ -51,6 +91,7 @@ func (f *Fault) put(ctx context.Context, rule faultproxy.Rule) {
 	ginkgo.GinkgoHelper()
 	rule.ID = f.id
 	gomega.Expect(f.client.Put(ctx, rule)).To(gomega.Succeed())
+	f.number = here.injected.begin(rule)
 	ginkgo.DeferCleanup(func(ctx context.Context) {
 		if f.id != "" {
 			f.End(ctx)
@@ -73,6 +114,7 @@ func (f *Fault) End(ctx context.Context) int {
 	state, err := f.client.Delete(ctx, f.id)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	f.id = ""
+	here.injected.end(f.number, state.Hits)
 	return state.Hits
 }
 

@@ -98,7 +98,8 @@ type world struct {
 	windows     Windows
 	redis       *redis.Client      // nil without a forward to it
 	faults      *faultproxy.Client // nil without a forward to it
-	before      []byte             // metrics when the lease began
+	injected    injected
+	before      []byte // metrics when the lease began
 
 	alertManagers []*AlertManager
 	forwarders    map[string]string // base URLs by forward
@@ -202,9 +203,14 @@ func newWorld(ctx context.Context, environment environment) (*world, error) {
 // collect saves what helps to understand a failure.
 func (w *world) collect(ctx context.Context, dir string) error {
 	after, err := w.gateways[0].exposition(ctx)
+	faults, faultsErr := w.injected.file()
+	if faults != nil {
+		faultsErr = os.WriteFile(filepath.Join(dir, "faults.json"), faults, 0o644)
+	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "metrics-before.txt"), w.before, 0o644),
 		err,
+		faultsErr,
 		os.WriteFile(filepath.Join(dir, "metrics-after.txt"), after, 0o644),
 		w.environment.Artifacts(ctx, dir),
 	)

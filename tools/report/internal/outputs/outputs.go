@@ -36,6 +36,11 @@ type Outputs struct {
 	Objects map[string]string
 	// Specs are the files of failed specs.
 	Specs []Spec
+	// Requests are what the lease's clients asked the API server, LeftOut how many more.
+	Requests []Request
+	LeftOut  int
+	// Faults are those that a proxy injected for this shard's specs.
+	Faults []Fault
 	// Metrics are expositions by file, such as metrics-before.txt.
 	Metrics map[string]string
 	// Others are the names of all other files.
@@ -69,6 +74,39 @@ type Change struct {
 	Who      string    `json:"who"`
 	Pod      string    `json:"pod"`
 	Expected bool      `json:"expected"`
+}
+
+// Request is one to the API server.
+type Request struct {
+	At       time.Time `json:"at"`
+	Verb     string    `json:"verb"`
+	Resource string    `json:"resource"`
+	// Code is 0 without an answer.
+	Code    int     `json:"code"`
+	Error   string  `json:"error"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Fault is one that a proxy before the API server injected. Ended is zero for one that was
+// still there at the end.
+type Fault struct {
+	Began time.Time `json:"began"`
+	Ended time.Time `json:"ended"`
+	Rule  struct {
+		ID    string `json:"id"`
+		Match struct {
+			Namespace string   `json:"namespace"`
+			Verbs     []string `json:"verbs"`
+			Resource  string   `json:"resource"`
+		} `json:"match"`
+		Count int `json:"count"`
+		Fault struct {
+			Kind  string `json:"kind"`
+			Code  int    `json:"code"`
+			Delay string `json:"delay"`
+		} `json:"fault"`
+	} `json:"rule"`
+	Hits int `json:"hits"`
 }
 
 // Log is a container's.
@@ -134,6 +172,16 @@ func (o *Outputs) take(name string) error {
 		return o.decode(name, &o.Attestation)
 	case name == "boot.json":
 		return o.decode(name, &o.Boot)
+	case name == "faults.json":
+		return o.decode(name, &o.Faults)
+	case name == "requests.json":
+		var file struct {
+			Requests []Request `json:"requests"`
+			LeftOut  int       `json:"leftOut"`
+		}
+		err := o.decode(name, &file)
+		o.Requests, o.LeftOut = file.Requests, file.LeftOut
+		return err
 	case folder == "events" && strings.HasSuffix(base, ".txt"):
 		content, err := o.content(name)
 		events, eventErr := parseEvents(strings.TrimSuffix(base, ".txt"), content)

@@ -21,6 +21,8 @@ var files = map[string]string{
 	"objects/tenant-1.yaml":                    "---\nkind: ConfigMap\n",
 	"specs/A-spec.txt":                         "A spec:\nwith a colon\nat:     e2e/a_test.go:3\nbegan:  2026-11-30T12:00:14.4Z\ntook:   2.000 s\nresult: failed\n\nExpected\n\noutput:\nat: none\n",
 	"metrics-before.txt":                       "alerts_total 0\n",
+	"requests.json":                            `{"requests":[{"at":"2026-11-30T12:00:12Z","verb":"list","resource":"pods","code":200,"seconds":0.004}],"leftOut":7}`,
+	"faults.json":                              `[{"began":"2026-11-30T12:00:12Z","rule":{"id":"tenant-1","match":{"namespace":"tenant-1","verbs":["create"]},"fault":{"kind":"delay","delay":"300ms"}},"hits":2}]`,
 	"anything.bin":                             "\x00",
 }
 
@@ -74,6 +76,12 @@ func TestOpen(t *testing.T) {
 			}
 			if b := o.Boot; b == nil || b.Ready != 1.5 || len(b.Steps) != 1 || b.Steps[0].CPUSeconds != 0.1 {
 				t.Errorf("boot: %+v", b)
+			}
+			if len(o.Requests) != 1 || o.Requests[0].Verb != "list" || o.Requests[0].Seconds != 0.004 || o.LeftOut != 7 {
+				t.Errorf("requests: %+v and %d more", o.Requests, o.LeftOut)
+			}
+			if len(o.Faults) != 1 || o.Faults[0].Rule.Fault.Kind != "delay" || !o.Faults[0].Ended.IsZero() || o.Faults[0].Hits != 2 {
+				t.Errorf("faults: %+v", o.Faults)
 			}
 			if len(o.Events) != 2 || o.Events[0].Reason != "Unhealthy" || o.Events[0].Count != 2 || o.Events[0].Message != "probe failed:\nbody of it" ||
 				o.Events[1].Object != "pod/gateway-0" || o.Events[1].Namespace != "calm" {

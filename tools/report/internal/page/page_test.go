@@ -47,6 +47,7 @@ func TestPage(t *testing.T) {
 		"infrastructure failure: cluster failed: etcd", "patch configmaps calm/gateway, by stormgate:admin",
 		"container gateway of calm/gateway-0 ended with exit code 2", "did a spec end the process", "nothing was tested",
 		"results differ", "the build events name no test.xml",
+		"list remediationrequests</th>", "status 503 create remediationrequests", "not answered",
 		"tools/bazel test //e2e:storm_test --test_filter=", "No other run is on record",
 		// A case of which each shard has one, with whose it is.
 		`<b>attest environment</b> <span class="place">//e2e:crash_test`, `>attest environment</a> <span class="place">//e2e:own_test`,

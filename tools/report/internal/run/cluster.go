@@ -18,6 +18,36 @@ type Cluster struct {
 	// Warnings are Kubernetes' events of type Warning, each once.
 	Warnings []Event
 	Changes  []Change
+	// API is how long the API server took for what the leases asked it, by verb and
+	// resource, those with most time in all first.
+	API []Asked
+	// Faults are those that specs had a proxy inject, in the order of time.
+	Faults []Fault
+}
+
+// Asked are the requests of one kind, of all leases. Times are in seconds until the answer's
+// header was there; requests without an answer are in none of them.
+type Asked struct {
+	Verb     string  `json:"verb"`
+	Resource string  `json:"resource"`
+	Requests int     `json:"requests"`
+	P50      float64 `json:"p50"`
+	P95      float64 `json:"p95"`
+	P99      float64 `json:"p99"`
+	Longest  float64 `json:"longest"`
+	// Failed are those answered with 500 or more, Unanswered those without an answer.
+	Failed     int `json:"failed"`
+	Unanswered int `json:"unanswered"`
+}
+
+// Fault is what a proxy did to requests that the service made. Times are on the run's axis;
+// End is -1 for one that was there until the shard's end.
+type Fault struct {
+	Start float64 `json:"start"`
+	End   float64 `json:"end"`
+	What  string  `json:"what"`
+	Hits  int     `json:"hits"`
+	Shard *Shard  `json:"-"`
 }
 
 // Boot is a cluster's own report. Times are in seconds since Start, which is on the run's
@@ -211,6 +241,20 @@ func (l *loader) absent() {
 	say := func(format string, values ...any) { r.Absent = append(r.Absent, fmt.Sprintf(format, values...)) }
 	leased := r.leased()
 	if len(leased) > 0 {
+		untold, leftOut := 0, 0
+		for _, s := range leased {
+			if o := l.left[s]; o == nil || len(o.Requests) == 0 {
+				untold++
+			} else {
+				leftOut += o.LeftOut
+			}
+		}
+		if untold > 0 {
+			say("%s without requests.json: how long the API server took for them is not said.", count(untold, "shard"))
+		}
+		if leftOut > 0 {
+			say("%s to the API server beyond what a shard keeps are in no figure.", count(leftOut, "request"))
+		}
 		if len(l.worker.Leases) == 0 {
 			say("No log of the fixture's worker: deployments, and times with the environment alone, are not on the axis, and leases are placed by the shards' own reports.")
 		}
@@ -223,7 +267,7 @@ func (l *loader) absent() {
 		if guessed > 0 {
 			say("%s without start times of specs in test.xml: these are drawn in the order in which they ran, hatched, and have no slice of the logs unless they failed.", count(guessed, "shard"))
 		}
-		say("The API server's and the other components' logs, the API's latency and the faults that a proxy injected are not among what a shard leaves.")
+		say("The API server's and the other components' logs are not among what a shard leaves, nor what others than the specs asked the API server.")
 		say("CPU and memory of components are those at the end of the boot (boot.json), not over time.")
 	}
 	nameless := 0

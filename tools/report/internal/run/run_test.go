@@ -332,3 +332,46 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// Promise: how long the API server took is told by kind of request, the faults that specs
+// had injected stand on the axis, and so does what was slow or failed.
+func TestAPI(t *testing.T) {
+	r := load(t, Options{}, nil)
+	byName := map[string]Asked{}
+	for _, a := range r.Cluster.API {
+		byName[a.Verb+" "+a.Resource] = a
+	}
+	if a := byName["list remediationrequests"]; a.Requests != 20 || a.P50 != 0.013 || a.P95 != 0.022 || a.P99 != 0.023 || a.Longest != 0.023 || a.Failed+a.Unanswered != 0 {
+		t.Errorf("lists: %+v", a)
+	}
+	if a := byName["create pods"]; a.Failed != 1 || a.P50 != 1.2 {
+		t.Errorf("creates: %+v", a)
+	}
+	if a := byName["get pods/log"]; a.Unanswered != 1 || a.Longest != 0 {
+		t.Errorf("a request without an answer: %+v", a)
+	}
+	var faults, requests []Span
+	for _, lane := range r.Timeline.Lanes {
+		for _, s := range lane.Spans {
+			switch s.Kind {
+			case spanFault:
+				faults = append(faults, s)
+			case spanRequest:
+				requests = append(requests, s)
+			}
+		}
+	}
+	if len(faults) != 2 || faults[0].Start != 14.5 || faults[0].End != 15.5 || faults[0].Label != "status 503 create remediationrequests.remediation.kubernaut.io in tenant-7f3a, 3 at most" ||
+		!strings.Contains(faults[0].Note, "met by 3 requests") {
+		t.Errorf("faults: %+v", faults)
+	}
+	if len(faults) == 2 && (!strings.HasPrefix(faults[1].Label, "delay 300ms create/update/patch") || !strings.Contains(faults[1].Note, "not ended by its spec")) {
+		t.Errorf("a fault without an end: %+v", faults[1])
+	}
+	if len(requests) != 2 || requests[0].Label != "create pods" || !strings.Contains(requests[1].Note, "connection reset by peer") {
+		t.Errorf("requests: %+v", requests)
+	}
+	if !slices.ContainsFunc(r.Absent, func(text string) bool { return strings.HasPrefix(text, "5 requests") }) {
+		t.Errorf("nothing says that some were left out: %q", r.Absent)
+	}
+}

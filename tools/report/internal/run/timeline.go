@@ -24,6 +24,7 @@ const (
 	laneWaits   = "waiting for a slot"
 	lanePrivate = "private clusters"
 	laneTests   = "tests without a lease"
+	laneAPI     = "API server"
 	lanePods    = "pods"
 	laneWork    = "compile, link and other actions"
 	laneCached  = "cached"
@@ -55,6 +56,8 @@ const (
 	spanCached   = "cached"
 	spanPod      = "pod"
 	spanEvent    = "event"
+	spanFault    = "fault"
+	spanRequest  = "request"
 )
 
 // Span is a time in a lane. Start and End are the same for a moment.
@@ -86,6 +89,7 @@ func (l *loader) timeline() {
 	t.Lanes = append(t.Lanes, l.clusterLanes()...)
 	t.Lanes = append(t.Lanes, l.leaseLanes()...)
 	t.Lanes = append(t.Lanes, l.otherTests()...)
+	t.Lanes = append(t.Lanes, l.apiLanes()...)
 	t.Lanes = append(t.Lanes, l.podLanes()...)
 	t.Lanes = append(t.Lanes, r.workLanes()...)
 	t.Lanes = append(t.Lanes, r.cachedLane()...)
