@@ -64,6 +64,7 @@ func withChromium(run func() int) (code int, err error) {
 		chromedp.NoInheritEnv,
 		chromedp.Env("HOME="+dir, "TMPDIR="+dir, "LD_LIBRARY_PATH="+filepath.Join(dir, "lib"), "FONTCONFIG_FILE="+filepath.Join(dir, "fonts.conf")),
 		chromedp.CombinedOutput(&said),
+		chromedp.WSURLReadTimeout(patience),
 	)...)
 	defer stop()
 	ctx, end := chromedp.NewContext(allocator)

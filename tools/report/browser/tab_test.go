@@ -13,10 +13,12 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"stormgate.internal/tools/runfiles"
 )
@@ -176,10 +178,28 @@ func (tb *tab) expect(expression, want string) {
 	}
 }
 
-// press presses keys.
+// press presses keys. As of a keyboard, the letter is part of the press, so that a page that
+// takes the press has the letter too; chromedp's own KeyEvent sends the two apart.
 func (tb *tab) press(keys string) {
 	tb.t.Helper()
-	tb.check(chromedp.Do(tb.ctx, chromedp.KeyEvent(keys)))
+	for _, key := range keys {
+		events := kb.Encode(key)
+		text := ""
+		for _, e := range events {
+			if e.Type == input.DispatchKeyEventTypeChar {
+				text = e.Text
+			}
+		}
+		for _, e := range events {
+			switch e.Type {
+			case input.DispatchKeyEventTypeChar:
+				continue
+			case input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeRawKeyDown:
+				e.Type, e.Text, e.UnmodifiedText = input.DispatchKeyEventTypeKeyDown, text, text
+			}
+			call(tb, input.DispatchKeyEvent, *e)
+		}
+	}
 }
 
 // focus describes what has the focus.
