@@ -53,10 +53,10 @@ report_run() {
   exit "$status"
 }
 
-# Prints a digest of what the program is made of.
+# Prints a digest of what the program is made of: its own folder, and what that imports.
 _report_sources() {
   {
-    find "$workspace/tools/report" "$workspace/tools/cluster/api" -type f ! -name '*_test.go' ! -name '*.sh' -print0 | LC_ALL=C sort -z | xargs -0 cat
+    find "$workspace"/tools/{report,cluster/api,internal} -type f ! -name '*_test.go' ! -name '*.sh' -print0 | LC_ALL=C sort -z | xargs -0 cat
     cat "$workspace/go.mod"
   } | sha256sum | cut -c 1-12
 }

@@ -170,7 +170,7 @@ func (m *machine) checkout(dir string) {
 	patch := "diff --git a/go/private/BUILD.sdk.bazel b/go/private/BUILD.sdk.bazel\n--- a/go/private/BUILD.sdk.bazel\n+++ b/go/private/BUILD.sdk.bazel\n@@ -1 +1,2 @@\n {version}\n+# patched\n"
 	m.write(filepath.Join(dir, "tools/nogo/rules_go_facts.patch"), patch)
 	m.write(filepath.Join(dir, "tools/coverage/rules_go_stdlib.patch"), strings.ReplaceAll(patch, "@@ -1 +1,2 @@\n {version}\n", "@@ -1,2 +1,3 @@\n {version}\n # patched\n"))
-	for _, name := range []string{"tools/offline/modules", "tools/coverage/lcov", "tools/coverage/cmd/lcov_merger", "tools/cluster/api", "sub"} {
+	for _, name := range []string{"tools/offline/modules", "tools/coverage/lcov", "tools/coverage/cmd/lcov_merger", "tools/cluster/api", "tools/internal", "sub"} {
 		m.mkdir(filepath.Join(dir, name))
 	}
 }
