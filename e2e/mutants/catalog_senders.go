@@ -14,6 +14,7 @@ const (
 	remediationTests = "//gateway/remediation:remediation_test"
 	serverTests      = "//gateway/server:server_test"
 	signalTests      = "//gateway/signal:signal_test"
+	stormTests       = "//gateway/storm:storm_test"
 )
 
 // senderMutants break what the gateway promises to real senders (D29 to D51), most of it
@@ -53,19 +54,49 @@ var senderMutants = []mutant{
 		name:    "expired-lock-lets-another-in",
 		promise: "an incident is handled by one signal at a time, however long that takes (D51)",
 		test:    dedupTests, specs: "^TestExpiredLockLetsNobodyIn$",
-		edits: []edit{{file: "gateway/dedup/flights.go", text: "if f.current[i.lock()] != nil {", replacement: "if false {"}},
+		edits: []edit{{file: "gateway/dedup/flights.go", text: "other := f.current[i.lock()]; other != nil {", replacement: "other := f.current[i.lock()]; false {"}},
 	},
 	{
 		name:    "late-search-believed",
 		promise: "a search that took longer than its claim is no answer (D51)",
 		test:    dedupTests, specs: "^TestSearchThatTookTooLongIsNoAnswer$",
-		edits: []edit{{file: "gateway/dedup/check.go", text: "case !ours:", replacement: "case !ours && false:"}, {file: "gateway/dedup/check.go", text: "case registered:", replacement: "case registered && false:"}},
+		edits: []edit{{file: "gateway/dedup/check.go", text: "case !ours, registered:", replacement: "case !ours && registered && false:"}},
 	},
 	{
 		name:    "claims-expire",
 		promise: "a claim outlives its lock's time as long as its process does (D51)",
 		test:    dedupTests, specs: "^TestClaimsAreKept$",
-		edits: []edit{{file: "gateway/dedup/index.go", text: "pipe.Eval(ctx, renewSource,", replacement: "pipe.Eval(ctx, \"return 0\","}},
+		edits: []edit{{file: "gateway/dedup/index.go", text: "prolong.Eval(ctx, renewSource,", replacement: "prolong.Eval(ctx, \"return 0\","}},
+	},
+	{
+		name:    "expired-claims-given-up",
+		promise: "a lock that has expired is taken again for the claim that goes on (D51)",
+		test:    dedupTests, specs: "^TestClaimsAreKept$",
+		edits: []edit{{file: "gateway/dedup/scripts/renew.lua", text: "if holder and holder ~= ARGV[1]", replacement: "if holder ~= ARGV[1]"}},
+	},
+	{
+		name:    "silent-server-keeps-all-claims",
+		promise: "a silent server of a Redis Cluster keeps no claims of the others from being kept (D51)",
+		test:    dedupTests, specs: "^TestSilentServerKeepsOnlyItsOwnClaims$",
+		edits: []edit{{file: "gateway/dedup/keeper.go", text: "context.WithTimeout(ctx, renewInterval)", replacement: "context.WithTimeout(ctx, time.Hour)"}},
+	},
+	{
+		name:    "panic-keeps-the-claim",
+		promise: "a check that panics leaves no claim behind (D51)",
+		test:    dedupTests, specs: "^TestPanicEndsTheClaim$",
+		edits: []edit{{file: "gateway/dedup/check.go", text: "if !goesOn {", replacement: "if !goesOn && false {"}},
+	},
+	{
+		name:    "record-answers-for-redis",
+		promise: "a record stands in for the cluster only, not for Redis (4.2)",
+		test:    dedupTests, specs: "^TestRecordDoesNotAnswerForRedis$",
+		edits: []edit{{file: "gateway/dedup/check.go", text: "if errors.As(failure, &redis) {", replacement: "if errors.As(failure, &redis) && false {"}},
+	},
+	{
+		name:    "lost-claim-taken-in",
+		promise: "a storm takes in no alert of which the claim was lost (D51)",
+		test:    stormTests, specs: "^TestLostClaimMakesNoSecondObject$",
+		edits: []edit{{file: "gateway/storm/scripts/admit.lua", text: "if lock ~= call.claim or incident and", replacement: "if false and"}},
 	},
 	{
 		name:    "alerts-unlimited",

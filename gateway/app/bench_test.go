@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +34,13 @@ type memory struct {
 
 	mu      sync.Mutex
 	objects map[client.ObjectKey]*v1alpha1.RemediationRequest
+	// creating is how many creations have begun. If proceed is not nil, they wait for it.
+	creating atomic.Int32
+	proceed  chan struct{}
+}
+
+func newMemory() *memory {
+	return &memory{objects: make(map[client.ObjectKey]*v1alpha1.RemediationRequest)}
 }
 
 func (m *memory) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
@@ -54,6 +63,10 @@ func (m *memory) Get(_ context.Context, key client.ObjectKey, into client.Object
 func (m *memory) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
 func (m *memory) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
+	m.creating.Add(1)
+	if m.proceed != nil {
+		<-m.proceed
+	}
 	return m.put(object)
 }
 
@@ -97,7 +110,7 @@ func BenchmarkSignal(b *testing.B) {
 		},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			handler := benchmarked(b, c.storm)
+			handler := benchmarked(b, newMemory(), c.storm)
 			bodies := make([]string, b.N)
 			for i := range bodies {
 				bodies[i] = c.body(i)
@@ -116,8 +129,46 @@ func BenchmarkSignal(b *testing.B) {
 	}
 }
 
+// BenchmarkWaitingSignal is the memory that each signal of a large group takes while it waits
+// for the Kubernetes API, with all that waits with it but the connection. The constant
+// signalBytes of package server is an estimate of that.
+func BenchmarkWaitingSignal(b *testing.B) {
+	const signals = 2000
+	alerts := make([]string, signals)
+	for i := range alerts {
+		alerts[i] = fmt.Sprintf(`{"labels":{"alertname":"Waiting","namespace":"shop","pod":"pod-%d"}}`, i)
+	}
+	body := `{"alerts":[` + strings.Join(alerts, ",") + `]}`
+	inUse := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc + m.StackInuse)
+	}
+	for range b.N {
+		api := newMemory()
+		api.proceed = make(chan struct{})
+		handler := benchmarked(b, api, func(s *config.Storm) { s.RateThreshold, s.PatternThreshold = signals, signals })
+		before := inUse()
+		recorder := httptest.NewRecorder()
+		var answered sync.WaitGroup
+		answered.Go(func() {
+			handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, prometheusRoute, strings.NewReader(body)))
+		})
+		for i := 0; api.creating.Load() < 128 && i < 20_000; i++ { // as many as there are at once
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second) // for the others to come to that
+		b.ReportMetric(float64(inUse()-before)/signals, "B/signal")
+		close(api.proceed)
+		if answered.Wait(); recorder.Code != http.StatusCreated {
+			b.Fatalf("answer %d", recorder.Code)
+		}
+	}
+}
+
 // benchmarked is the handler of a gateway that runs.
-func benchmarked(b *testing.B, storm func(*config.Storm)) http.Handler {
+func benchmarked(b *testing.B, api *memory, storm func(*config.Storm)) http.Handler {
 	b.Helper()
 	policyPath := filepath.Join(b.TempDir(), "priority.rego")
 	if err := os.WriteFile(policyPath, []byte(policySource), 0o600); err != nil {
@@ -130,7 +181,7 @@ func benchmarked(b *testing.B, storm func(*config.Storm)) http.Handler {
 	cfg.Processing.Priority.PolicyPath = policyPath
 	storm(&cfg.Processing.Storm)
 	a, err := app.New(b.Context(), cfg, app.Options{
-		Kubernetes:      &memory{objects: make(map[client.ObjectKey]*v1alpha1.RemediationRequest)},
+		Kubernetes:      api,
 		CheckKubernetes: func(context.Context) error { return nil },
 		Logger:          slog.New(slog.DiscardHandler),
 		ShutdownPause:   -1,

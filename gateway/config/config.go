@@ -367,6 +367,7 @@ func Load(path string, env func(string) (string, bool), override func(*Config)) 
 	}
 	cfg.replaceZeros()
 	warnings = append(warnings, cfg.senderWarnings()...)
+	warnings = append(warnings, cfg.Server.memoryWarnings()...)
 	if cfg.Processing.Storm.AggregationWindow != 0 {
 		warnings = append(warnings, "processing.storm.aggregation_window is deprecated and has no effect; use inactivity_timeout")
 	}
@@ -374,6 +375,20 @@ func Load(path string, env func(string) (string, bool), override func(*Config)) 
 		return Config{}, nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return cfg, warnings, nil
+}
+
+// pendingCopies is how often MaxPendingBytes must fit into MemoryLimitBytes: bodies, what is
+// parsed of them and the signals made of that have as much each, and so has all the rest.
+const pendingCopies = 4
+
+// memoryWarnings returns what is allowed and ends in a process that does nothing but collect
+// garbage, or that is killed.
+func (s Server) memoryWarnings() []string {
+	if limit := s.MemoryLimitBytes; limit > 0 && limit/pendingCopies < s.MaxPendingBytes {
+		return []string{fmt.Sprintf("server.memory_limit_bytes, or GATEWAY_MEMORY_LIMIT_BYTES, is %d, less than %d times server.max_pending_bytes (%d): "+
+			"what waits may take more memory than there is; raise the container's limit, or lower max_pending_bytes to %d", limit, pendingCopies, s.MaxPendingBytes, limit/pendingCopies)}
+	}
+	return nil
 }
 
 // Parse decodes a file's content over the defaults. Unknown and repeated keys,

@@ -89,7 +89,7 @@ processing:
 
 func TestEverythingCanBeSet(t *testing.T) {
 	cfg, warnings, err := Load(write(t, `
-server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29, memory_limit_bytes: 39, tls: {cert_file: g, key_file: h, client_ca_file: i, min_version: "1.3"}}
+server: {listen_addr: "127.0.0.1:1", read_timeout: 1s, write_timeout: 2s, idle_timeout: 3s, max_body_bytes: 28, max_pending_bytes: 29, memory_limit_bytes: 139, tls: {cert_file: g, key_file: h, client_ca_file: i, min_version: "1.3"}}
 middleware:
   rate_limit: {requests_per_minute: 4, burst: 5, exempt_networks: [10.0.0.1, "2001:db8::/32"], exempt_users: [j], exempt_groups: [k]}
   trusted_proxies: ["10.1.2.3/8", "::ffff:10.0.0.0/104"]
@@ -145,7 +145,7 @@ processing:
 	}
 	s := func(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 	want := Config{
-		Server{"127.0.0.1:1", s(1), s(2), s(3), 28, 29, 39, ServerTLS{"g", "h", "i", "1.3"}},
+		Server{"127.0.0.1:1", s(1), s(2), s(3), 28, 29, 139, ServerTLS{"g", "h", "i", "1.3"}},
 		Middleware{
 			RateLimit{4, 5, Networks{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8::/32")}, Strings{"j"}, Strings{"k"}},
 			Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
@@ -265,7 +265,7 @@ func TestRefusals(t *testing.T) {
 func TestOrder(t *testing.T) {
 	env := map[string]string{
 		"GATEWAY_LISTEN_ADDR": ":1", "GATEWAY_REDIS_ADDR": "env:1", "GATEWAY_REDIS_PASSWORD": "secret", "GATEWAY_REDIS_USERNAME": "gateway",
-		"GATEWAY_REDIS_DB": "3", "GATEWAY_RATE_LIMIT_RPM": "7", "GATEWAY_DEDUP_TTL": "9s", "GATEWAY_MEMORY_LIMIT_BYTES": "1000",
+		"GATEWAY_REDIS_DB": "3", "GATEWAY_RATE_LIMIT_RPM": "7", "GATEWAY_DEDUP_TTL": "9s", "GATEWAY_MEMORY_LIMIT_BYTES": "1000000000",
 	}
 	look := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
 	cfg, warnings, err := Load(write(t, minimal), look, func(c *Config) { c.Infrastructure.Redis.Addr = "flag:1" })
@@ -281,7 +281,7 @@ func TestOrder(t *testing.T) {
 		t.Errorf("a negative duration in the environment: %v", err)
 	}
 	delete(env, "GATEWAY_DEDUP_TTL")
-	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || cfg.Server.MemoryLimitBytes != 1000 || r.Addr != "flag:1" || r.Password != "secret" || r.Username != "gateway" || r.DB != 3 ||
+	if r := cfg.Infrastructure.Redis; cfg.Server.ListenAddr != ":1" || cfg.Server.MemoryLimitBytes != 1_000_000_000 || r.Addr != "flag:1" || r.Password != "secret" || r.Username != "gateway" || r.DB != 3 ||
 		cfg.Middleware.RateLimit.RequestsPerMinute != 7 || cfg.Processing.Deduplication.TTL.Std() != 9*time.Second {
 		t.Errorf("configuration %+v", cfg)
 	}
@@ -316,6 +316,27 @@ func TestTokensWithoutTLS(t *testing.T) {
 		if _, warnings, err := Load(write(t, content), env, nil); err != nil || len(warnings) != want {
 			t.Errorf("%s: %v, warnings %q", content, err, warnings)
 		}
+	}
+}
+
+// What waits may take more memory than a small limit leaves, and the process is killed, or does
+// little but collect garbage. Nothing else would say why.
+func TestMemoryLimitBelowWhatMayWait(t *testing.T) {
+	for limit, want := range map[string]int{"1": 1, "268435455": 1, "268435456": 0, "0": 0} {
+		env := func(name string) (string, bool) { return limit, name == "GATEWAY_MEMORY_LIMIT_BYTES" }
+		_, warnings, err := Load(write(t, minimal), env, nil)
+		if err != nil || len(warnings) != want {
+			t.Errorf("%s bytes: %v, warnings %q", limit, err, warnings)
+		}
+		for _, warning := range warnings {
+			if !strings.Contains(warning, "server.memory_limit_bytes") || !strings.Contains(warning, "server.max_pending_bytes (67108864)") {
+				t.Errorf("warning %q", warning)
+			}
+		}
+	}
+	if _, _, err := Load(write(t, minimal), func(name string) (string, bool) { return "-1", name == "GATEWAY_MEMORY_LIMIT_BYTES" }, nil); err == nil ||
+		!strings.Contains(err.Error(), "server.memory_limit_bytes must not be negative") {
+		t.Errorf("a negative limit: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
 )
@@ -41,13 +42,17 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 		if err != nil {
 			return Verdict{}, err
 		}
-		locked = false
-		var flight *flight
-		if start.standing != held && start.standing != known {
-			flight = d.flights.start(i, token)
-			locked = flight == nil
+		var own *flight
+		switch start.standing {
+		case held:
+			locked = false
+		case known: // which says nothing of the lock
+		default:
+			var other *flight
+			own, other = d.flights.start(i, token)
+			locked = other != nil && !d.handOver(ctx, other, token)
 		}
-		if start.standing == held || locked {
+		if start.standing != known && own == nil {
 			if err := d.flights.wait(ctx, i.lock(), poll); err != nil {
 				return Verdict{}, err
 			}
@@ -55,7 +60,7 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 		}
 		ref := start.object
 		if start.standing != known {
-			claim := d.claim(sig, start, flight)
+			claim := d.claim(sig, start, own)
 			if start.standing != certain {
 				ref, err = d.search(ctx, claim, start.standing)
 				if errors.Is(err, errOvertaken) {
@@ -90,11 +95,18 @@ var errOvertaken = errors.New("incident is being handled by somebody else")
 
 // search looks in the cluster for the object of an incident. The claim keeps others
 // from doing so meanwhile. It goes on if there is no object in progress: the result
-// is then zero. Otherwise search ends it.
+// is then zero. Otherwise search ends it, also by a panic: nobody else would, and its lock
+// would be prolonged for ever.
 //
 // A search of a slow cluster may take longer than the lock holds. What it has found is then
 // no answer: another replica may have stored the object since. The error is errOvertaken.
 func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (types.NamespacedName, error) {
+	goesOn := false
+	defer func() {
+		if !goesOn {
+			claim.Close(ctx)
+		}
+	}()
 	if why == unsure {
 		d.wakeUp()
 	}
@@ -104,22 +116,17 @@ func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (
 		return err
 	})
 	if err != nil {
-		claim.Release(ctx)
 		return types.NamespacedName{}, err
 	}
 	if len(found) == 0 || !d.stands(&found[0]) {
-		ours, registered, err := d.index.renew(ctx, claim.incident, claim.token)
+		ours, registered, err := d.index.renew(ctx, claim.flight, "")
 		switch {
 		case err != nil:
-			claim.Release(ctx)
 			return types.NamespacedName{}, err
-		case !ours:
-			d.flights.end(claim.flight)
-			return types.NamespacedName{}, errOvertaken
-		case registered:
-			claim.Release(ctx)
+		case !ours, registered:
 			return types.NamespacedName{}, errOvertaken
 		}
+		goesOn = true
 		claim.avoid(found)
 		return types.NamespacedName{}, nil
 	}
@@ -200,11 +207,16 @@ func (d *Deduplicator) NoteRaised(ctx context.Context, object *v1alpha1.Remediat
 }
 
 // countInRecord counts the signal in the incident's record, since the Kubernetes API
-// failed. It returns that failure if there is no record of the object. If ref is zero
-// the record may be of any object.
+// failed. It returns that failure if there is no record of the object, or if it was Redis
+// that failed: the cluster then did not say that it has an object, and the record may be of
+// one that is finished. If ref is zero the record may be of any object.
 func (d *Deduplicator) countInRecord(ctx context.Context, i incident, sig *signal.Signal, ref types.NamespacedName, failure error) (*Occurrence, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	var redis *redisclient.UnavailableError
+	if errors.As(failure, &redis) {
+		return nil, failure
 	}
 	record, err := d.index.touch(ctx, i, sig, ref)
 	if err != nil {
@@ -215,6 +227,22 @@ func (d *Deduplicator) countInRecord(ctx context.Context, i incident, sig *signa
 	}
 	d.logger.Error("duplicate is counted in its record only", "object", record.ref.String(), "count", record.count, "error", failure)
 	return &Occurrence{Object: record.ref, Count: record.count, FirstSeen: record.firstSeen, LastSeen: record.lastSeen}, nil
+}
+
+// handOver gives a lock that had expired, and that the token has got, to the claim of this
+// process that it was of, so that no other replica gets it. It returns false if the claim is
+// about to end, and the token keeps the lock.
+func (d *Deduplicator) handOver(ctx context.Context, to *flight, token string) bool {
+	if to.ending.Load() {
+		return false
+	}
+	if _, _, err := d.index.renew(ctx, to, token); err != nil {
+		return false
+	}
+	if to.ending.Load() {
+		d.unlock(ctx, to.incident, to.token) // it may have done so before
+	}
+	return true
 }
 
 // unlock gives back a lock for which there is no claim.

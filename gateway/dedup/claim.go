@@ -25,6 +25,22 @@ func (d *Deduplicator) claim(sig *signal.Signal, start begun, f *flight) *Claim 
 	return &Claim{Name: start.name, flight: f, d: d, sig: sig, tried: start.standing == left}
 }
 
+// Guard is what a script needs to refuse to work for a claim that has been lost meanwhile.
+type Guard struct {
+	// Incident and Lock are keys. Unless the value of the latter is the token, or if that of
+	// the former begins with "=", the claim is lost. All are empty if the script can't know.
+	Incident, Lock, Token string
+}
+
+// Guard returns what a script about the incident's storm needs. That can't know in a Redis
+// Cluster, where the storm may be on another server than the incident.
+func (c *Claim) Guard() Guard {
+	if c.incident.partition != "" {
+		return Guard{}
+	}
+	return Guard{c.incident.key(), c.incident.lock(), c.token}
+}
+
 // avoid moves on from names that finished objects have. The next holder of the claim
 // will find those objects, and the same name.
 func (c *Claim) avoid(finished []v1alpha1.RemediationRequest) {
@@ -43,6 +59,7 @@ func (c *Claim) avoid(finished []v1alpha1.RemediationRequest) {
 // reservation, and the next signal that meets it looks in the cluster.
 func (c *Claim) Created(ctx context.Context, object *v1alpha1.RemediationRequest) {
 	defer c.d.flights.end(c.flight)
+	c.ending.Store(true)
 	rec := recordOf(c.sig, object, object.Spec.Deduplication.OccurrenceCount)
 	other, err := c.d.index.settle(detach(ctx), c.incident, c.token, rec)
 	switch {
@@ -72,6 +89,7 @@ func (c *Claim) Close(ctx context.Context) {
 
 func (c *Claim) end(ctx context.Context, discard bool) {
 	defer c.d.flights.end(c.flight)
+	c.ending.Store(true)
 	if err := c.d.index.release(detach(ctx), c.incident, c.token, discard); err != nil {
 		c.d.logger.Warn("lock of an incident is not given back, it expires by itself", "name", c.Name, "error", err)
 	}

@@ -1,9 +1,14 @@
 package dedup
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"stormgate.internal/gateway/api/v1alpha1"
 	"stormgate.internal/gateway/redistest"
@@ -67,6 +72,44 @@ func TestIndexInARedisCluster(t *testing.T) {
 	for _, key := range c.Keys("gateway:dedup:*") {
 		if strings.HasPrefix(key, incidentPrefix) || strings.HasPrefix(key, recordPrefix) {
 			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+// Promise: claims on what other servers of a Redis Cluster have are kept while one is silent,
+// as a server is whose machine has gone.
+func TestSilentServerKeepsOnlyItsOwnClaims(t *testing.T) {
+	const silent = 0
+	c := redistest.StartCluster(t, 3, false)
+	c.ServeInPart()
+	client := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: c.Addrs, ContextTimeoutEnabled: true, // as the gateway's own
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	defer client.Close()
+	d := newDeduplicator(t, newStore(), client)
+	var locks []string // on the other servers
+	for n := range 30 {
+		claim := mustClaim(t, d, testSignal(fmt.Sprint("A", n)))
+		if lock := claim.incident.lock(); c.Owner(int(client.ClusterKeySlot(t.Context(), lock).Val())) != silent {
+			locks = append(locks, lock)
+		}
+	}
+	if len(locks) == 0 || len(locks) == 30 {
+		t.Fatalf("%d of 30 are on other servers", len(locks))
+	}
+	c.Server(silent).Pause()
+	ctx, cancel := context.WithCancel(t.Context())
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	defer cancel()
+	keeping.Go(func() { d.keepClaims(ctx) })
+	for range 3 { // not only before it is known to be silent
+		for _, lock := range locks {
+			client.PExpire(t.Context(), lock, lockTime/2)
+		}
+		for _, lock := range locks {
+			waitFor(t, func() bool { return client.PTTL(t.Context(), lock).Val() > lockTime/2 })
 		}
 	}
 }

@@ -603,7 +603,9 @@ func TestExpiredLockLetsNobodyIn(t *testing.T) {
 		}
 		second <- verdict
 	}()
-	waitFor(t, func() bool { return client.Exists(t.Context(), claim.incident.lock()).Val() == 1 }) // it has taken the lock
+	// It has got the lock, and has handed it over: no other replica gets in, either.
+	holder := func(c *Claim) string { return client.Get(t.Context(), c.incident.lock()).Val() }
+	waitFor(t, func() bool { return holder(claim) == claim.token })
 	select {
 	case v := <-second:
 		t.Fatalf("two hold the claim: %+v", v)
@@ -613,7 +615,7 @@ func TestExpiredLockLetsNobodyIn(t *testing.T) {
 	if v := <-second; v.Duplicate == nil || v.Duplicate.Count != 2 {
 		t.Errorf("verdict %+v", v)
 	}
-	// It gives up, and the lock with it.
+	// It gives up, which leaves the lock to the claim.
 	claim = mustClaim(t, d, testSignal("B"))
 	client.Del(t.Context(), claim.incident.lock())
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -621,10 +623,13 @@ func TestExpiredLockLetsNobodyIn(t *testing.T) {
 	if _, err := d.Check(ctx, testSignal("B")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
-	if client.Exists(t.Context(), claim.incident.lock()).Val() != 0 {
-		t.Error("the lock is kept")
+	if got := holder(claim); got != claim.token {
+		t.Errorf("the lock is %q, not the claim's", got)
 	}
 	claim.Close(t.Context())
+	if got := holder(claim); got != "" {
+		t.Errorf("the lock is kept by %q", got)
+	}
 	again := mustClaim(t, d, testSignal("B"))
 	again.Discard(t.Context())
 	again.Close(t.Context()) // it has ended already
@@ -678,10 +683,96 @@ func TestClaimsAreKept(t *testing.T) {
 	if got := client.Get(t.Context(), theirs).Val(); got != "theirs" {
 		t.Errorf("the lock of another is %q", got)
 	}
+	// Redis was silent for longer than locks hold, or has lost its data, or its clock jumped.
+	client.Del(t.Context(), kept.incident.lock())
+	waitFor(t, func() bool { return client.Get(t.Context(), kept.incident.lock()).Val() == kept.token })
+	other := newDeduplicator(t, newStore(), client)
+	other.wait = 20 * time.Millisecond
+	var busy *BusyError
+	if verdict, err := other.Check(t.Context(), testSignal("A")); !errors.As(err, &busy) {
+		t.Errorf("another replica has %+v, %v", verdict, err)
+	}
 	kept.Discard(t.Context())
 	// One that is given back is not taken again.
 	if err := d.index.renewAll(t.Context(), []*flight{kept.flight}); err != nil || client.Exists(t.Context(), kept.incident.lock()).Val() != 0 {
 		t.Errorf("%v, or a lock is taken by nobody", err)
+	}
+}
+
+// A lock that a signal gets just when the claim that it was of ends is not handed over: it
+// would be nobody's until it expires.
+func TestEndingClaimGetsNoLock(t *testing.T) {
+	client := connect(t, redistest.Start(t))
+	d := newDeduplicator(t, newStore(), client)
+	claim := mustClaim(t, d, testSignal("A"))
+	lock := claim.incident.lock()
+	client.Set(t.Context(), lock, "next", lockTime)
+	if !d.handOver(t.Context(), claim.flight, "next") || client.Get(t.Context(), lock).Val() != claim.token {
+		t.Errorf("the lock is %q, not the claim's", client.Get(t.Context(), lock).Val())
+	}
+	claim.Discard(t.Context())
+	client.Set(t.Context(), lock, "next", lockTime)
+	if d.handOver(t.Context(), claim.flight, "next") || client.Get(t.Context(), lock).Val() != "next" {
+		t.Errorf("the lock is %q, not the next one's", client.Get(t.Context(), lock).Val())
+	}
+}
+
+// Promise: what fails in the middle of a check, even by a panic, leaves no claim behind, which
+// would be kept as long as the process lives.
+func TestPanicEndsTheClaim(t *testing.T) {
+	s := newStore()
+	client := connect(t, redistest.Start(t))
+	d := newDeduplicator(t, s, client)
+	sig := testSignal("A")
+	s.before = func(string) error { panic("find") }
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("it did not panic")
+			}
+		}()
+		_, _ = d.Check(t.Context(), sig)
+	}()
+	s.before = nil
+	if n := client.Exists(t.Context(), d.incidentOf(sig).lock()).Val(); n != 0 || len(d.flights.current) != 0 {
+		t.Errorf("%d locks and %d flights are left", n, len(d.flights.current))
+	}
+	d.wait = time.Millisecond
+	mustClaim(t, d, sig).Discard(t.Context())
+}
+
+// renewFails is a Redis that fails the renewal of locks alone.
+type renewFails struct{}
+
+func (renewFails) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (renewFails) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); len(args) > 1 && args[1] == renewScript.Hash() {
+			cmd.SetErr(redis.ErrPoolTimeout)
+			return redis.ErrPoolTimeout
+		}
+		return next(ctx, cmd)
+	}
+}
+func (renewFails) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// The record stands in for the cluster only. The object here is finished, as the search says;
+// that Redis fails then makes the alert no repeat of it.
+func TestRecordDoesNotAnswerForRedis(t *testing.T) {
+	s := newStore()
+	client := connect(t, redistest.Start(t))
+	d := newDeduplicator(t, s, client)
+	sig := testSignal("A")
+	mustCreate(t, d, s, sig)
+	s.setPhase(v1alpha1.PhaseCompleted)
+	client.Del(t.Context(), d.incidentOf(sig).key())
+	client.AddHook(renewFails{})
+	verdict, err := d.Check(t.Context(), sig)
+	var unavailable *redisclient.UnavailableError
+	if !errors.As(err, &unavailable) {
+		t.Errorf("verdict %+v, error %v", verdict.Duplicate, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,24 +25,30 @@ type flight struct {
 	incident incident
 	token    string
 	since    time.Time
-	over     chan struct{}
+	// ending is set before its lock is given back. From then on the lock is not its own,
+	// though the token may still get it.
+	ending atomic.Bool
+	over   chan struct{}
 }
 
-// start begins a flight, or returns nil if there is one of the incident. A lock may expire
-// while its holder goes on, since Redis or the cluster is slow. Another one would not see
-// what that holder is about to store.
-func (f *flights) start(i incident, token string) *flight {
+// keys are those of the scripts about locks.
+func (f *flight) keys() []string { return []string{f.incident.key(), f.incident.lock()} }
+
+// start begins a flight, or returns that of another signal if there is one of the incident.
+// A lock may expire while its holder goes on, since Redis or the cluster is slow. Another
+// one would not see what that holder is about to store.
+func (f *flights) start(i incident, token string) (own, other *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.current[i.lock()] != nil {
-		return nil
+	if other := f.current[i.lock()]; other != nil {
+		return nil, other
 	}
 	if f.current == nil {
 		f.current = make(map[string]*flight)
 	}
-	flight := &flight{incident: i, token: token, since: time.Now(), over: make(chan struct{})}
-	f.current[i.lock()] = flight
-	return flight
+	own = &flight{incident: i, token: token, since: time.Now(), over: make(chan struct{})}
+	f.current[i.lock()] = own
+	return own, nil
 }
 
 func (f *flights) end(done *flight) {

@@ -150,22 +150,31 @@ func (x *index) release(ctx context.Context, i incident, token string, discard b
 	return x.store(ctx, releaseScript, []string{i.key(), i.lock()}, token, what)
 }
 
-// renew prolongs a lock that is the token's, or takes it again if it has expired and is
-// nobody's. Ours is false if it is somebody else's. Registered says that an object stands
-// for the incident by now.
-func (x *index) renew(ctx context.Context, i incident, token string) (ours, registered bool, err error) {
-	reply, err := run(ctx, x, opCheck, renewScript, (*redis.Cmd).Int, []string{i.key(), i.lock()}, token, lockTime.Milliseconds(), "again")
+// renew prolongs a flight's lock, or takes it again if it has expired and is nobody's, or
+// another token's. Ours is false if it is somebody else's. Registered says that an object
+// stands for the incident by now.
+func (x *index) renew(ctx context.Context, f *flight, from string) (ours, registered bool, err error) {
+	reply, err := run(ctx, x, opCheck, renewScript, (*redis.Cmd).Int, f.keys(), f.token, lockTime.Milliseconds(), from)
 	return reply > 0, reply > 1, err
 }
 
-// renewAll prolongs the locks that are still the flights'. It is no operation of metrics,
-// and does nothing about locks that are not: who holds the claim may just have ended it.
+// renewAll does so for many flights, which need not go on. It is no operation of metrics.
 func (x *index) renewAll(ctx context.Context, flights []*flight) error {
-	pipe := x.client.Pipeline()
+	prolong, giveBack := x.client.Pipeline(), x.client.Pipeline()
 	for _, f := range flights {
-		pipe.Eval(ctx, renewSource, []string{f.incident.key(), f.incident.lock()}, f.token, lockTime.Milliseconds(), "")
+		prolong.Eval(ctx, renewSource, f.keys(), f.token, lockTime.Milliseconds(), "")
 	}
-	_, err := pipe.Exec(ctx)
+	_, err := prolong.Exec(ctx)
+	for _, f := range flights {
+		// Its lock may have been given back before, and have been taken for nobody.
+		if f.ending.Load() {
+			giveBack.Eval(ctx, releaseSource, f.keys(), f.token, "")
+		}
+	}
+	if giveBack.Len() > 0 {
+		_, failed := giveBack.Exec(ctx)
+		err = errors.Join(err, failed)
+	}
 	return err
 }
 

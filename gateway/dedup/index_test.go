@@ -279,7 +279,8 @@ func TestEndOfAClaimLeavesTheStormInPlace(t *testing.T) {
 		if err != nil || start.standing != unsure && start.standing != certain {
 			t.Fatalf("%+v, %v", start, err)
 		}
-		claim := d.claim(sig, start, d.flights.start(d.incidentOf(sig), "token"))
+		own, _ := d.flights.start(d.incidentOf(sig), "token")
+		claim := d.claim(sig, start, own)
 		if err := d.Register(t.Context(), s.only(t)); err != nil {
 			t.Fatal(err)
 		}

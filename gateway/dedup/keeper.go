@@ -72,10 +72,10 @@ func (d *Deduplicator) Run(ctx context.Context) {
 	}
 }
 
-// keepClaims prolongs the locks of this process' claims. One ends by itself only when the
-// process has.
+// keepClaims prolongs the locks of this process' claims, and takes those again that have
+// expired, as while Redis was silent. One ends by itself only when the process has.
 func (d *Deduplicator) keepClaims(ctx context.Context) {
-	ticker := time.NewTicker(lockTime / 5)
+	ticker := time.NewTicker(renewInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -83,12 +83,30 @@ func (d *Deduplicator) keepClaims(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for flights := range slices.Chunk(d.flights.lasting(lockTime/5), indexBatch) {
-			if d.index.renewAll(ctx, flights) != nil {
-				break // Requests tell of it, and the next search that finds nothing notices.
-			}
+		d.renewClaims(ctx)
+	}
+}
+
+// renewClaims prolongs the locks of the claims that have lasted for a while. Each partition
+// of a Cluster is asked by itself, and for a short time: a server that is silent keeps only
+// its own locks from that, and those of the others only once.
+func (d *Deduplicator) renewClaims(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, renewInterval)
+	defer cancel()
+	byPartition := make(map[redisclient.Partition][]*flight)
+	for _, f := range d.flights.lasting(renewInterval) {
+		byPartition[f.incident.partition] = append(byPartition[f.incident.partition], f)
+	}
+	var renewing sync.WaitGroup
+	for _, all := range byPartition {
+		for flights := range slices.Chunk(all, indexBatch) {
+			renewing.Go(func() {
+				// Requests tell of a failure, and the next search that finds nothing notices.
+				_ = d.index.renewAll(ctx, flights)
+			})
 		}
 	}
+	renewing.Wait()
 }
 
 // urgencies are the states of partitions, the one first that says most about how the index

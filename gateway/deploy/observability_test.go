@@ -300,6 +300,32 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
+// What is refused for a while, or has a rule of its own, is not called malformed: whoever is
+// called would look at the sender. What is put off for want of room has a rule, too.
+func TestRefusalsThatPassAreNotCalledMalformed(t *testing.T) {
+	rules, err := deploy.AlertRules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var malformed, own []string
+	for _, rule := range rules {
+		if rule.Alert == "GatewayRequestsMalformed" {
+			malformed = strings.Split(regexp.MustCompile(`reason!~"([^"]*)"`).FindStringSubmatch(rule.Expr)[1], "|")
+		}
+		for _, match := range regexp.MustCompile(`gateway_requests_rejected_total\{reason="([^"]*)"`).FindAllStringSubmatch(rule.Expr, -1) {
+			own = append(own, match[1])
+		}
+	}
+	for _, reason := range append([]string{"memory", "rate_limit", "undecided"}, own...) {
+		if !slices.Contains(malformed, reason) {
+			t.Errorf("requests refused by %s are called malformed", reason)
+		}
+	}
+	if !slices.Contains(own, "memory") {
+		t.Errorf("no rule is about what is put off for want of room: %v", own)
+	}
+}
+
 // highest returns the highest bounds of the histograms, as a reader of the dashboard sees
 // them.
 func highest(t *testing.T) map[string]string {

@@ -141,7 +141,7 @@ func New() *Metrics {
 	m.httpRequests = m.counters("gateway_http_requests_total", "Requests answered.", "method", "path", "status")
 	m.httpResponses = m.counters("gateway_http_responses_total", "Responses sent.", "method", "path", "status_code")
 	m.httpInFlight = m.gauge("gateway_http_requests_in_flight", "Requests being handled.")
-	m.requestsRejected = m.counters("gateway_requests_rejected_total", "Requests refused before any signal was processed.", "reason")
+	m.requestsRejected = m.counters("gateway_requests_rejected_total", "Requests, and signals of requests, refused before they were processed.", "reason")
 	m.rateLimitExceeded = m.counters("gateway_rate_limit_exceeded_total", "Requests refused because the client sent too many.", "source_ip")
 	m.consecutive503 = gaugeVec(m.registry, "gateway_consecutive_503_responses", "Signals of a namespace answered 503 in a row.", "namespace")
 

@@ -21,7 +21,7 @@ import (
 // Storms gathers the alerts of storms. It is an interface, since a test of the steps
 // can play a storm in one call; the real one takes minutes and many alerts.
 type Storms interface {
-	Handle(ctx context.Context, sig *signal.Signal, name string) (storm.Verdict, error)
+	Handle(ctx context.Context, sig *signal.Signal, name string, guard dedup.Guard) (storm.Verdict, error)
 }
 
 // Environments classifies namespaces. It is an interface, as Priorities is, so that a
@@ -196,7 +196,7 @@ func failureReason(err error) metrics.FailureReason {
 
 // gather takes a new incident into a storm, and ends the claim unless there is none.
 func (p *Pipeline) gather(ctx context.Context, sig *signal.Signal, claim *dedup.Claim) (*Storm, error) {
-	verdict, err := p.steps.Storms.Handle(ctx, sig, claim.Name)
+	verdict, err := p.steps.Storms.Handle(ctx, sig, claim.Name, claim.Guard())
 	gathered := &Storm{Kind: verdict.Kind, Type: verdict.Type, WindowID: verdict.WindowID, Members: verdict.Members}
 	switch {
 	case err != nil:

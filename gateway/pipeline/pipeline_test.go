@@ -53,7 +53,7 @@ func (s *surroundings) Environment(_ context.Context, namespace string) string {
 func (s *surroundings) Priority(_ context.Context, severity, environment string, labels map[string]string) string {
 	return severity + "/" + environment + "/" + labels["team"]
 }
-func (s *surroundings) Handle(_ context.Context, _ *signal.Signal, name string) (storm.Verdict, error) {
+func (s *surroundings) Handle(_ context.Context, _ *signal.Signal, name string, _ dedup.Guard) (storm.Verdict, error) {
 	s.names = append(s.names, name)
 	verdict, err := s.verdict, s.failure
 	s.verdict = storm.Verdict{}

@@ -261,6 +261,8 @@ type apiserver struct {
 	onCreate func(ctx context.Context, w client.Client, object client.Object) (done bool, err error)
 	// onList, if set, is called before each list with its selector.
 	onList func(namespace, selector string)
+	// onUpdate, if set, answers updates in place of the API.
+	onUpdate func() error
 }
 
 func newAPI(t *testing.T, objects ...client.Object) *apiserver {
@@ -281,6 +283,12 @@ func newAPI(t *testing.T, objects ...client.Object) *apiserver {
 				return apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, ns)
 			}
 			return w.Create(ctx, object, o...)
+		},
+		Update: func(ctx context.Context, w client.WithWatch, object client.Object, o ...client.UpdateOption) error {
+			if a.onUpdate != nil {
+				return a.onUpdate()
+			}
+			return w.Update(ctx, object, o...)
 		},
 		List: func(ctx context.Context, w client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
 			if a.onList != nil {

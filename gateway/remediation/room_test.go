@@ -117,3 +117,45 @@ func TestCreationsAtOnceAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// Promise: thousands of alerts that repeat, each with an object of its own to be counted on,
+// leave the API server room for others. All of them are counted, and none waits for longer than
+// it has time.
+func TestUpdatesAtOnceAreBounded(t *testing.T) {
+	const count = 3 * maxUpdating
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(t)
+		var underWay, all atomic.Int32
+		proceed := make(chan struct{})
+		a.onUpdate = func() error {
+			underWay.Add(1)
+			<-proceed
+			underWay.Add(-1)
+			all.Add(1)
+			return nil
+		}
+		s := NewStore(a, placement)
+		var callers sync.WaitGroup
+		for n := range count {
+			callers.Go(func() {
+				if err := s.Update(t.Context(), existing(testDraft("shop"), "shop", "", int64(n))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := underWay.Load(); n != maxUpdating {
+			t.Errorf("%d updates at once, want %d", n, maxUpdating)
+		}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := s.Update(ended, existing(testDraft("shop"), "shop", "", count)); !errors.Is(err, context.Canceled) {
+			t.Errorf("a request that has ended while it waits: %v", err)
+		}
+		close(proceed)
+		callers.Wait()
+		if n := all.Load(); n != count {
+			t.Errorf("%d were updated, want %d", n, count)
+		}
+	})
+}

@@ -25,6 +25,11 @@ const pageSize = 200
 // memory here, and more of them at once do not end sooner.
 const maxFinding = 32
 
+// maxUpdating is how many objects are updated at once, as maxCreating is of those that are
+// created: thousands of alerts that repeat each have an object of their own to be counted on.
+// Together they are fewer than the API server works on.
+const maxUpdating = 64
+
 // Store reads and updates the objects. It caches nothing: what it returns is
 // what the API server holds.
 type Store struct {
@@ -35,11 +40,13 @@ type Store struct {
 	// them: a list for each would take more memory than there is.
 	storms *shared.Calls[string, []v1alpha1.RemediationRequest]
 	room   *semaphore.Weighted
+	// updating is the room for updates. Searches are not to wait for these, nor they for searches.
+	updating *semaphore.Weighted
 }
 
 // NewStore returns a store that uses the client.
 func NewStore(c client.Client, p Placement) *Store {
-	s := &Store{client: c, placement: p, room: semaphore.NewWeighted(maxFinding)}
+	s := &Store{client: c, placement: p, room: semaphore.NewWeighted(maxFinding), updating: semaphore.NewWeighted(maxUpdating)}
 	s.storms = shared.NewCalls(func(ctx context.Context, namespace string) ([]v1alpha1.RemediationRequest, error) {
 		return s.labelled(ctx, namespace, LabelStorm, "true") // the client limits the time
 	})
@@ -158,9 +165,14 @@ func (s *Store) PlaceOf(object *v1alpha1.RemediationRequest) (place string, ok b
 	return s.placement.origin(object)
 }
 
-// Update replaces the object, status excepted. The error, an *APIError, satisfies
-// apierrors.IsConflict when the object has changed since it was read.
+// Update replaces the object, status excepted, when there is room. The error, an *APIError,
+// satisfies apierrors.IsConflict when the object has changed since it was read. It is the
+// context's if that ends before there is room.
 func (s *Store) Update(ctx context.Context, object *v1alpha1.RemediationRequest) error {
+	if err := s.updating.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.updating.Release(1)
 	if err := s.client.Update(ctx, object); err != nil {
 		return &APIError{"update RemediationRequest " + client.ObjectKeyFromObject(object).String(), err}
 	}

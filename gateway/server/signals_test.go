@@ -99,6 +99,21 @@ func TestSmallSignalsAreBounded(t *testing.T) {
 	}
 }
 
+// Promise: room for less than one signal holds one at a time. It refuses none for ever.
+func TestRoomForLessThanOneSignal(t *testing.T) {
+	var underWay atomic.Int32
+	w := &workers{hold: func() {
+		if n := underWay.Add(1); n > 1 {
+			t.Errorf("%d signals at once", n)
+		}
+		underWay.Add(-1)
+	}}
+	s, _ := newServer(t, func(o *Options) { o.Processor, o.MaxBodyBytes, o.MaxPendingBytes = w, 200, 200 })
+	if r := do(s, "POST", route, `{"alerts":[{"labels":{"alertname":"A"}},{"labels":{"alertname":"B"}},{"labels":{"alertname":"C"}}]}`); r.Code != 200 || w.n != 3 {
+		t.Errorf("%d, %d signals handled", r.Code, w.n)
+	}
+}
+
 // What has no turn in time is refused for now.
 func TestNoMemoryInTime(t *testing.T) {
 	for name, take := range map[string]func(*Server){

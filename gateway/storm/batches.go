@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
@@ -190,7 +191,7 @@ func (b *batches) partitionOf(scope string) redisclient.Partition {
 func (b *batches) keys(scope string, ids ...string) []string {
 	p := b.partitionOf(scope)
 	at := p.Prefix() + scope
-	keys := make([]string, 0, 5+3*len(ids)+3)
+	keys := make([]string, 0, 5+3*len(ids)+5)
 	keys = append(keys, dueKey+p.Suffix(), bufferedKey+p.Suffix(), "alert:storm:aggregate:"+at, "alert:storm:resources:"+at, "alert:storm:payloads:"+at)
 	for _, id := range ids {
 		keys = append(keys, "alert:storm:metadata:"+at+":"+id, "alert:buffer:"+at+":"+id, "alert:storm:held:"+at+":"+id)
@@ -242,6 +243,7 @@ type admitCall struct {
 	Random      float64 `json:"random"`
 	Finished    string  `json:"finished"`
 	Kind        string  `json:"kind"`
+	Claim       string  `json:"claim,omitempty"`
 	New         string  `json:"new"`
 	Rank        int     `json:"rank"`
 	Elsewhere   int     `json:"elsewhere"`
@@ -253,12 +255,12 @@ const maxAsked = 10
 // admit takes an alert through detection and into a batch, see admit.lua. Finished is
 // the id of a window whose object is known to be finished, or empty. Kind is the kind
 // of storm, or empty if that is to be detected.
-func (b *batches) admit(ctx context.Context, m member, name, finished, kind string) (admission, error) {
+func (b *batches) admit(ctx context.Context, m member, name string, guard dedup.Guard, finished, kind string) (admission, error) {
 	scope := scopeOf(m.sig)
 	partition := b.partitionOf(scope)
 	c := admitCall{
 		call: call{Scope: scope, Now: b.now()}, Fingerprint: m.sig.Fingerprint, Token: m.token, Name: name, Size: m.size, Base: m.base,
-		Limit: limit(b.settings, m.sig.Namespace), Random: b.random(), Finished: finished, Kind: kind,
+		Limit: limit(b.settings, m.sig.Namespace), Random: b.random(), Finished: finished, Kind: kind, Claim: guard.Token,
 		New: b.newID(), Rank: remediation.SeverityRank(m.sig.Severity), Elsewhere: b.waiting.elsewhere(partition),
 	}
 	needed := []string{c.New, finished, b.current.of(scope)}
@@ -270,7 +272,11 @@ func (b *batches) admit(ctx context.Context, m member, name, finished, kind stri
 			}
 		}
 		at := partition.Prefix() + scope
-		keys := append(b.keys(scope, c.IDs...), "alert:storm:rate:"+at, "alert:pattern:"+at, "alert:storm:individual:"+partition.Prefix()+c.Fingerprint)
+		keys := b.keys(scope, c.IDs...)
+		if guard.Token != "" {
+			keys = append(keys, guard.Incident, guard.Lock)
+		}
+		keys = append(keys, "alert:storm:rate:"+at, "alert:pattern:"+at, "alert:storm:individual:"+partition.Prefix()+c.Fingerprint)
 		a, err := run(ctx, b, opDetect, admitScript, keys, c, m.resource, m.data)
 		if err != nil || a.decision != admitKeys {
 			if a.ref.id != "" {

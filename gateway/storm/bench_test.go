@@ -92,7 +92,7 @@ func BenchmarkStorm(b *testing.B) {
 		for pb.Next() {
 			n := serial.Add(1)
 			sig := testSignal(fmt.Sprintf("Storm%d", n%8), "shop", fmt.Sprintf("pod-%d", n))
-			verdict, err := s.Handle(context.Background(), sig, fmt.Sprintf("rr-%d", n))
+			verdict, err := s.Handle(context.Background(), sig, fmt.Sprintf("rr-%d", n), dedup.Guard{})
 			if err != nil {
 				b.Error(err)
 				return
@@ -122,7 +122,7 @@ func BenchmarkNoStorm(b *testing.B) {
 	s := New(Options{Redis: redis, Settings: config.Default().Processing.Storm, Metrics: metrics.New()})
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
-		if v, err := s.Handle(b.Context(), testSignal(fmt.Sprintf("Alert%d", n), "shop", "pod"), "rr"); err != nil || v.Kind != None {
+		if v, err := s.Handle(b.Context(), testSignal(fmt.Sprintf("Alert%d", n), "shop", "pod"), "rr", dedup.Guard{}); err != nil || v.Kind != None {
 			b.Fatal(v, err)
 		}
 	}

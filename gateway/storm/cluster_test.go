@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redistest"
 )
@@ -27,7 +28,7 @@ func TestSilentServerDoesNotKeepTheFlusher(t *testing.T) {
 	due := make(map[string]bool) // scopes on the other servers
 	for n := range 30 {
 		sig := testSignal("A", fmt.Sprint("shop-", n), "1")
-		a, err := b.admit(t.Context(), newMember(sig), "name", "", "")
+		a, err := b.admit(t.Context(), newMember(sig), "name", dedup.Guard{}, "", "")
 		if err != nil || a.decision != admitBuffered {
 			t.Fatalf("%+v, %v", a, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stormgate.internal/gateway/api/v1alpha1"
+	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/remediation"
 	"stormgate.internal/gateway/signal"
@@ -171,7 +172,7 @@ func (s *Storms) catchUpOne(ctx context.Context, t task, m pendingMember) error 
 		return nil
 	}
 	return s.claim(ctx, t.ref, worst, func(name string) (*v1alpha1.RemediationRequest, error) {
-		handled, err := s.handle(ctx, worst, name, t.ref.id, t.kind)
+		handled, err := s.handle(ctx, worst, name, dedup.Guard{}, t.ref.id, t.kind)
 		return handled.Object, err
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redistest"
 	"stormgate.internal/gateway/remediation"
@@ -432,7 +433,7 @@ func runModel(t *testing.T, client redis.UniversalClient, r *rand.Rand, namespac
 				finished, kind, id = batch, batch.kind, parseRef(batch.ref).id
 			}
 			decision, batch, full := m.admit(alert, name, random, finished, kind)
-			got, err := b.admit(ctx, alert, name, id, kind)
+			got, err := b.admit(ctx, alert, name, dedup.Guard{}, id, kind)
 			if err != nil || got.decision != decision || got.overflow != full {
 				return fail("step %d: admitted %+v, want %s %q; %v", step, got, decision, full, err)
 			}

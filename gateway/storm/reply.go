@@ -33,6 +33,8 @@ const (
 	admitAgain    admitDecision = "again"    // an earlier request stored it in a window
 	admitFlush    admitDecision = "flush"    // it is stored in a buffer that has ended
 	admitKeys     admitDecision = "keys"     // nothing was done: keys are not declared
+	// admitOvertaken means that nothing was done, since the claim is lost.
+	admitOvertaken admitDecision = "overtaken"
 )
 
 // overflow is the limit that opened a window before the buffer was filled.
@@ -46,9 +48,9 @@ const (
 )
 
 func readAdmission(f *fields) admission {
-	a := admission{decision: oneOf(f, "decision", admitNone, admitBuffered, admitOpened, admitAdded, admitAgain, admitFlush, admitKeys)}
+	a := admission{decision: oneOf(f, "decision", admitNone, admitBuffered, admitOpened, admitAdded, admitAgain, admitFlush, admitKeys, admitOvertaken)}
 	switch a.decision {
-	case admitNone:
+	case admitNone, admitOvertaken:
 		return a
 	case admitKeys:
 		a.needed = f.texts("ids")

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"stormgate.internal/gateway/config"
+	"stormgate.internal/gateway/dedup"
 	"stormgate.internal/gateway/metrics"
 	"stormgate.internal/gateway/redisclient"
 	"stormgate.internal/gateway/redistest"
@@ -123,7 +124,7 @@ func TestUnknownDecisionRefusesTheAlert(t *testing.T) {
 	defer client.Close()
 	client.AddHook(decided{"adopted"})
 	s := New(Options{Redis: client, Settings: config.Default().Processing.Storm, Metrics: metrics.New(), Logger: slog.New(slog.DiscardHandler)})
-	verdict, err := s.Handle(t.Context(), testSignal("A", "shop", "pod"), "rr")
+	verdict, err := s.Handle(t.Context(), testSignal("A", "shop", "pod"), "rr", dedup.Guard{})
 	var unavailable *redisclient.UnavailableError
 	if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "admit.lua") || !strings.Contains(err.Error(), `"adopted"`) {
 		t.Errorf("verdict %+v, error %v", verdict, err)
@@ -157,7 +158,7 @@ func TestScriptsKeepBytesAndNumbers(t *testing.T) {
 		sig.Payload = every
 		resources[sig.Resource.ID()] = true
 		var err error
-		if last, err = b.admit(t.Context(), newMember(sig), "name", "", ""); err != nil {
+		if last, err = b.admit(t.Context(), newMember(sig), "name", dedup.Guard{}, "", ""); err != nil {
 			t.Fatal(err)
 		}
 	}

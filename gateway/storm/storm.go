@@ -134,7 +134,8 @@ const (
 	// object of its own now.
 	Flushed
 	// Overtaken means that the alert was buffered, and that a flusher or another request
-	// has made its object by now. The caller is to check for a duplicate again.
+	// has made its object by now, or that the claim on its incident was lost. The caller is
+	// to check for a duplicate again.
 	Overtaken
 )
 
@@ -156,26 +157,31 @@ const maxRounds = 5
 
 // Handle takes an alert that has no object in progress through detection and
 // aggregation. The caller holds the claim on its incident, for which name is
-// reserved; if the verdict has an object, that is to end the claim.
+// reserved; if the verdict has an object, that is to end the claim. With the guard, an alert
+// of which the claim was lost is not taken in: whoever has it, or had, may have stored the
+// alert already.
 //
 // When Handle returns without an error, what the verdict says is stored. Errors are
 // *redisclient.UnavailableError, *dedup.BusyError, *remediation.APIError or the
 // context's; the alert may be kept all the same, but an individual object must not be made of it.
-func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string) (Verdict, error) {
-	return s.handle(ctx, sig, name, "", "")
+func (s *Storms) Handle(ctx context.Context, sig *signal.Signal, name string, guard dedup.Guard) (Verdict, error) {
+	return s.handle(ctx, sig, name, guard, "", "")
 }
 
 // handle is Handle for an alert that may be a member of a window whose object is
 // finished, of a kind of storm. It then starts afresh.
-func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name, finished, kind string) (Verdict, error) {
+func (s *Storms) handle(ctx context.Context, sig *signal.Signal, name string, guard dedup.Guard, finished, kind string) (Verdict, error) {
 	m := newMember(sig)
 	for range maxRounds {
-		a, err := s.batches.admit(ctx, m, name, finished, kind)
+		a, err := s.batches.admit(ctx, m, name, guard, finished, kind)
 		if err != nil {
 			return Verdict{}, err
 		}
-		if a.decision == admitNone {
+		switch a.decision {
+		case admitNone:
 			return Verdict{}, nil
+		case admitOvertaken:
+			return Verdict{Kind: Overtaken}, nil
 		}
 		if kind == "" {
 			s.observe(sig, a)

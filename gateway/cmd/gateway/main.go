@@ -101,7 +101,7 @@ func (f flags) override(given func(name string) bool) func(*config.Config) {
 // limitMemory has the runtime keep within nine tenths of the limit, if it can: the rest is
 // for what it does not count. The environment's own word for the runtime counts more.
 func limitMemory(bytes int, env func(string) (string, bool)) {
-	if _, given := env("GOMEMLIMIT"); given || bytes == 0 {
+	if own, _ := env("GOMEMLIMIT"); own != "" || bytes == 0 {
 		return
 	}
 	runtimedebug.SetMemoryLimit(int64(bytes) / 10 * 9)

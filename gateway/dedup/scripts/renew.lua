@@ -1,14 +1,14 @@
--- Prolongs a lock.
+-- Prolongs a lock, or takes it again if it has expired and is nobody's.
 --
 -- KEYS  incident, lock
--- ARGV  token of the caller, time that the lock holds in ms, "again" to take a lock that
---       has expired and is nobody's, else ""
+-- ARGV  token of the lock's holder, time that the lock holds in ms, another token that
+--       may have it instead, or ""
 --
--- Returns 0  if somebody else holds the lock, or nobody and it is not to be taken,
---         1  if the caller does,
+-- Returns 0  if somebody else holds the lock,
+--         1  if the holder does now,
 --         2  if it does, and an object is known to stand for the incident by now.
 local holder = redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[1] or not holder and ARGV[3] ~= 'again' then
+if holder and holder ~= ARGV[1] and holder ~= ARGV[3] then
   return 0
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])

@@ -6,8 +6,10 @@
 --          from 0 to 1, finished: id of a window whose object is known to be finished
 --          or "", kind of storm if that is known already or "", new: id for a batch
 --          that may be begun, of which there is none yet, rank of the severity,
---          elsewhere: members that other partitions have in buffers
--- KEYS     and rate, pattern, individual
+--          elsewhere: members that other partitions have in buffers, claim: token of
+--          the claim on the incident, absent if that is not to be looked at
+-- KEYS     and, if there is a claim, the incident and its lock; then rate, pattern,
+--          individual
 -- ARGV[3]  resource
 -- ARGV[4]  signal
 --
@@ -23,6 +25,8 @@
 -- limit that opened the window early: namespace, global or sampled; else empty),
 -- pending, first and severest.
 --   keys       nothing was done: the keys of the batches ids are needed
+--   overtaken  nothing was counted or stored: the claim is lost, so somebody else may have
+--              stored the alert, or may be about to
 --
 -- A client that does not get the reply may ask again with the same token. That changes
 -- nothing but the counts by which storms are detected. The reply is the same if the
@@ -69,6 +73,12 @@ if record then
     if batch.state == 'open' and batch.opener == token then return opened() end
     return answer(({ open = 'added', buffer = 'buffered', flush = 'flush' })[batch.state])
   end
+end
+
+-- A member can't become one twice, and what this very request has stored is its own.
+if call.claim and not batch and not (id and redis.call('HGET', held(id), fingerprint) == token) then
+  local incident, lock = redis.call('GET', KEYS[#KEYS - 4]), redis.call('GET', KEYS[#KEYS - 3])
+  if lock ~= call.claim or incident and incident:sub(1, 1) == '=' then return { 'decision', 'overtaken' } end
 end
 
 if kind == '' then
