@@ -212,3 +212,41 @@ func TestSettingsAtTheirDefault(t *testing.T) {
 	try(t, "the default is taken away", gone, "", set(".bazelrc", ""))
 	try(t, "another kind of setting", text, x, sub("d.bzl", "flag = True", "flag = True, allow_multiple = True"))
 }
+
+// TestDefaultsThatNobodyAsksFor: a flag's default counts as one of the values for which
+// settings ask, or as none of them, if nothing else has to do with the flag.
+func TestDefaultsThatNobodyAsksFor(t *testing.T) {
+	const x = "//:x_test"
+	const plain = "flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True))\n"
+	files := func(code, build string) map[string]string {
+		return onWorkspace(map[string]string{
+			"d.bzl": code,
+			"BUILD": "load(\":d.bzl\", \"flag\")\nflag(name = \"f\", build_setting_default = \"a\")\nconfig_setting(name = \"c\", flag_values = {\":f\": \"y\"})\n" + build +
+				"sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = select({\":c\": [\"1\"], \"//conditions:default\": []}))\nsh_test(name = \"y_test\", srcs = [\"t.sh\"])\n",
+		})
+	}
+	to := func(value string) edit {
+		return sub("BUILD", `build_setting_default = "a"`, `build_setting_default = "`+value+`"`)
+	}
+	base := files(plain, "")
+	try(t, "to what nobody asks for", base, "", to("b"))
+	try(t, "to what is asked for", base, x, to("y"))
+	asked := maps.Clone(base)
+	to("y")(asked)
+	try(t, "to what nobody asks for from what is", asked, x, sub("BUILD", `build_setting_default = "y"`, `build_setting_default = "a"`))
+	try(t, "and another value is asked for", base, x, to("b"), sub("BUILD", `":f": "y"`, `":f": "b"`))
+	try(t, "another one asks too", files(plain, "config_setting(name = \"d\", flag_values = {\":f\": \"b\"})\n"), x, to("b"))
+	try(t, "an alias asks", files(plain, "alias(name = \"g\", actual = \":f\")\nconfig_setting(name = \"d\", flag_values = {\":g\": \"b\"})\n"), x, to("b"))
+	try(t, "code that reads it", files("def _impl(ctx):\n    if ctx.build_setting_value not in [\"a\", \"y\"]:\n        fail(\"no\")\nflag = rule(implementation = _impl, build_setting = config.string(flag = True))\n", ""), x, to("b"))
+	try(t, "code that is not seen", files("load(\"@foo//:f.bzl\", \"impl\")\nflag = rule(implementation = impl, build_setting = config.string(flag = True))\n", ""), x, to("b"))
+	try(t, "several values", files("flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True, allow_multiple = True))\n", ""), x, to("y"))
+	given := maps.Clone(base)
+	given[".bazelrc"] = "build --//:f=b\n"
+	try(t, "an option that sets it", given, x, to("b"))
+	try(t, "an option that sets it now", base, x, to("b"), set(".bazelrc", "build --//:f=y\n"))
+	user := "u = rule(implementation = lambda ctx: [DefaultInfo(files = depset([ctx.actions.declare_file(ctx.attr.flag.label.name)]))], attrs = {\"flag\": attr.label()})\n"
+	try(t, "a rule that has it", with(files(plain+user, "load(\":d.bzl\", \"u\")\nu(name = \"u\", flag = \":f\")\n"), "z/BUILD", ""), x, to("b"))
+	transition := "def _t_impl(settings, attr):\n    return {\"//command_line_option:compilation_mode\": \"opt\" if settings[\"//:f\"] == \"b\" else \"dbg\"}\n_t = transition(implementation = _t_impl, inputs = [\"//:f\"], outputs = [\"//command_line_option:compilation_mode\"])\n" +
+		"w = rule(implementation = lambda ctx: [], attrs = {\"d\": attr.label(cfg = _t)})\n"
+	try(t, "a transition that reads it", files(plain+transition, "load(\":d.bzl\", \"w\")\nw(name = \"w\", d = \":f\")\n"), x, to("b"))
+}

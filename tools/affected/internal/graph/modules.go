@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"stormgate.internal/tools/affected/internal/bazelrc"
+	"stormgate.internal/tools/affected/internal/git"
 	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/module"
 )
@@ -317,7 +318,11 @@ func (b *builder) copied(n *Node, r module.Repository) bool {
 	n.Parts = map[string]string{build: b.content(build)}
 	parts := []string{r.File, r.Rule, r.Rest, b.content(build)}
 	files := b.side.Workspace.Snapshot.Files
+	takes := b.taking(build, folder)
 	for i := b.side.lower(folder + "/"); i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+		if !takes(strings.TrimPrefix(files[i].Path, folder+"/")) {
+			continue
+		}
 		content := b.content(files[i].Path)
 		n.Parts[files[i].Path] = content
 		parts = append(parts, strings.TrimPrefix(files[i].Path, folder), content)
@@ -334,6 +339,31 @@ func (b *builder) copied(n *Node, r module.Repository) bool {
 	}
 	return true
 }
+
+// taking gives which files of a folder its BUILD file may take: all, unless it is seen, and
+// nothing in the folder says more to Bazel.
+func (b *builder) taking(build, folder string) func(file string) bool {
+	all := func(string) bool { return true }
+	content, err := b.side.Workspace.Snapshot.Read(b.ctx, build)
+	if err != nil {
+		return all
+	}
+	texts, ok := load.Taken(build, content)
+	files := b.side.Workspace.Snapshot.Files
+	for i := b.side.lower(folder + "/"); ok && i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+		base := path.Base(files[i].Path)
+		ok = files[i].Mode != git.Submodule && !saysMore.MatchString(base)
+	}
+	if !ok {
+		return all
+	}
+	return func(file string) bool {
+		return slices.ContainsFunc(texts, func(text string) bool { return load.Takes(text, file) })
+	}
+}
+
+// saysMore are names of files that say something to Bazel.
+var saysMore = regexp.MustCompile(`^BUILD$|^WORKSPACE|\.bazel$|\.bzl$|^\.bazelignore$`)
 
 // elsewhere connects a node with what a BUILD file of a repository of the main module names,
 // and loads, of the workspace: labels that begin with @.

@@ -25,7 +25,7 @@ import (
 )
 
 // version is raised when the format or what the loader computes changes.
-const version = 17
+const version = 18
 
 const magic = "stormgate affected index\n"
 
