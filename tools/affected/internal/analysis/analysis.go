@@ -60,7 +60,7 @@ type Answer struct {
 	Changes    []snapshot.Change `json:"changes"`
 	Everything []Remark          `json:"everything"`
 	Tests      []Test            `json:"tests"`
-	// Removed are tests of base that head lacks, or that //... leaves out there.
+	// Removed are tests of base that head lacks, or that //... or a filter leaves out there.
 	Removed []string  `json:"removed"`
 	Widened []Widened `json:"widened"`
 	// Unused are changed files that no target and no part of the configuration reads.
@@ -428,6 +428,10 @@ func (c *comparison) options() {
 	for _, d := range bazelrc.Diff(c.sides[0].RC, c.sides[1].RC) {
 		file, _, _ := strings.Cut(d.Why, ":")
 		c.explained[file] = true
+		if d.Name == "flag_alias" {
+			c.aliases(file, d.Why)
+			continue
+		}
 		switch d.Scope {
 		case bazelrc.Nothing:
 			c.Notes = append(c.Notes, d.Why)
@@ -461,6 +465,28 @@ func (c *comparison) options() {
 			c.explained[file] = true // Further lines change nothing of what bazel test does.
 		}
 	}
+}
+
+// aliases places changed names of build settings. What is given by a name is given to its
+// setting; but config_settings may ask for a value by it.
+func (c *comparison) aliases(file, why string) {
+	names := map[string]bool{}
+	for _, side := range c.sides {
+		for _, o := range side.RC {
+			if alias, _, ok := strings.Cut(o.Value, "="); ok && o.Name == "flag_alias" {
+				names["--"+alias] = true
+			}
+		}
+	}
+	for _, p := range c.sides[1].Packages {
+		for i := range p.Targets {
+			t := &p.Targets[i]
+			if slices.ContainsFunc(t.Values, func(v load.Part) bool { return names[v.File] }) {
+				c.force(load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String(), file, why)
+			}
+		}
+	}
+	c.Notes = append(c.Notes, why)
 }
 
 // setting places a changed build setting: all that uses it, by whatever name.
@@ -815,6 +841,9 @@ func (c *comparison) unevaluated() {
 			if i == 1 && p.Failed != "" {
 				c.lost(p, c.sides[0].Packages[key])
 			}
+			if q := c.sides[0].Packages[key]; i == 1 && strings.Contains(p.Failed, load.CycleOfLoads) && (q == nil || !strings.Contains(q.Failed, load.CycleOfLoads)) {
+				c.everything(p.Build, "files that it loads load each other in a circle, with which Bazel builds nothing")
+			}
 		}
 	}
 }
@@ -870,8 +899,10 @@ func (c *comparison) tests() {
 		c.Tests = append(c.Tests, out)
 	}
 	for _, label := range slices.Sorted(maps.Keys(c.base.Tests)) {
+		was := c.base.Tests[label]
 		now, ok := c.head.Tests[label]
-		if !ok || c.listed(c.base.Tests[label]) && !c.listed(now) {
+		if !ok || c.listed(was) && !c.listed(now) ||
+			c.filtered(1, now) && !c.filtered(0, was) && !slices.ContainsFunc(c.Tests, func(t Test) bool { return t.Label == label }) {
 			c.Removed = append(c.Removed, label)
 		}
 	}

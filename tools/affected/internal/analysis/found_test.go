@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -253,6 +254,13 @@ func TestFoundOptions(t *testing.T) {
 	filtered := holding("t.sh", map[string]string{".bazelrc": "test --test_tag_filters=-slow\n"})
 	filtered["BUILD"] = strings.Replace(filtered["BUILD"], "name = \"x_test\"", "name = \"x_test\", tags = [\"slow\"]", 1)
 	try(t, "tests that a filter left out", filtered, onlyX, set(".bazelrc", ""))
+	unfiltered := with(filtered, ".bazelrc", "")
+	if answer := compare(t, unfiltered, filtered, Options{}); len(answer.Tests) != 0 || !slices.Equal(answer.Removed, []string{"//:x_test"}) {
+		t.Errorf("tests that a filter leaves out: %v affected, %v removed, want //:x_test removed", answer.Tests, answer.Removed)
+	}
+	if answer := compare(t, filtered, with(filtered, "t.sh", "#!/bin/sh\n# edited\n"), Options{}); len(answer.Removed) != 0 {
+		t.Errorf("tests that a filter leaves out before and after: %v removed, want none", answer.Removed)
+	}
 	twice := holding("t.sh", map[string]string{".bazelrc": "import %workspace%/a.rc\nbuild --copt=-DB\n", "a.rc": "build --copt=-DA\n"})
 	try(t, "imports in another order", twice, bothTests, set(".bazelrc", "build --copt=-DB\nimport %workspace%/a.rc\n"))
 }
@@ -270,19 +278,31 @@ func TestFoundRefusedPackages(t *testing.T) {
 		"an attribute that must be given":      sub("BUILD", `, must = "1"`, ``),
 		"a number for a text":                  sub("BUILD", `must = "1"`, `must = 1`),
 		"a value that is not among those":      sub("BUILD", `must = "1"`, `must = "1", one = "c"`),
-		"a label that is none":                 sub("BUILD", `must = "1"`, `must = "1", l = "//a:b:c"`),
-		"an output of two rules":               sub("BUILD", "sh_test(", "genrule(name = \"g2\", outs = [\"g.out\"], cmd = \"x\")\nsh_test("),
-		"an output that is named as a rule":    sub("BUILD", `outs = ["g.out"]`, `outs = ["f"]`),
-		"a genrule without outputs":            sub("BUILD", `outs = ["g.out"], `, ``),
-		"a rule without a name":                sub("BUILD", `filegroup(name = "f", `, `filegroup(`),
-		"a name that is none":                  sub("BUILD", `filegroup(name = "f", `, `filegroup(name = "a//b", `),
-		"a function in a BUILD file":           func(f map[string]string) { f["BUILD"] += "def f():\n    pass\n" },
-		"a loop in a BUILD file":               func(f map[string]string) { f["BUILD"] += "for x in [1]:\n    print(x)\n" },
-		"a condition in a BUILD file":          func(f map[string]string) { f["BUILD"] += "if True:\n    print(1)\n" },
-		"a rule that there is not":             func(f map[string]string) { f["BUILD"] += "no_such_rule(name = \"n\")\n" },
-		"keywords from a dictionary":           func(f map[string]string) { f["BUILD"] += "filegroup(**{\"name\": \"k\"})\n" },
-		"a name twice in a .bzl file":          func(f map[string]string) { f["d.bzl"] += "X = 2\n" },
-		"a loop in a .bzl file":                func(f map[string]string) { f["d.bzl"] += "for x in [1]:\n    pass\n" },
+		"a number among texts":                 sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = [1]`),
+		"a number among labels":                sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", 1]`),
+		"nothing among labels":                 sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", None]`),
+		"a number in a dictionary of texts":    sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], env = {"A": 1}`),
+		"a number in a branch":                 sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = select({"//conditions:default": [1]})`),
+		"a label among others that is none":    sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "//a//b"]`),
+		"a relative label that is none":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "a:b"]`),
+		"a label above its package":            sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["../a.txt"]`),
+		"a link that leads to itself": func(f map[string]string) {
+			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"*.md\"], allow_empty = True))\n"
+			f["l.md"] = "-> l.md"
+		},
+		"a label that is none":              sub("BUILD", `must = "1"`, `must = "1", l = "//a:b:c"`),
+		"an output of two rules":            sub("BUILD", "sh_test(", "genrule(name = \"g2\", outs = [\"g.out\"], cmd = \"x\")\nsh_test("),
+		"an output that is named as a rule": sub("BUILD", `outs = ["g.out"]`, `outs = ["f"]`),
+		"a genrule without outputs":         sub("BUILD", `outs = ["g.out"], `, ``),
+		"a rule without a name":             sub("BUILD", `filegroup(name = "f", `, `filegroup(`),
+		"a name that is none":               sub("BUILD", `filegroup(name = "f", `, `filegroup(name = "a//b", `),
+		"a function in a BUILD file":        func(f map[string]string) { f["BUILD"] += "def f():\n    pass\n" },
+		"a loop in a BUILD file":            func(f map[string]string) { f["BUILD"] += "for x in [1]:\n    print(x)\n" },
+		"a condition in a BUILD file":       func(f map[string]string) { f["BUILD"] += "if True:\n    print(1)\n" },
+		"a rule that there is not":          func(f map[string]string) { f["BUILD"] += "no_such_rule(name = \"n\")\n" },
+		"keywords from a dictionary":        func(f map[string]string) { f["BUILD"] += "filegroup(**{\"name\": \"k\"})\n" },
+		"a name twice in a .bzl file":       func(f map[string]string) { f["d.bzl"] += "X = 2\n" },
+		"a loop in a .bzl file":             func(f map[string]string) { f["d.bzl"] += "for x in [1]:\n    pass\n" },
 		"a size that is none": func(f map[string]string) {
 			f["BUILD"] += "sh_test(name = \"z_test\", srcs = [\"t.sh\"], size = \"huge\", tags = [\"manual\"])\n"
 		},
@@ -292,6 +312,27 @@ func TestFoundRefusedPackages(t *testing.T) {
 	} {
 		try(t, name, files, want, e)
 	}
+	for name, e := range map[string]edit{
+		"nothing in a branch":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"] + select({"//conditions:default": None})`),
+		"a name with a space":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "a b.txt"]`),
+		"a repository's short label": sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "@foo"]`),
+		"a tuple":                    sub("BUILD", `srcs = ["a.txt"]`, `srcs = ("a.txt",)`),
+	} {
+		try(t, name, files, "", e)
+	}
+	const rules = "def _t(settings, attr):\n    return {\"//command_line_option:compilation_mode\": \"opt\"}\n_t_ = transition(implementation = _t, inputs = [], outputs = [\"//command_line_option:compilation_mode\"])\n" +
+		"w = rule(implementation = lambda ctx: [], attrs = {\"d\": attr.label(cfg = _t_), \"_allowlist_function_transition\": attr.label(default = \"@bazel_tools//tools/allowlists/function_transition_allowlist\")})\n"
+	moved := onWorkspace(map[string]string{"d.bzl": rules, "BUILD": "load(\":d.bzl\", \"w\")\nw(name = \"w\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n"})
+	try(t, "an allowlist without a transition", moved, want, sub("d.bzl", "cfg = _t_", ""))
+	try(t, "a transition without an allowlist", moved, want, sub("d.bzl", `"_allowlist_function_transition"`, `"_list"`))
+	try(t, "another transition", moved, "", sub("d.bzl", `"opt"`, `"dbg"`))
+	circle := onWorkspace(map[string]string{
+		"p/BUILD": "load(\":a.bzl\", \"A\")\n", "p/a.bzl": "load(\":b.bzl\", \"B\")\nA = B\n", "p/b.bzl": "B = 1\n",
+		"BUILD": "sh_test(name = \"x_test\", srcs = [\"t.sh\"])\n",
+	})
+	try(t, "files that load each other", circle, want, sub("p/b.bzl", "B = 1", "load(\":a.bzl\", \"A\")\nB = 1"))
+	sub("p/b.bzl", "B = 1", "load(\":a.bzl\", \"A\")\nB = 1")(circle)
+	try(t, "files that did so before", circle, "", set("p/c.txt", "1"))
 }
 
 // TestFoundClosures: functions that decorate others count, however often.

@@ -250,3 +250,20 @@ func TestDefaultsThatNobodyAsksFor(t *testing.T) {
 		"w = rule(implementation = lambda ctx: [], attrs = {\"d\": attr.label(cfg = _t)})\n"
 	try(t, "a transition that reads it", files(plain+transition, "load(\":d.bzl\", \"w\")\nw(name = \"w\", d = \":f\")\n"), x, to("b"))
 }
+
+// TestNamesOfFlags: another name for a flag is no other value of it.
+func TestNamesOfFlags(t *testing.T) {
+	const x = "//:x_test"
+	base := onWorkspace(map[string]string{
+		"d.bzl": "flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True))\n",
+		"BUILD": "load(\":d.bzl\", \"flag\")\nflag(name = \"f\", build_setting_default = \"a\")\nconfig_setting(name = \"c\", flag_values = {\":f\": \"y\"})\n" +
+			"sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = select({\":c\": [\"1\"], \"//conditions:default\": []}))\nsh_test(name = \"y_test\", srcs = [\"t.sh\"])\n",
+	})
+	try(t, "a name", base, "", set(".bazelrc", "build --flag_alias=f=//:f\n"))
+	try(t, "a name by which it is set", base, x, set(".bazelrc", "build --flag_alias=f=//:f\nbuild --f=y\n"))
+	named := maps.Clone(base)
+	named[".bazelrc"] = "build --flag_alias=f=//:f\nbuild --f=y\n"
+	try(t, "another name by which it is set", named, "", set(".bazelrc", "build --flag_alias=g=//:f\nbuild --g=y\n"))
+	asking := with(base, "BUILD", strings.Replace(base["BUILD"], `flag_values = {":f": "y"}`, `values = {"f": "y"}`, 1))
+	try(t, "a name by which a setting asks", asking, x, set(".bazelrc", "build --flag_alias=f=//:f\n"))
+}

@@ -875,6 +875,33 @@ func (l *Loader) makeClass(what string) builtin {
 			}
 		}
 		slices.Sort(c.flags)
+		if m := l.modules[c.file.String()]; m != nil && what == "rule" {
+			m.refused = append(m.refused, c.refusedTransitions()...)
+		}
 		return c, nil
 	}
+}
+
+// refusedTransitions says what Bazel refuses of a rule whose transitions and whose allowlist
+// of those that may have one don't fit.
+func (c *class) refusedTransitions() []string {
+	values := slices.Clone(c.extra)
+	allowed, maybe := false, c.unsure
+	for name, a := range c.attributes {
+		allowed = allowed || name == "_allowlist_function_transition" || name == "_whitelist_function_transition"
+		maybe = maybe || slices.ContainsFunc(a.flags, func(f string) bool { return strings.HasPrefix(f, "cfg=") && !strings.HasPrefix(f, `cfg="`) })
+		values = append(values, a.parts...)
+	}
+	maybe = maybe || slices.ContainsFunc(c.flags, func(f string) bool { return strings.HasPrefix(f, "cfg=") })
+	has := slices.ContainsFunc(values, func(v starlark.Value) bool {
+		u, ok := v.(*unknown)
+		return ok && strings.HasPrefix(u.text, "builtin transition(")
+	})
+	switch {
+	case allowed && !has && !maybe:
+		return []string{fmt.Sprintf("a rule at %s:%d may have transitions, and has none", c.file, c.line)}
+	case has && !allowed && !c.unsure:
+		return []string{fmt.Sprintf("a rule at %s:%d has a transition, and may have none", c.file, c.line)}
+	}
+	return nil
 }

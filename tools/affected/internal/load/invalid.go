@@ -101,6 +101,13 @@ var (
 	}
 	mandatory = map[string][]string{"alias": {"actual"}, "genrule": {"outs"}, "sh_test": {"srcs"}, "sh_binary": {"srcs"}}
 	sizes     = map[string]map[string]bool{"size": words("small medium large enormous"), "timeout": words("short moderate long eternal")}
+	// kindOf are the types of the attributes of these rules and tests.
+	kindOf = map[string]string{
+		"srcs": "label_list", "deps": "label_list", "data": "label_list", "tools": "label_list", "exec_tools": "label_list", "tests": "label_list",
+		"target_compatible_with": "label_list", "exec_compatible_with": "label_list", "toolchains": "label_list", "actual": "label",
+		"args": "string_list", "tags": "string_list", "features": "string_list", "env_inherit": "string_list", "outs": "output_list",
+		"env": "string_dict", "exec_properties": "string_dict", "cmd": "string", "size": "string", "timeout": "string", "message": "string",
+	}
 	// listed attributes hold lists in every rule of Bazel.
 	listedOfBazel = words("srcs deps data tools tests outs hdrs tags features target_compatible_with visibility")
 )
@@ -132,6 +139,9 @@ func (p *loading) refuseNative(kind string, kwargs []starlark.Tuple) {
 		given[name] = true
 		if known && !own[name] && !ofEveryRule[name] && !(strings.HasSuffix(kind, "_test") && ofEveryTest[name]) {
 			p.refuse("%s has no attribute %s", kind, name)
+		}
+		if known && kindOf[name] != "" && mismatch(kindOf[name], kv[1]) {
+			p.refuse("%s of %s is no %s", name, p.name(kwargs), kindOf[name])
 		}
 		if text, ok := kv[1].(starlark.String); ok && marked(string(text)) == nil {
 			if listedOfBazel[name] {
@@ -190,7 +200,7 @@ func (p *loading) refuseRule(c *class, kwargs []starlark.Tuple) {
 		switch {
 		case !ok && c.initializer == nil && !ofEveryRule[name] && !ofEveryTest[name] && name != "stamp" && name != "data":
 			p.refuse("%s has no attribute %s", c.name, name)
-		case ok && a.mismatch(kv[1]):
+		case ok && mismatch(a.kind, kv[1]):
 			p.refuse("%s of %s is no %s", name, p.name(kwargs), a.kind)
 		case ok && a.excludes(kv[1]):
 			p.refuse("%s of %s is a value that it does not take", name, p.name(kwargs))
@@ -203,38 +213,97 @@ func (p *loading) refuseRule(c *class, kwargs []starlark.Tuple) {
 	}
 }
 
-// mismatch says that an attribute can't have a value, by their types.
-func (a *attribute) mismatch(v starlark.Value) bool {
+// mismatch says that an attribute of a kind can't have a value, by their types, those of its
+// elements, and what a label may be.
+func mismatch(kind string, v starlark.Value) bool {
 	if hasUnknown(v) {
 		return false
 	}
-	if _, ok := v.(*selection); ok {
-		return false
+	if s, ok := v.(*selection); ok {
+		return slices.ContainsFunc(s.items, func(item starlark.Value) bool {
+			b, ok := item.(*branches)
+			return !ok && mismatch(kind, item) || ok && slices.ContainsFunc(b.Items(), func(kv starlark.Tuple) bool {
+				return kv[1] != starlark.None && mismatch(kind, kv[1])
+			})
+		})
 	}
 	text, isText := v.(starlark.String)
 	_, isList := v.(*starlark.List)
-	_, isDict := v.(*starlark.Dict)
+	dict, isDict := v.(*starlark.Dict)
 	_, isInt := v.(starlark.Int)
 	_, isBool := v.(starlark.Bool)
+	_, isLabel := v.(labelValue)
+	_, isTuple := v.(starlark.Tuple)
+	element, many := strings.CutSuffix(kind, "_list")
 	switch {
-	case a.kind == "string":
-		return isList || isDict || isInt || isBool
-	case a.kind == "int":
-		return isList || isDict || isText
-	case a.kind == "bool":
-		return isList || isDict || isText
-	case a.kind == "label" || a.kind == "output":
-		return isList || isDict || isInt || isBool || isText && twoColons.MatchString(string(text))
-	case strings.HasSuffix(a.kind, "_list"):
-		return isText || isInt || isBool || isDict
-	case strings.HasSuffix(a.kind, "_dict"):
-		return isText || isInt || isBool || isList
+	case kind == "string":
+		return isList || isDict || isInt || isBool || isLabel || v == starlark.None
+	case kind == "int":
+		return isList || isDict || isText || isLabel || v == starlark.None
+	case kind == "bool":
+		return isList || isDict || isText || isLabel || v == starlark.None
+	case kind == "label":
+		return isList || isDict || isInt || isBool || v == starlark.None || isText && noLabel(string(text))
+	case kind == "output":
+		return isList || isDict || isInt || isBool || v == starlark.None
+	case many:
+		if isList || isTuple {
+			for x := range starlark.Elements(v.(starlark.Iterable)) {
+				if mismatch(element, x) {
+					return true
+				}
+			}
+			return false
+		}
+		return isText || isInt || isBool || isDict || isLabel
+	case strings.HasSuffix(kind, "_dict"):
+		if !isDict {
+			return isText || isInt || isBool || isList || isTuple || isLabel
+		}
+		keys, values := dictKinds(kind)
+		return slices.ContainsFunc(dict.Items(), func(kv starlark.Tuple) bool {
+			return keys != "" && mismatch(keys, kv[0]) || values != "" && mismatch(values, kv[1])
+		})
 	}
 	return false
 }
 
-// twoColons is no label.
-var twoColons = regexp.MustCompile(`^(?:@+[^/]*)?//[^:]*:[^:]*:`)
+// dictKinds are the kinds of the keys and values of an attribute that is a dictionary.
+func dictKinds(kind string) (keys, values string) {
+	switch kind {
+	case "string_dict":
+		return "string", "string"
+	case "string_list_dict":
+		return "string", "string_list"
+	case "label_keyed_string_dict":
+		return "label", "string"
+	case "string_keyed_label_dict":
+		return "string", "label"
+	}
+	return "", ""
+}
+
+// onlyDots is a part of a package's name that none may have.
+var onlyDots = regexp.MustCompile(`(?:^|/)\.+(?:/|$)`)
+
+// noLabel says that a text can't be a label.
+func noLabel(text string) bool {
+	rest := text
+	if strings.HasPrefix(rest, "@") {
+		repo, after, ok := strings.Cut(strings.TrimLeft(rest, "@"), "//")
+		if !ok {
+			return strings.ContainsAny(repo, "/:")
+		}
+		rest = "//" + after
+	}
+	after, ok := strings.CutPrefix(rest, "//")
+	if !ok {
+		return text != "." && invalidName.MatchString(strings.TrimPrefix(text, ":"))
+	}
+	pkg, name, named := strings.Cut(after, ":")
+	return strings.HasPrefix(pkg, "/") || strings.HasSuffix(pkg, "/") || strings.Contains(pkg, "//") || onlyDots.MatchString(pkg) ||
+		named && name != "." && invalidName.MatchString(name)
+}
 
 // excludes says that an attribute takes some texts only, of which this is none.
 func (a *attribute) excludes(v starlark.Value) bool {

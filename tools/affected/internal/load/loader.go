@@ -294,11 +294,15 @@ func (l *Loader) load(s *syntax.LoadStmt, in Label, file string) (starlark.Strin
 	return m.globals, m, nil
 }
 
+// CycleOfLoads is in a package's Failed if files load each other in a circle: Bazel then
+// gives up all that it was asked for, whatever it is to keep going for.
+const CycleOfLoads = "cycle of loads"
+
 // module evaluates a .bzl file.
 func (l *Loader) module(label Label) *module {
 	if m, ok := l.modules[label.String()]; ok {
 		if m.loading {
-			m.err = errors.New("cycle of loads")
+			m.err = errors.New(CycleOfLoads)
 		}
 		return m
 	}

@@ -203,6 +203,19 @@ func (c *class) single(kwargs []starlark.Tuple) bool {
 	})
 }
 
+// askedOptions are the options for which values of a config_setting asks, as "--name".
+func askedOptions(v starlark.Value) []Part {
+	var asked []Part
+	if d, ok := v.(*starlark.Dict); ok {
+		for _, key := range d.Keys() {
+			if name, ok := starlark.AsString(key); ok {
+				asked = append(asked, Part{File: "--" + name})
+			}
+		}
+	}
+	return asked
+}
+
 // asked are the values for which flag_values of a config_setting asks; none of what isn't a
 // single text.
 func (p *loading) asked(v starlark.Value) []Part {
@@ -508,8 +521,11 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		t.Variables = append(t.Variables, variables(e.b.String())...)
 		if t.Kind == "config_setting" {
 			t.Variables = append(t.Variables, defined(name, kv[1])...)
-			if name == "flag_values" {
-				t.Values = p.asked(kv[1])
+			switch name {
+			case "flag_values":
+				t.Values = append(t.Values, p.asked(kv[1])...)
+			case "values":
+				t.Values = append(t.Values, askedOptions(kv[1])...)
 			}
 		}
 		if t.Kind == "genquery" && t.Symbol == "" && queries.MatchString(text) {

@@ -63,7 +63,7 @@ type Target struct {
 	Asks, AsksFiles bool
 	// Single says that it is a flag whose values are single texts. Values are, of a
 	// config_setting, the values for which it asks of flags, by their labels, as DefaultDigest
-	// gives them.
+	// gives them, and the options for which it asks, as "--name" alone.
 	Single bool
 	Values []Part
 	// MadeIn is the package, as a label, of the symbolic macro that makes it: what the macro

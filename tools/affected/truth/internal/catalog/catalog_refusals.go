@@ -41,6 +41,8 @@ func refusals() []Change {
 		change("a program of a generator that is gone", remove("tools/upper.sh")),
 		change("a link to nothing", link("text/a.txt", "nowhere.txt")),
 		change("a link to itself", link("text/a.txt", "a.txt")),
+		change("a link to the directory that it is in", link("text/deep/up", ".")),
+		change("a link to itself among files of no glob", link("attrs/itself.md", "itself.md")),
 		change("a file becomes a directory", remove("use/u.txt"), write("use/u.txt/inside.txt", "inside\n")),
 		change("a file becomes a directory with a package", remove("use/u.txt"), write("use/u.txt/BUILD.bazel", "")),
 		change("a toolchain that is not there", replace("MODULE.bazel", "    \"//chains:first\",\n", "    \"//chains:third\",\n")),

@@ -19,7 +19,9 @@ func onTransitions() []Change {
 		change("a transition's code", replace("trans/with.bzl", `attr.mode}`, `"storm"}`)),
 		change("the file of a branch that a transition takes", appendTo("trans/rain.txt", "more\n")),
 		change("a flag's default, which a transition sets too", replace("sel/BUILD.bazel", `build_setting_default = "calm"`, `build_setting_default = "storm"`)),
-		change("no transition", replace("trans/with.bzl", `attr.label(cfg = _to_mode)`, `attr.label_list()`), replace("trans/BUILD.bazel", "    dep = \":weather\",\n    mode = \"storm\"", "    dep = [\":weather\"],\n    mode = \"storm\""), replace("trans/BUILD.bazel", "    dep = \":weather\",\n    mode = \"calm\"", "    dep = [\":weather\"],\n    mode = \"calm\"")),
+		change("a transition without its allowlist", replace("trans/with.bzl", "        \"_allowlist_function_transition\": attr.label(\n            default = \"@bazel_tools//tools/allowlists/function_transition_allowlist\",\n        ),\n", "")),
+		change("no transition, and no allowlist", replace("trans/with.bzl", "        \"_allowlist_function_transition\": attr.label(\n            default = \"@bazel_tools//tools/allowlists/function_transition_allowlist\",\n        ),\n", ""), replace("trans/with.bzl", `attr.label(cfg = _to_mode)`, `attr.label_list()`), replace("trans/BUILD.bazel", "    dep = \":weather\",\n    mode = \"storm\"", "    dep = [\":weather\"],\n    mode = \"storm\""), replace("trans/BUILD.bazel", "    dep = \":weather\",\n    mode = \"calm\"", "    dep = [\":weather\"],\n    mode = \"calm\"")),
+		change("an allowlist without a transition", replace("trans/with.bzl", `attr.label(cfg = _to_mode)`, `attr.label_list()`), replace("trans/BUILD.bazel", "    dep = \":weather\",\n    mode = \"storm\"", "    dep = [\":weather\"],\n    mode = \"storm\""), replace("trans/BUILD.bazel", "    dep = \":weather\",\n    mode = \"calm\"", "    dep = [\":weather\"],\n    mode = \"calm\"")),
 	)...)
 }
 
