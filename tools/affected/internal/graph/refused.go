@@ -83,7 +83,7 @@ func (b *builder) forbidden(text string, p *load.Package, testOnly, wasTestOnly 
 			errors = append(errors, "may not see "+text)
 		}
 	}
-	if !testOnly && b.side.isTestOnly(text, label) && (wasTestOnly || !b.other.isTestOnly(text, label)) {
+	if !testOnly && b.side.isTestOnly(text) && (wasTestOnly || !b.other.isTestOnly(text)) {
 		errors = append(errors, "is not testonly, as "+text+" is")
 	}
 	return errors
@@ -159,18 +159,28 @@ func (s *Side) absentGroups(entries []string, depth int) []string {
 }
 
 func (s *Side) testOnly(t *load.Target, p *load.Package) bool {
+	if isAlias(t) {
+		return true // It may be an alias of anything: whoever depends on it may not.
+	}
 	if t.SaysTestOnly {
 		return t.TestOnly
 	}
 	return t.Test || p.TestOnly
 }
 
-func (s *Side) isTestOnly(text string, label load.Label) bool {
-	t, p := s.targets[text], s.Packages[Key(label.Repo, label.Package)]
-	if t == nil {
-		t = s.targets[s.outputs[text]]
-	}
-	return t != nil && p != nil && s.testOnly(t, p)
+func isAlias(t *load.Target) bool { return t.Kind == "alias" && t.Class == "" && t.Symbol == "" }
+
+// isTestOnly says so of what a label stands for.
+func (s *Side) isTestOnly(text string) bool {
+	return slices.ContainsFunc(s.Settings(text), func(name string) bool {
+		t := s.targets[name]
+		if t == nil {
+			t = s.targets[s.outputs[name]]
+		}
+		label, err := load.ParseLabel(name)
+		p := s.Packages[Key(label.Repo, label.Package)]
+		return err == nil && t != nil && p != nil && !isAlias(t) && s.testOnly(t, p)
+	})
 }
 
 // refusals are why Bazel refuses a package.

@@ -85,7 +85,7 @@ func Open(file, builder string) *Index {
 func (x *Index) regular() error {
 	info, err := os.Stat(x.file)
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no file: name another one by --index, or none by --index=none", x.file)
+		err = fmt.Errorf("%s is no file", x.file)
 	}
 	return err
 }
@@ -156,7 +156,7 @@ func (x *Index) Save() error {
 		return nil
 	}
 	if err := x.regular(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("write the index: %w", err)
+		return fmt.Errorf("write the index: %w: name another place by --index, or none by --index=none", err)
 	}
 	for key, list := range x.entries {
 		slices.SortStableFunc(list, func(a, b *entry) int {
