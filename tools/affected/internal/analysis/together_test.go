@@ -267,3 +267,18 @@ func TestNamesOfFlags(t *testing.T) {
 	asking := with(base, "BUILD", strings.Replace(base["BUILD"], `flag_values = {":f": "y"}`, `values = {"f": "y"}`, 1))
 	try(t, "a name by which a setting asks", asking, x, set(".bazelrc", "build --flag_alias=f=//:f\n"))
 }
+
+// TestRulesOfOtherModules: a repository is made of the module that has its rule.
+func TestRulesOfOtherModules(t *testing.T) {
+	base := holding("@made//:f", map[string]string{
+		"MODULE.bazel": "bazel_dep(name = \"foo\", version = \"1.5\")\nmade = use_repo_rule(\"@foo//:r.bzl\", \"made\")\nmade(name = \"made\")\n",
+	})
+	try(t, "another version", base, onlyX, sub("MODULE.bazel", `version = "1.5"`, `version = "2"`))
+	near := holding("@made//:f", map[string]string{
+		"MODULE.bazel":      "bazel_dep(name = \"near\")\nlocal_path_override(module_name = \"near\", path = \"near\")\nmade = use_repo_rule(\"@near//:r.bzl\", \"made\")\nmade(name = \"made\")\n",
+		"near/MODULE.bazel": "module(name = \"near\")\n", "near/BUILD": "", "near/f": "1",
+		"near/r.bzl": "def _r(ctx):\n    ctx.file(\"BUILD\", \"exports_files(['f'])\")\n    ctx.file(\"f\", ctx.read(Label(\"//:f\")))\nmade = repository_rule(implementation = _r)\n",
+	})
+	try(t, "code of a module in the workspace", near, onlyX, sub("near/r.bzl", "exports_files(['f'])", "exports_files(['f', 'g'])"))
+	try(t, "a file that it names", near, onlyX, set("near/f", "2"))
+}

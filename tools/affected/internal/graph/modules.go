@@ -219,6 +219,11 @@ func (b *builder) module(f *module.File, name string) {
 		n.File, n.Digest = file, r.File+"%"+r.Rule+"("+r.Text+")"
 		add(n, r.Strings, nil)
 		b.code(n, r.File, r.Rule, where, repo.Mapping)
+		if label, err := load.ParseIn(r.File, where, repo.Mapping); err == nil {
+			if _, here := b.side.Workspace.Repos[label.Repo]; !here {
+				n.Edges = append(n.Edges, Edge{To: b.repository(label.Repo), Why: "defined in"})
+			}
+		}
 		if r.Path != "" && b.side.hasFolder(path.Clean(r.Path)) {
 			n.Edges = append(n.Edges, Edge{To: b.folder("folder "+path.Clean(r.Path), path.Clean(r.Path)), Why: "path"})
 		}
