@@ -290,6 +290,14 @@ func TestFoundRefusedPackages(t *testing.T) {
 			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"*.md\"], allow_empty = True))\n"
 			f["l.md"] = "-> l.md"
 		},
+		"a link that leads to where it is": func(f map[string]string) {
+			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"d/**\"], allow_empty = True))\n"
+			f["d/up"] = "-> ."
+		},
+		"a link that leads above where it is": func(f map[string]string) {
+			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"d/**\"], allow_empty = True))\n"
+			f["d/e/up"] = "-> ../.."
+		},
 		"a label that is none":              sub("BUILD", `must = "1"`, `must = "1", l = "//a:b:c"`),
 		"an output of two rules":            sub("BUILD", "sh_test(", "genrule(name = \"g2\", outs = [\"g.out\"], cmd = \"x\")\nsh_test("),
 		"an output that is named as a rule": sub("BUILD", `outs = ["g.out"]`, `outs = ["f"]`),
@@ -313,6 +321,8 @@ func TestFoundRefusedPackages(t *testing.T) {
 		try(t, name, files, want, e)
 	}
 	for name, e := range map[string]edit{
+		"a link beside it":           set("d/up", "-> ../e"),
+		"a link without a glob":      set("d/up", "-> ."),
 		"nothing in a branch":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"] + select({"//conditions:default": None})`),
 		"a name with a space":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "a b.txt"]`),
 		"a repository's short label": sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "@foo"]`),

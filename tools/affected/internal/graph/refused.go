@@ -199,7 +199,7 @@ func (s *Side) refusals(p *load.Package) []string {
 	}
 	for _, link := range s.Workspace.Snapshot.Endless { // A glob that meets one fails.
 		if label, ok := s.Workspace.LabelOf(link); ok && p.Globs && label.Repo == p.Repo && label.Package == p.Path {
-			all = append(all[:len(all):len(all)], link+" is a link that leads to itself")
+			all = append(all[:len(all):len(all)], link+" is a link that has no end")
 		}
 	}
 	s.refusing[p] = all

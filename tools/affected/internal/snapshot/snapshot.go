@@ -63,7 +63,7 @@ type Snapshot struct {
 	Unseen []string
 	// Files are in the order of their paths.
 	Files []Entry
-	// Endless are symbolic links that lead to themselves.
+	// Endless are symbolic links that lead to themselves, or to a folder that they are in.
 	Endless []string
 
 	byPath  map[string]int
@@ -522,6 +522,9 @@ func (s *Snapshot) finish(ctx context.Context) (*Snapshot, error) {
 		if real, ok := s.Lookup(final); ok {
 			s.Files[i].Mode, s.Files[i].ID, s.Files[i].Link, s.Files[i].read = real.Mode, real.ID, final, real.read
 			continue
+		}
+		if final == "." || strings.HasPrefix(e.Path, final+"/") {
+			s.Endless = append(s.Endless, e.Path)
 		}
 		s.folder(links, final, e.Path, 0, &added)
 	}
