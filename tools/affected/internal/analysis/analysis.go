@@ -443,6 +443,12 @@ func (c *comparison) options() {
 			c.force(graph.Status, file, d.Why)
 		case bazelrc.Variables:
 			c.force(graph.Variables, file, d.Why)
+		case bazelrc.Repositories:
+			if !c.workspaceUnused() || !bazelrc.OfRepositories(c.sides[0].RC, c.sides[1].RC) {
+				c.everything(file, d.Why)
+				continue
+			}
+			c.force(graph.Environment, file, d.Why)
 		case bazelrc.Setting:
 			label, err := load.ParseMapped(d.Name, c.sides[1].Workspace.Repos[""].Mapping)
 			if err != nil {

@@ -282,3 +282,26 @@ func TestRulesOfOtherModules(t *testing.T) {
 	try(t, "code of a module in the workspace", near, onlyX, sub("near/r.bzl", "exports_files(['f'])", "exports_files(['f', 'g'])"))
 	try(t, "a file that it names", near, onlyX, set("near/f", "2"))
 }
+
+// TestVariablesOfRepositories: a variable of repositories affects those whose code may read
+// it.
+func TestVariablesOfRepositories(t *testing.T) {
+	made := func(code string) map[string]string {
+		return holding("@made//:f", map[string]string{
+			".bazelrc": "common --noenable_workspace\ncommon --repo_env=A=1\n", "ext/BUILD": "", "ext/r.bzl": "def _r(ctx):\n    " + code + "\n    ctx.file(\"BUILD\", \"exports_files(['f'])\")\n    ctx.file(\"f\", \"\")\nmade = repository_rule(implementation = _r)\n",
+			"MODULE.bazel": "made = use_repo_rule(\"//ext:r.bzl\", \"made\")\nmade(name = \"made\")\n",
+		})
+	}
+	other := sub(".bazelrc", "A=1", "A=2")
+	for _, code := range []string{"ctx.getenv(\"A\")", "ctx.os.environ.get(\"A\")", "ctx.execute([\"x\"])", "getattr(ctx, \"o\" + \"s\")", "ctx.download(\"u\")"} {
+		try(t, code, made(code), onlyX, other)
+	}
+	plain := made("pass")
+	try(t, "code that reads none", plain, "", other)
+	try(t, "one that Bazel knows", plain, bothTests, sub(".bazelrc", "A=1", "A=1\ncommon --repo_env=BAZEL_SH=/x"))
+	try(t, "the path of programs", plain, bothTests, sub(".bazelrc", "A=1", "PATH=1"))
+	far := with(holding("@foo//:f", map[string]string{"MODULE.bazel": "bazel_dep(name = \"foo\", version = \"1.5\")\n"}), ".bazelrc", plain[".bazelrc"])
+	try(t, "a module elsewhere", far, onlyX, other)
+	old := with(plain, "WORKSPACE", "", ".bazelrc", "common --repo_env=A=1\n", ".bazelversion", "7.7.1\n")
+	try(t, "with WORKSPACE", old, bothTests, other)
+}

@@ -30,6 +30,8 @@ const (
 	// Modules is the modules whose files are elsewhere, as a whole: which of them
 	// depends on which can't be seen without fetching them.
 	Modules = "modules of other repositories"
+	// Environment is the variables that code of repositories may read.
+	Environment = "environment of repositories"
 	// ForeignToolchains is the toolchains that are registered from other repositories.
 	ForeignToolchains = "toolchains of other repositories"
 )
@@ -230,6 +232,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *bu
 	b.node(Status, "workspace status")
 	b.node(Variables, "make variables")
 	b.node(ForeignToolchains, "toolchains")
+	b.node(Environment, "environment")
 	b.status()
 	b.asked = asked(side, other)
 	for _, key := range sorted(side.Packages) {

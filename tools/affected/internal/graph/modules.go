@@ -72,6 +72,7 @@ func (b *builder) ofGoRule(label string) string {
 func (b *builder) modules() {
 	all := b.node(Modules, "modules")
 	all.Digest, all.File = "modules", ""
+	all.Edges = append(all.Edges, Edge{To: Environment, Why: "may read"})
 	b.module(b.side.Modules.Root, "")
 	for _, name := range sorted(b.side.Modules.Local) {
 		b.module(b.side.Modules.Local[name], name)
@@ -646,6 +647,9 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 	}
 	if closure.Around {
 		b.around(n, closure)
+	}
+	if closure.Environment {
+		n.Edges = append(n.Edges, Edge{To: Environment, Why: "may read"})
 	}
 }
 

@@ -400,6 +400,9 @@ type Closure struct {
 	// Around says that, as code of a repository, it may get at files of the workspace by
 	// where another one is, Listing that it may so get at any.
 	Around, Listing bool
+	// Environment says that, as code of a repository, it may read variables of the environment:
+	// by itself, or by programs or code of others that it runs.
+	Environment bool
 }
 
 // Closure follows a name of a .bzl file. It fails if the file can't be evaluated, and
@@ -430,9 +433,11 @@ func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 			out.Around = out.Around || around.MatchString(t)
 			out.Listing = out.Listing || listing.MatchString(t)
 			inside = inside || within.MatchString(t)
+			out.Environment = out.Environment || environment.MatchString(t)
 		}
 	}
 	out.Around, out.Listing = out.Around && inside, out.Listing && inside
+	out.Environment = out.Environment || len(c.repos) > 0
 	return out, m.err
 }
 
@@ -440,6 +445,8 @@ var (
 	// within is a path of the workspace, around a way from one path to another.
 	within = regexp.MustCompile(`(?:^|[^.] )\w+ \. workspace_root\b|\. path call\( (?:[^s]|s[^t])`)
 	around = regexp.MustCompile(`\. (?:workspace_root|dirname|get_child|readdir|watch_tree)\b`)
+	// environment is what gets at variables, if only by a program.
+	environment = regexp.MustCompile(`\bgetattr\b|\. (?:getenv|environ|os|execute|download\w*)\b`)
 	// listing is a folder's content, or a path of which no part is written.
 	listing = regexp.MustCompile(`\. (?:readdir|watch_tree)\b|\. get_child call\( (?:[^s]|s[^t])`)
 )
