@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -72,6 +73,12 @@ type Answer struct {
 	affected   map[string]graph.Cause
 }
 
+// platformConfigs is the option by which Bazel takes the config that has its system's name,
+// beforePlatformConfigs are the versions that don't take it unless it is given.
+const platformConfigs = "enable_platform_specific_config"
+
+var beforePlatformConfigs = regexp.MustCompile(`^\s*[1-7]\.`)
+
 // Load evaluates all packages of a snapshot.
 func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Side, error) {
 	set := module.ReadSet(ctx, s)
@@ -79,6 +86,10 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 		workspaceName(ctx, s, set)
 	}
 	lines := bazelrc.Read(ctx, s)
+	if content, err := s.Read(ctx, ".bazelversion"); err == nil && beforePlatformConfigs.Match(content) &&
+		!slices.ContainsFunc(lines, func(o bazelrc.Option) bool { return o.Name == platformConfigs }) {
+		lines = append([]bazelrc.Option{{Command: "common", Name: platformConfigs, Value: "0", File: ".bazelrc"}}, lines...)
+	}
 	rc := bazelrc.Effective(lines, options.Configs)
 	w := load.NewWorkspace(ctx, s, set.Repos, deletedPackages(rc, set.Repos[""].Mapping)...)
 	loader := load.NewLoader(ctx, w)

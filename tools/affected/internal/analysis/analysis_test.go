@@ -439,6 +439,10 @@ func TestOptionsThatCount(t *testing.T) {
 	expect(t, "another system's config", base, "", sub(".bazelrc", "elsewhere --test_env=A=1", "elsewhere --test_env=A=2"))
 	base = tiny(map[string]string{".bazelrc": "common --noenable_platform_specific_config\nbuild:" + system + " --test_env=A=1\n"})
 	expect(t, "the system's config, which is off", base, "", sub(".bazelrc", "A=1", "A=2"))
+	rc = "build:" + system + " --test_env=A=1\n"
+	for version, want := range map[string]string{"": "//:t", "7.7.1\n": "", "8.4.2\n": "//:t", "latest\n": "//:t"} {
+		expect(t, "the system's config, unless it is off, of version "+version, tiny(map[string]string{".bazelrc": rc, ".bazelversion": version}), want, sub(".bazelrc", "A=1", "A=2"))
+	}
 	base = tiny(map[string]string{".bazelrc": "build --jobs=4\nbuild -c dbg\nbuild --compilation_mode=opt\n"})
 	expect(t, "two spellings of one option change places", base, "//:t", set(".bazelrc", "build --jobs=4\nbuild --compilation_mode=opt\nbuild -c dbg\n"))
 	expect(t, "another spelling of one option", base, "", sub(".bazelrc", "-c dbg", "--compilation_mode=dbg"))

@@ -68,6 +68,9 @@ func lines() []Change {
 		change("a file that may be there has a variable of all tests", write("user.bazelrc", "test --test_env=MINE=1\n")),
 		change("each test is run twice", appendTo(".bazelrc", "test --runs_per_test=2\n")),
 		change("a variable that tests inherit", appendTo(".bazelrc", "test --test_env=NOBODY_SETS_THIS\n")),
+		change("a config that has this system's name, and is not taken", appendTo(".bazelrc", "test:linux --test_env=SYSTEM=1\n")),
+		change("a config that has this system's name, and is taken", appendTo(".bazelrc", "common --enable_platform_specific_config\ntest:linux --test_env=SYSTEM=1\n")),
+		change("a variable of repositories that none reads", appendTo(".bazelrc", "common --repo_env=NOBODY_READS_THIS=1\n")),
 		change("what a filter leaves out", appendTo(".bazelrc", "test --test_tag_filters=-nightly\n")),
 	)
 }
