@@ -886,7 +886,7 @@ func (c *comparison) lost(p, base *load.Package) {
 func (c *comparison) tests() {
 	for _, label := range slices.Sorted(maps.Keys(c.head.Tests)) {
 		t := c.head.Tests[label]
-		if !c.listed(t) {
+		if !c.listed(t) || c.noTest(label) {
 			continue
 		}
 		out := Test{Label: label, Kind: t.Kind, State: "changed", Tags: slices.Clone(t.Tags)}
@@ -923,6 +923,37 @@ func (c *comparison) tests() {
 			c.Removed = append(c.Removed, label)
 		}
 	}
+}
+
+// noTest says that what looks like a test in a package that can't be evaluated is a call of a
+// macro of the workspace by which base has something else than a test.
+func (c *comparison) noTest(text string) bool {
+	label, err := load.ParseLabel(text)
+	if err != nil {
+		return false
+	}
+	named := func(side int) *load.Target {
+		p := c.sides[side].Packages[graph.Key(label.Repo, label.Package)]
+		if p == nil || (p.Failed == "") != (side == 0) {
+			return nil
+		}
+		i := slices.IndexFunc(p.Targets, func(t load.Target) bool { return t.Name == label.Name })
+		if i < 0 {
+			return nil
+		}
+		return &p.Targets[i]
+	}
+	was, is := named(0), named(1)
+	if was == nil || is == nil || was.Test || was.Symbol != "" {
+		return false
+	}
+	if is.Symbol == "" {
+		return !load.OfBazel(is.Kind) // Of a name that is loaded no more.
+	}
+	from, _, _ := strings.Cut(is.Symbol, "%")
+	file, err := load.ParseLabel(from)
+	_, here := c.sides[1].Workspace.Repos[file.Repo]
+	return err == nil && here
 }
 
 // listed says that `bazel test //...` takes a test, or that it is asked for.

@@ -336,6 +336,17 @@ func TestFoundRefusedPackages(t *testing.T) {
 	try(t, "an allowlist without a transition", moved, want, sub("d.bzl", "cfg = _t_", ""))
 	try(t, "a transition without an allowlist", moved, want, sub("d.bzl", `"_allowlist_function_transition"`, `"_list"`))
 	try(t, "another transition", moved, "", sub("d.bzl", `"opt"`, `"dbg"`))
+	suite := onWorkspace(map[string]string{
+		"d.bzl": "def many_tests(name):\n    native.sh_test(name = \"x_test\", srcs = [\"t.sh\"])\n    native.test_suite(name = name, tests = [\":x_test\"])\n",
+		"BUILD": "load(\":d.bzl\", \"many_tests\")\nmany_tests(name = \"many\")\n",
+	})
+	try(t, "a macro's suite", suite, want, sub("BUILD", `"many_tests")`, `"few_tests")`))
+	try(t, "a macro's suite, which is a test now", suite, "//:many "+want, func(f map[string]string) {
+		f["BUILD"] = "load(\":d.bzl\", \"few_tests\")\nsh_test(name = \"many\", srcs = [\"t.sh\"])\n"
+	})
+	try(t, "a macro's suite, and a call more", suite, "//:more "+want, func(f map[string]string) {
+		f["BUILD"] += "many_tests(name = \"more\")\nfail(1)\n"
+	})
 	circle := onWorkspace(map[string]string{
 		"p/BUILD": "load(\":a.bzl\", \"A\")\n", "p/a.bzl": "load(\":b.bzl\", \"B\")\nA = B\n", "p/b.bzl": "B = 1\n",
 		"BUILD": "sh_test(name = \"x_test\", srcs = [\"t.sh\"])\n",

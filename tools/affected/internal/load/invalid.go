@@ -123,6 +123,9 @@ func words(text string) map[string]bool {
 // knownOfBazel are the names of Bazel's own rules.
 var knownOfBazel = regexp.MustCompile(`^(?:(?:cc|java|py|sh|android|objc|apple|proto|aar|xcode|available|fdo|propeller|memprof|ios|config|constraint|toolchain|platform|label|environment|j2objc|xctoolrunner|starlark|test|extra|action|bind|genrule|genquery|filegroup|alias|licenses)(?:_\w+)?|propeller\w*|\w*_proto_library)$`)
 
+// OfBazel says that a rule of Bazel may have a name.
+func OfBazel(kind string) bool { return knownOfBazel.MatchString(kind) }
+
 // refuseNative notes what is wrong with a call of a rule of Bazel.
 func (p *loading) refuseNative(kind string, kwargs []starlark.Tuple) {
 	if !knownOfBazel.MatchString(kind) {

@@ -128,7 +128,6 @@ func onExecution() []Change {
 		change("a property of the group that tests run in", replace("exec/BUILD.bazel", `{"test.memory": "1"}`, `{"test.memory": "2"}`)),
 	)...)...), on("machine", kind("configuration",
 		change("a property of the platform that all runs on", replace("machine/BUILD.bazel", `"pool": "small"`, `"pool": "large"`)),
-		change("a property of its parent", replace("machine/BUILD.bazel", `"rack": "1"`, `"rack": "2"`)),
 		change("a file beside platforms", appendTo("machine/notes.txt", "more\n")),
 		change("a platform more, before the others", appendTo("machine/BUILD.bazel", "\nplatform(\n    name = \"first\",\n    exec_properties = {\"pool\": \"other\"},\n    parents = [\":parent\"],\n)\n")),
 	)...)...)
