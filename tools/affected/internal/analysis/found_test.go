@@ -267,25 +267,39 @@ func TestFoundOptions(t *testing.T) {
 
 // TestFoundRefusedPackages: what Bazel refuses of one target breaks all of its package.
 func TestFoundRefusedPackages(t *testing.T) {
-	files := onWorkspace(map[string]string{"a.txt": "1",
+	files := onWorkspace(map[string]string{"a.txt": "1", "named/n.txt": "1", "target/t.txt": "1",
 		"d.bzl": echoX + "u = rule(implementation = _u, attrs = {\"must\": attr.string(mandatory = True), \"one\": attr.string(values = [\"a\", \"b\"]), \"n\": attr.int(), \"l\": attr.label()})\nX = 1\n",
-		"BUILD": "load(\":d.bzl\", \"u\")\nu(name = \"u\", must = \"1\")\nfilegroup(name = \"f\", srcs = [\"a.txt\"])\ngenrule(name = \"g\", outs = [\"g.out\"], cmd = \"x\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n"})
+		"BUILD": "load(\":d.bzl\", \"u\")\nu(name = \"u\", must = \"1\")\nfilegroup(name = \"f\", srcs = [\"a.txt\"])\ngenrule(name = \"g\", outs = [\"g.out\"], cmd = \"x\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n" +
+			"filegroup(name = \"n\", srcs = [\"named/n.txt\"])\nfilegroup(name = \"target/t\")\ngenrule(name = \"o\", outs = [\"out/o.out\"], cmd = \"x\")\n"})
 	const want = "//:x_test"
 	for name, e := range map[string]edit{
-		"a text in place of a list":            sub("BUILD", `srcs = ["a.txt"]`, `srcs = "a.txt"`),
-		"an attribute that Bazel's rule lacks": sub("BUILD", `srcs = ["a.txt"]`, `srsc = ["a.txt"]`),
-		"an attribute that a rule lacks":       sub("BUILD", `must = "1"`, `must = "1", nust = "1"`),
-		"an attribute that must be given":      sub("BUILD", `, must = "1"`, ``),
-		"a number for a text":                  sub("BUILD", `must = "1"`, `must = 1`),
-		"a value that is not among those":      sub("BUILD", `must = "1"`, `must = "1", one = "c"`),
-		"a number among texts":                 sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = [1]`),
-		"a number among labels":                sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", 1]`),
-		"nothing among labels":                 sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", None]`),
-		"a number in a dictionary of texts":    sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], env = {"A": 1}`),
-		"a number in a branch":                 sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = select({"//conditions:default": [1]})`),
-		"a label among others that is none":    sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "//a//b"]`),
-		"a relative label that is none":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "a:b"]`),
-		"a label above its package":            sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["../a.txt"]`),
+		"a text in place of a list":             sub("BUILD", `srcs = ["a.txt"]`, `srcs = "a.txt"`),
+		"an attribute that Bazel's rule lacks":  sub("BUILD", `srcs = ["a.txt"]`, `srsc = ["a.txt"]`),
+		"an attribute that a rule lacks":        sub("BUILD", `must = "1"`, `must = "1", nust = "1"`),
+		"an attribute that must be given":       sub("BUILD", `, must = "1"`, ``),
+		"a number for a text":                   sub("BUILD", `must = "1"`, `must = 1`),
+		"a value that is not among those":       sub("BUILD", `must = "1"`, `must = "1", one = "c"`),
+		"a select for tags":                     sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], tags = select({"//conditions:default": ["a"]})`),
+		"a select for a rule's visibility":      sub("BUILD", `must = "1"`, `must = "1", visibility = select({"//conditions:default": ["//visibility:public"]})`),
+		"a select of nothing":                   sub("BUILD", `srcs = ["a.txt"]`, `srcs = select({})`),
+		"a condition that is no label":          sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"] + select({"//a//b": [], "//conditions:default": []})`),
+		"a visibility that is none":             sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"], visibility = ["//visibility:pubic"]`),
+		"packages that are none":                func(f map[string]string) { f["BUILD"] += "package_group(name = \"pg\", packages = [\"a\"])\n" },
+		"a load after other statements":         func(f map[string]string) { f["d.bzl"] += "load(\":e.bzl\", \"E\")\n"; f["e.bzl"] = "E = 1\n" },
+		"a default of another type":             sub("d.bzl", `"n": attr.int()`, `"n": attr.int(default = "x")`),
+		"an argument that attributes lack":      sub("d.bzl", `"n": attr.int()`, `"n": attr.int(manditory = True)`),
+		"an argument that rules lack":           sub("d.bzl", `implementation = _u,`, `implementation = _u, docs = "x",`),
+		"a package where this one names a file": set("named/BUILD", ""),
+		"a package where this one has a target": set("target/BUILD", ""),
+		"a package where this one makes a file": set("out/BUILD", ""),
+		"a number among texts":                  sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = [1]`),
+		"a number among labels":                 sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", 1]`),
+		"nothing among labels":                  sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", None]`),
+		"a number in a dictionary of texts":     sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], env = {"A": 1}`),
+		"a number in a branch":                  sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = select({"//conditions:default": [1]})`),
+		"a label among others that is none":     sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "//a//b"]`),
+		"a relative label that is none":         sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "a:b"]`),
+		"a label above its package":             sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["../a.txt"]`),
 		"a link that leads to itself": func(f map[string]string) {
 			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"*.md\"], allow_empty = True))\n"
 			f["l.md"] = "-> l.md"
@@ -321,6 +335,11 @@ func TestFoundRefusedPackages(t *testing.T) {
 		try(t, name, files, want, e)
 	}
 	for name, e := range map[string]edit{
+		"a package beside": set("beside/BUILD", ""),
+		"a load after a text": func(f map[string]string) {
+			f["d.bzl"], f["e.bzl"] = "\"\"\"Words.\"\"\"\nload(\":e.bzl\", \"E\")\n"+f["d.bzl"], "E = 1\n"
+		},
+		"defaults of their types":    sub("d.bzl", `"n": attr.int()`, `"n": attr.int(), "o": attr.label(default = None), "p": attr.label_list(default = ["//:a.txt"]), "q": attr.string_dict(default = {"a": "b"}), "r": attr.label(default = lambda: None)`),
 		"a link beside it":           set("d/up", "-> ../e"),
 		"a link without a glob":      set("d/up", "-> ."),
 		"nothing in a branch":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"] + select({"//conditions:default": None})`),

@@ -197,12 +197,48 @@ func (s *Side) refusals(p *load.Package) []string {
 			all = append(all[:len(all):len(all)], why)
 		}
 	}
+	all = append(all[:len(all):len(all)], s.acrossPackages(p)...)
 	for _, link := range s.Workspace.Snapshot.Endless { // A glob that meets one fails.
 		if label, ok := s.Workspace.LabelOf(link); ok && p.Globs && label.Repo == p.Repo && label.Package == p.Path {
 			all = append(all[:len(all):len(all)], link+" is a link that has no end")
 		}
 	}
 	s.refusing[p] = all
+	return all
+}
+
+// acrossPackages are targets and files that a package names as its own, and that are in
+// another one: Bazel refuses the package for them.
+func (s *Side) acrossPackages(p *load.Package) []string {
+	var all []string
+	own := load.Label{Repo: p.Repo, Package: p.Path}.String()
+	look := func(name string) {
+		if !strings.Contains(name, "/") {
+			return
+		}
+		if owner, ok := s.Workspace.Owner(load.Label{Repo: p.Repo, Package: p.Path, Name: name}); ok && owner != p.Path {
+			if why := name + " is in the package " + Key(p.Repo, owner); !slices.Contains(all, why) {
+				all = append(all, why)
+			}
+		}
+	}
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		if t.Symbol != "" {
+			continue
+		}
+		look(t.Name)
+		for _, a := range t.Attributes {
+			for _, o := range a.Outputs {
+				look(o)
+			}
+			for _, r := range a.Refs {
+				if name, ok := strings.CutPrefix(r.Label, own); ok && r.Sure {
+					look(name)
+				}
+			}
+		}
+	}
 	return all
 }
 

@@ -68,7 +68,13 @@ func invalidSyntax(file Label, f *syntax.File) []string {
 			}
 		}
 	}
+	begun := false
 	for _, s := range f.Stmts {
+		if _, load := s.(*syntax.LoadStmt); load && begun {
+			refused = append(refused, file.String()+" loads after other statements")
+		} else if !load && !documentation(s) {
+			begun = true
+		}
 		switch s := s.(type) {
 		case *syntax.DefStmt:
 			bind(s.Name.Name)
@@ -108,6 +114,11 @@ var (
 		"args": "string_list", "tags": "string_list", "features": "string_list", "env_inherit": "string_list", "outs": "output_list",
 		"env": "string_dict", "exec_properties": "string_dict", "cmd": "string", "size": "string", "timeout": "string", "message": "string",
 	}
+	// fixed attributes can't be chosen by a select.
+	fixed = words("name visibility tags testonly deprecation size timeout flaky local licenses distribs compatible_with restricted_to exec_compatible_with")
+	// ofAttributes are arguments of attr's functions, ofRules those of rule().
+	ofAttributes = words("default doc mandatory values allow_empty allow_files allow_single_file allow_rules executable cfg providers aspects flags configurable skip_validations for_dependency_resolution materializer single_file non_empty allow_output_label")
+	ofRules      = words("implementation test attrs outputs executable output_to_genfiles fragments host_fragments _skylark_testable skylark_testable toolchains incompatible_use_toolchain_transition doc provides dependency_resolution_rule exec_compatible_with analysis_test build_setting cfg exec_groups initializer parent extendable subrules name")
 	// listed attributes hold lists in every rule of Bazel.
 	listedOfBazel = words("srcs deps data tools tests outs hdrs tags features target_compatible_with visibility")
 )
@@ -140,6 +151,9 @@ func (p *loading) refuseNative(kind string, kwargs []starlark.Tuple) {
 			continue
 		}
 		given[name] = true
+		if _, chosen := kv[1].(*selection); chosen && (fixed[name] || kind == "test_suite" && name == "tests" || kind == "genrule" && name == "outs") {
+			p.refuse("%s of %s is chosen by a select", name, p.name(kwargs))
+		}
 		if known && !own[name] && !ofEveryRule[name] && !(strings.HasSuffix(kind, "_test") && ofEveryTest[name]) {
 			p.refuse("%s has no attribute %s", kind, name)
 		}
@@ -200,7 +214,10 @@ func (p *loading) refuseRule(c *class, kwargs []starlark.Tuple) {
 		}
 		given[name] = true
 		a, ok := c.attributes[name]
+		_, chosen := kv[1].(*selection)
 		switch {
+		case chosen && (fixed[name] && !ok || ok && strings.HasPrefix(a.kind, "output")):
+			p.refuse("%s of %s is chosen by a select", name, p.name(kwargs))
 		case !ok && c.initializer == nil && !ofEveryRule[name] && !ofEveryTest[name] && name != "stamp" && name != "data":
 			p.refuse("%s has no attribute %s", c.name, name)
 		case ok && mismatch(a.kind, kv[1]):
@@ -226,7 +243,8 @@ func mismatch(kind string, v starlark.Value) bool {
 		return slices.ContainsFunc(s.items, func(item starlark.Value) bool {
 			b, ok := item.(*branches)
 			return !ok && mismatch(kind, item) || ok && slices.ContainsFunc(b.Items(), func(kv starlark.Tuple) bool {
-				return kv[1] != starlark.None && mismatch(kind, kv[1])
+				condition, text := kv[0].(starlark.String)
+				return text && noLabel(string(condition)) || kv[1] != starlark.None && mismatch(kind, kv[1])
 			})
 		})
 	}
