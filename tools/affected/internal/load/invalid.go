@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -39,6 +40,35 @@ func (p *loading) refuseSyntax(f *syntax.File) {
 		}
 		return true
 	})
+}
+
+// builtinName is the name of what Bazel gives to .bzl files, beside what is evaluated here.
+// Some of it isn't in each version.
+var builtinName = regexp.MustCompile(`^(?:_builtins|\w*Info|\w*Provider|\w*_common|\w*_common_do_not_use|\w*_transition|\w*_aspect|\w*_internal|apple\w*|cc\w*|java\w*|py\w*|proto\w*|objc\w*|android\w*|swift\w*|config|configuration_field|native|materializer_rule|repository_rule|module_extension|tag_class|exports?|existing_rules?|rule|aspect|macro|provider|attr|struct|depset|select|Label|json|proto|set|subrule|exec_group|exec_transition|analysis_test_transition|testing|visibility|workspace|environment_group|licenses|package\w*|glob|coverage\w*|platform\w*|toolchain\w*|debug\w*|bazel\w*|internal\w*)$`)
+
+// noName is an error for a name that Bazel doesn't know, in any part of a file.
+func noName(file Label, name string) string { return fmt.Sprintf("%s: %s is not defined", file, name) }
+
+// indentedByTabs says so of a file, which Bazel refuses.
+func indentedByTabs(f *syntax.File, content []byte) bool {
+	if !bytes.Contains(content, []byte("\t")) {
+		return false
+	}
+	lines := bytes.Split(content, []byte("\n"))
+	found := false
+	syntax.Walk(f, func(n syntax.Node) bool {
+		s, ok := n.(syntax.Stmt)
+		if !ok {
+			return true
+		}
+		if start, _ := s.Span(); start.Line > 0 && int(start.Line) <= len(lines) {
+			line := lines[start.Line-1]
+			indentation := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
+			found = found || bytes.Contains(indentation, []byte("\t"))
+		}
+		return true
+	})
+	return found
 }
 
 // invalidSyntax says what a .bzl file may not have at its top.

@@ -148,7 +148,12 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 	} else {
 		thread := l.thread(file, modules)
 		thread.SetLocal(localKey, p)
-		err := l.exec(thread, parsed, l.buildNames(), func(name string) starlark.Value { return nativeRule{name} }, nil)
+		err := l.exec(thread, parsed, l.buildNames(), func(name string) starlark.Value {
+			if !knownOfBazel.MatchString(name) {
+				p.refuse("%s", noName(p.label, name))
+			}
+			return nativeRule{name}
+		}, nil)
 		if err == nil {
 			err = p.finalize(thread)
 		}
@@ -323,6 +328,9 @@ func (l *Loader) module(label Label) *module {
 		return m
 	}
 	m.refused = invalidSyntax(label, parsed)
+	if indentedByTabs(parsed, content) {
+		m.refused = append(m.refused, label.String()+" is indented by tabs")
+	}
 	m.outline = newOutline(parsed)
 	outer, outerConditions := l.doubts, l.conditions
 	l.doubts, l.conditions = "", nil
@@ -356,6 +364,9 @@ func (l *Loader) module(label Label) *module {
 	}
 	thread := l.thread(m.file, modules)
 	err = l.exec(thread, parsed, l.bzlNames(), func(name string) starlark.Value {
+		if !builtinName.MatchString(name) {
+			l.refuseIn(label, "%s", noName(label, name))
+		}
 		return &unknown{loader: l, text: "builtin " + name}
 	}, &m.globals)
 	if err != nil {
