@@ -295,6 +295,7 @@ func TestMergeBase(t *testing.T) {
 		"--base=main --head=work":              "//a:a_test",
 		"--base=main --head=work --exact_base": "//a:a_test //b:b_test",
 		"--base=work --head=main":              "//b:b_test",
+		"--base=:/^main --head=work":           "//a:a_test",
 	} {
 		if got := r.labels(strings.Fields(args)...); got != want {
 			t.Errorf("%s: %q, want %q", args, got, want)

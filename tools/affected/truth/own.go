@@ -112,6 +112,8 @@ func (o *own) ends(i int) (base, head gittree.Tree) {
 	return o.base, o.trees[i][len(o.trees[i])-1]
 }
 
+func (o *own) start(int) string { return baseBranch }
+
 func (o *own) present(ctx context.Context, i int, _ catalog.Change) error {
 	return o.checkOut(ctx, branchOf(i))
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"stormgate.internal/tools/affected/truth/internal/actionkeys"
 	"stormgate.internal/tools/affected/truth/internal/bazel"
@@ -23,13 +24,19 @@ const baseBranch = "base"
 // small is the small workspace on disk, with its repository and its Bazel server.
 type small struct {
 	bazel.Workspace
-	base  gittree.Tree
 	files actionkeys.Files
-	trees [][]gittree.Tree // of each change
+	// Of each change: what it starts from, the name of that branch, and what its commits make.
+	starts   []gittree.Tree
+	branches []string
+	trees    [][]gittree.Tree
+	// settled are the branches that changes start from, once they were tested.
+	settled map[string]settled
+}
 
-	// What base is, once it was tested.
-	baseTests map[string]bazel.Test
-	baseKeys  map[string]actionkeys.Key
+// settled is what Bazel says of a branch that changes start from.
+type settled struct {
+	tests map[string]bazel.Test
+	keys  map[string]actionkeys.Key
 }
 
 // newSmall makes the repository in dir/mill, in place of an earlier one. Bazel's output
@@ -39,7 +46,7 @@ func newSmall(ctx context.Context, opts options, changes []catalog.Change) (*sma
 	if err != nil {
 		return nil, err
 	}
-	s := &small{base: base}
+	s := &small{settled: map[string]settled{}}
 	s.Root, s.OutputBase, s.Scratch = filepath.Join(opts.dir, "mill"), filepath.Join(opts.dir, "output_base"), opts.dir
 	s.Startup = []string{patience}
 	for _, old := range []string{s.Root, filepath.Join(opts.dir, "lib")} {
@@ -58,15 +65,28 @@ func newSmall(ctx context.Context, opts options, changes []catalog.Change) (*sma
 	}
 	branches := []gittree.Branch{{Name: baseBranch, Commits: []gittree.Tree{base}}}
 	for i, c := range changes {
+		start, err := c.Start(base)
+		if err != nil {
+			return nil, err
+		}
 		trees, err := c.Trees(base)
 		if err != nil {
 			return nil, err
 		}
-		s.trees = append(s.trees, trees)
+		from := baseBranch
+		if c.Setup != nil {
+			from = fmt.Sprintf("setup-%03d", i+1)
+			if known := slices.IndexFunc(s.starts, func(t gittree.Tree) bool { return maps.Equal(t, start) }); known >= 0 {
+				from = s.branches[known]
+			} else {
+				branches = append(branches, gittree.Branch{Name: from, From: baseBranch, Commits: []gittree.Tree{start}})
+			}
+		}
+		s.starts, s.branches, s.trees = append(s.starts, start), append(s.branches, from), append(s.trees, trees)
 		if c.Uncommitted {
 			trees = trees[:len(trees)-1]
 		}
-		branches = append(branches, gittree.Branch{Name: branchOf(i), From: baseBranch, Commits: trees})
+		branches = append(branches, gittree.Branch{Name: branchOf(i), From: from, Commits: trees})
 	}
 	if _, err := gittree.Import(ctx, s.Root, branches, commits); err != nil {
 		return nil, err
@@ -112,67 +132,75 @@ func (s *small) keys(run *bazel.Run) (map[string]actionkeys.Key, error) {
 	return graph.Keys(s.files.Content)
 }
 
-// settle brings Bazel's action cache to the state of base. The first time it notes what
-// base is; it fails if base has a test that does not pass, as such a test is never
-// answered from a cache.
-func (s *small) settle(ctx context.Context) error {
-	if err := s.checkOut(ctx, baseBranch); err != nil {
-		return err
+// settle brings Bazel's action cache to the state of a branch that changes start from. The
+// first time it notes what that is; it fails if there is a test that does not pass, as such
+// a test is never answered from a cache.
+func (s *small) settle(ctx context.Context, branch string) (settled, error) {
+	was, again := s.settled[branch]
+	if err := s.checkOut(ctx, branch); err != nil {
+		return was, err
 	}
-	run, err := s.Test(ctx, s.baseKeys == nil)
+	run, err := s.Test(ctx, !again)
 	if err != nil {
-		return err
+		return was, err
 	}
 	for label, test := range run.Tests {
 		if !test.Passed {
-			return fmt.Errorf("%s does not pass in the workspace without a change:\n%s", label, run.Output)
+			return was, fmt.Errorf("%s does not pass in the workspace without a change:\n%s", label, run.Output)
 		}
 	}
-	if s.baseTests != nil {
-		if !maps.EqualFunc(run.Tests, s.baseTests, func(a, b bazel.Test) bool { return a.Shards == b.Shards }) {
-			return fmt.Errorf("back at base there are other tests than before:\n%s", run.Output)
+	if again {
+		if !maps.EqualFunc(run.Tests, was.tests, func(a, b bazel.Test) bool { return a.Shards == b.Shards }) {
+			return was, fmt.Errorf("back at %s there are other tests than before:\n%s", branch, run.Output)
 		}
-		return nil
+		return was, nil
 	}
 	if len(run.Tests) == 0 {
-		return fmt.Errorf("the workspace has no test:\n%s", run.Output)
+		return was, fmt.Errorf("the workspace has no test:\n%s", run.Output)
 	}
-	s.baseTests = run.Tests
-	if s.baseKeys, err = s.keys(run); err != nil {
-		return err
+	if run.Graph == nil {
+		return was, fmt.Errorf("a package can't be loaded in the workspace without a change:\n%s", run.Output)
+	}
+	now := settled{tests: run.Tests}
+	if now.keys, err = s.keys(run); err != nil {
+		return was, err
 	}
 	// And once more: what is not in the cache now never is.
 	if run, err = s.Test(ctx, false); err != nil {
-		return err
+		return was, err
 	}
 	for label, test := range run.Tests {
 		if test.Fresh {
-			return fmt.Errorf("%s runs again although nothing changed:\n%s", label, run.Output)
+			return was, fmt.Errorf("%s runs again although nothing changed:\n%s", label, run.Output)
 		}
 	}
-	return nil
+	s.settled[branch] = now
+	return now, nil
 }
 
 func (s *small) ends(i int) (base, head gittree.Tree) {
-	return s.base, s.trees[i][len(s.trees[i])-1]
+	return s.starts[i], s.trees[i][len(s.trees[i])-1]
 }
+
+func (s *small) start(i int) string { return s.branches[i] }
 
 // present makes a change's files those of the work tree.
 func (s *small) present(ctx context.Context, i int, c catalog.Change) error {
 	if err := s.checkOut(ctx, branchOf(i)); err != nil || !c.Uncommitted {
 		return err
 	}
-	committed, trees := s.base, s.trees[i]
+	committed, trees := s.starts[i], s.trees[i]
 	if len(trees) > 1 {
 		committed = trees[len(trees)-2]
 	}
 	return gittree.WriteOut(s.Root, committed, trees[len(trees)-1])
 }
 
-// find tests base and then the change. It fails if Bazel runs a test again whose key in
+// find tests what the change starts from, and then the change. It fails if Bazel runs a test again whose key in
 // the action graph is the same: one of the two is wrong then.
 func (s *small) find(ctx context.Context, i int, c catalog.Change) (f finding, err error) {
-	if err := s.settle(ctx); err != nil {
+	base, err := s.settle(ctx, s.start(i))
+	if err != nil {
 		return f, err
 	}
 	if err := s.present(ctx, i, c); err != nil {
@@ -182,7 +210,7 @@ func (s *small) find(ctx context.Context, i int, c catalog.Change) (f finding, e
 	if err != nil {
 		return f, err
 	}
-	f.Tests, f.Truth = sorted(run.Tests), changed(s.baseTests, run.Tests)
+	f.Tests, f.Truth = sorted(run.Tests), changed(base.tests, run.Tests)
 	if run.Graph == nil {
 		return f, nil
 	}
@@ -192,9 +220,9 @@ func (s *small) find(ctx context.Context, i int, c catalog.Change) (f finding, e
 	}
 	for _, label := range f.Tests {
 		switch reason := f.Truth[label]; {
-		case reason == "" && keys[label] != s.baseKeys[label]:
+		case reason == "" && keys[label] != base.keys[label]:
 			f.CutOff = append(f.CutOff, label)
-		case reason == otherKey && keys[label] == s.baseKeys[label]:
+		case reason == otherKey && keys[label] == base.keys[label]:
 			return f, fmt.Errorf("Bazel ran %s again, whose key in the action graph is the same", label)
 		}
 	}

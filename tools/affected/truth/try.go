@@ -20,6 +20,8 @@ import (
 type ground interface {
 	// ends returns the files before and after a change.
 	ends(i int) (base, head gittree.Tree)
+	// start is the branch that a change starts from.
+	start(i int) string
 	// present makes a change's files those of the work tree.
 	present(ctx context.Context, i int, c catalog.Change) error
 	// find finds out the truth for a change.
@@ -122,7 +124,7 @@ func (t *trial) one(ctx context.Context, i int, c catalog.Change) (o outcome) {
 			return o
 		}
 	}
-	answer, err := ask(ctx, t.affected, t.workspace.Root, filepath.Join(t.dir, "index"), baseBranch, head)
+	answer, err := ask(ctx, t.affected, t.workspace.Root, filepath.Join(t.dir, "index"), t.ground.start(i), head)
 	if err != nil {
 		o.err = err
 		return o

@@ -3,6 +3,7 @@ package outfile
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -38,5 +39,32 @@ func TestReplace(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+// Promise: what is no regular file is written to, and not replaced: not even by the superuser,
+// who could put a file in the place of /dev/null.
+func TestReplaceLeavesDevicesAndPipes(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan string, 1)
+	go func() {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			content = []byte(err.Error())
+		}
+		read <- string(content)
+	}()
+	if err := Replace(name, []byte("words")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(name)
+	if err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		t.Fatalf("the pipe is %v, %v", info, err)
+	}
+	if got := <-read; got != "words" {
+		t.Errorf("%q came through the pipe", got)
 	}
 }

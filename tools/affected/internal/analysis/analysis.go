@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -60,7 +61,7 @@ type Answer struct {
 	Changes    []snapshot.Change `json:"changes"`
 	Everything []Remark          `json:"everything"`
 	Tests      []Test            `json:"tests"`
-	// Removed are tests of base that head lacks, or that //... leaves out there.
+	// Removed are tests of base that head lacks, or that //... or a filter leaves out there.
 	Removed []string  `json:"removed"`
 	Widened []Widened `json:"widened"`
 	// Unused are changed files that no target and no part of the configuration reads.
@@ -72,6 +73,12 @@ type Answer struct {
 	affected   map[string]graph.Cause
 }
 
+// platformConfigs is the option by which Bazel takes the config that has its system's name,
+// beforePlatformConfigs are the versions that don't take it unless it is given.
+const platformConfigs = "enable_platform_specific_config"
+
+var beforePlatformConfigs = regexp.MustCompile(`^\s*[1-7]\.`)
+
 // Load evaluates all packages of a snapshot.
 func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Side, error) {
 	set := module.ReadSet(ctx, s)
@@ -79,6 +86,10 @@ func Load(ctx context.Context, s *snapshot.Snapshot, options Options) (*graph.Si
 		workspaceName(ctx, s, set)
 	}
 	lines := bazelrc.Read(ctx, s)
+	if content, err := s.Read(ctx, ".bazelversion"); err == nil && beforePlatformConfigs.Match(content) &&
+		!slices.ContainsFunc(lines, func(o bazelrc.Option) bool { return o.Name == platformConfigs }) {
+		lines = append([]bazelrc.Option{{Command: "common", Name: platformConfigs, Value: "0", File: ".bazelrc"}}, lines...)
+	}
 	rc := bazelrc.Effective(lines, options.Configs)
 	w := load.NewWorkspace(ctx, s, set.Repos, deletedPackages(rc, set.Repos[""].Mapping)...)
 	loader := load.NewLoader(ctx, w)
@@ -428,6 +439,10 @@ func (c *comparison) options() {
 	for _, d := range bazelrc.Diff(c.sides[0].RC, c.sides[1].RC) {
 		file, _, _ := strings.Cut(d.Why, ":")
 		c.explained[file] = true
+		if d.Name == "flag_alias" {
+			c.aliases(file, d.Why)
+			continue
+		}
 		switch d.Scope {
 		case bazelrc.Nothing:
 			c.Notes = append(c.Notes, d.Why)
@@ -439,6 +454,12 @@ func (c *comparison) options() {
 			c.force(graph.Status, file, d.Why)
 		case bazelrc.Variables:
 			c.force(graph.Variables, file, d.Why)
+		case bazelrc.Repositories:
+			if !c.workspaceUnused() || !bazelrc.OfRepositories(c.sides[0].RC, c.sides[1].RC) {
+				c.everything(file, d.Why)
+				continue
+			}
+			c.force(graph.Environment, file, d.Why)
 		case bazelrc.Setting:
 			label, err := load.ParseMapped(d.Name, c.sides[1].Workspace.Repos[""].Mapping)
 			if err != nil {
@@ -461,6 +482,28 @@ func (c *comparison) options() {
 			c.explained[file] = true // Further lines change nothing of what bazel test does.
 		}
 	}
+}
+
+// aliases places changed names of build settings. What is given by a name is given to its
+// setting; but config_settings may ask for a value by it.
+func (c *comparison) aliases(file, why string) {
+	names := map[string]bool{}
+	for _, side := range c.sides {
+		for _, o := range side.RC {
+			if alias, _, ok := strings.Cut(o.Value, "="); ok && o.Name == "flag_alias" {
+				names["--"+alias] = true
+			}
+		}
+	}
+	for _, p := range c.sides[1].Packages {
+		for i := range p.Targets {
+			t := &p.Targets[i]
+			if slices.ContainsFunc(t.Values, func(v load.Part) bool { return names[v.File] }) {
+				c.force(load.Label{Repo: p.Repo, Package: p.Path, Name: t.Name}.String(), file, why)
+			}
+		}
+	}
+	c.Notes = append(c.Notes, why)
 }
 
 // setting places a changed build setting: all that uses it, by whatever name.
@@ -815,6 +858,9 @@ func (c *comparison) unevaluated() {
 			if i == 1 && p.Failed != "" {
 				c.lost(p, c.sides[0].Packages[key])
 			}
+			if q := c.sides[0].Packages[key]; i == 1 && strings.Contains(p.Failed, load.CycleOfLoads) && (q == nil || !strings.Contains(q.Failed, load.CycleOfLoads)) {
+				c.everything(p.Build, "files that it loads load each other in a circle, with which Bazel builds nothing")
+			}
 		}
 	}
 }
@@ -840,7 +886,7 @@ func (c *comparison) lost(p, base *load.Package) {
 func (c *comparison) tests() {
 	for _, label := range slices.Sorted(maps.Keys(c.head.Tests)) {
 		t := c.head.Tests[label]
-		if !c.listed(t) {
+		if !c.listed(t) || c.noTest(label) {
 			continue
 		}
 		out := Test{Label: label, Kind: t.Kind, State: "changed", Tags: slices.Clone(t.Tags)}
@@ -870,11 +916,44 @@ func (c *comparison) tests() {
 		c.Tests = append(c.Tests, out)
 	}
 	for _, label := range slices.Sorted(maps.Keys(c.base.Tests)) {
+		was := c.base.Tests[label]
 		now, ok := c.head.Tests[label]
-		if !ok || c.listed(c.base.Tests[label]) && !c.listed(now) {
+		if !ok || c.listed(was) && !c.listed(now) ||
+			c.filtered(1, now) && !c.filtered(0, was) && !slices.ContainsFunc(c.Tests, func(t Test) bool { return t.Label == label }) {
 			c.Removed = append(c.Removed, label)
 		}
 	}
+}
+
+// noTest says that what looks like a test in a package that can't be evaluated is a call of a
+// macro of the workspace by which base has something else than a test.
+func (c *comparison) noTest(text string) bool {
+	label, err := load.ParseLabel(text)
+	if err != nil {
+		return false
+	}
+	named := func(side int) *load.Target {
+		p := c.sides[side].Packages[graph.Key(label.Repo, label.Package)]
+		if p == nil || (p.Failed == "") != (side == 0) {
+			return nil
+		}
+		i := slices.IndexFunc(p.Targets, func(t load.Target) bool { return t.Name == label.Name })
+		if i < 0 {
+			return nil
+		}
+		return &p.Targets[i]
+	}
+	was, is := named(0), named(1)
+	if was == nil || is == nil || was.Test || was.Symbol != "" {
+		return false
+	}
+	if is.Symbol == "" {
+		return !load.OfBazel(is.Kind) // Of a name that is loaded no more.
+	}
+	from, _, _ := strings.Cut(is.Symbol, "%")
+	file, err := load.ParseLabel(from)
+	_, here := c.sides[1].Workspace.Repos[file.Repo]
+	return err == nil && here
 }
 
 // listed says that `bazel test //...` takes a test, or that it is asked for.

@@ -439,6 +439,10 @@ func TestOptionsThatCount(t *testing.T) {
 	expect(t, "another system's config", base, "", sub(".bazelrc", "elsewhere --test_env=A=1", "elsewhere --test_env=A=2"))
 	base = tiny(map[string]string{".bazelrc": "common --noenable_platform_specific_config\nbuild:" + system + " --test_env=A=1\n"})
 	expect(t, "the system's config, which is off", base, "", sub(".bazelrc", "A=1", "A=2"))
+	rc = "build:" + system + " --test_env=A=1\n"
+	for version, want := range map[string]string{"": "//:t", "7.7.1\n": "", "8.4.2\n": "//:t", "latest\n": "//:t"} {
+		expect(t, "the system's config, unless it is off, of version "+version, tiny(map[string]string{".bazelrc": rc, ".bazelversion": version}), want, sub(".bazelrc", "A=1", "A=2"))
+	}
 	base = tiny(map[string]string{".bazelrc": "build --jobs=4\nbuild -c dbg\nbuild --compilation_mode=opt\n"})
 	expect(t, "two spellings of one option change places", base, "//:t", set(".bazelrc", "build --jobs=4\nbuild --compilation_mode=opt\nbuild -c dbg\n"))
 	expect(t, "another spelling of one option", base, "", sub(".bazelrc", "-c dbg", "--compilation_mode=dbg"))
@@ -858,21 +862,59 @@ func TestCopiedFolder(t *testing.T) {
 		edit edit
 		want int
 	}{
-		"another folder":            {both(del("plain/x.txt", "plain/sub/y.txt"), set("flat/x.txt", "x"), set("flat/sub/y.txt", "y"), sub("MODULE.bazel", `path = "plain"`, `path = "flat"`)), 0},
-		"another BUILD file":        {both(del("plain.BUILD"), set("flat.BUILD", base["plain.BUILD"]), sub("MODULE.bazel", "//:plain.BUILD", "//:flat.BUILD")), 0},
-		"a file":                    {set("plain/x.txt", "z"), 1},
-		"a file more":               {set("plain/z.txt", "z"), 1},
-		"a file less":               {del("plain/sub/y.txt"), 1},
-		"a file with another name":  {both(del("plain/sub/y.txt"), set("plain/sub/z.txt", "y")), 1},
-		"the BUILD file":            {set("plain.BUILD", "filegroup(name = \"x\", srcs = [\"sub/y.txt\"])\n"), 1},
-		"a BUILD file that is gone": {del("plain.BUILD"), 1},
-		"a folder that is gone":     {del("plain/x.txt", "plain/sub/y.txt"), 1},
-		"another argument":          {sub("MODULE.bazel", `path = "plain"`, `path = "plain", workspace_file_content = "x"`), 1},
+		"another folder":                 {both(del("plain/x.txt", "plain/sub/y.txt"), set("flat/x.txt", "x"), set("flat/sub/y.txt", "y"), sub("MODULE.bazel", `path = "plain"`, `path = "flat"`)), 0},
+		"another BUILD file":             {both(del("plain.BUILD"), set("flat.BUILD", base["plain.BUILD"]), sub("MODULE.bazel", "//:plain.BUILD", "//:flat.BUILD")), 0},
+		"a file":                         {set("plain/x.txt", "z"), 1},
+		"a file less":                    {del("plain/x.txt"), 1},
+		"a file more that nothing takes": {set("plain/z.txt", "z"), 0},
+		"a file that nothing takes":      {set("plain/sub/y.txt", "z"), 0},
+		"a file less that nothing takes": {del("plain/sub/y.txt"), 0},
+		"a BUILD file more":              {set("plain/sub/BUILD", ""), 1},
+		"a .bzl file more":               {set("plain/sub/y.bzl", ""), 1},
+		"an ignored folder":              {set("plain/.bazelignore", "sub\n"), 1},
+		"the BUILD file":                 {set("plain.BUILD", "filegroup(name = \"x\", srcs = [\"sub/y.txt\"])\n"), 1},
+		"a BUILD file that is gone":      {del("plain.BUILD"), 1},
+		"a folder that is gone":          {del("plain/x.txt", "plain/sub/y.txt"), 1},
+		"another argument":               {sub("MODULE.bazel", `path = "plain"`, `path = "plain", workspace_file_content = "x"`), 1},
 	} {
 		head := maps.Clone(base)
 		c.edit(head)
 		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
 			t.Errorf("%s: %d tests, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestTakenFiles: which files of such a folder its BUILD file takes.
+func TestTakenFiles(t *testing.T) {
+	for _, c := range []struct {
+		name, build string
+		want        int // of an edit of plain/sub/y.txt
+	}{
+		{"another file", "filegroup(name = \"x\", srcs = [\"x.txt\"])\n", 0},
+		{"a pattern for others", "filegroup(name = \"x\", srcs = glob([\"*.txt\", \"**/*.md\"]))\n", 0},
+		{"the file", "filegroup(name = \"x\", srcs = [\"sub/y.txt\"])\n", 1},
+		{"the file, as a label", "filegroup(name = \"x\", srcs = [\"//:sub/y.txt\"])\n", 1},
+		{"a pattern", "filegroup(name = \"x\", srcs = glob([\"**/*.txt\"]))\n", 1},
+		{"a folder", "filegroup(name = \"x\", srcs = [\"sub\"])\n", 1},
+		{"a pattern for a folder", "filegroup(name = \"x\", srcs = glob([\"s*\"], exclude_directories = 0))\n", 1},
+		{"the package", "filegroup(name = \"x\", srcs = [\".\"])\n", 1},
+		{"a name that is put together", "filegroup(name = \"x\", srcs = [\"su\" + \"b/y.txt\"])\n", 1},
+		{"a name that is formatted", "filegroup(name = \"x\", srcs = [\"{}/y.txt\".format(\"sub\")])\n", 1},
+		{"names of a loop", "filegroup(name = \"x\", srcs = [d for d in [\"x.txt\"]])\n", 1},
+		{"a name that is given a name", "Y = \"x.txt\"\nfilegroup(name = \"x\", srcs = [Y])\n", 1},
+		{"a load", "load(\"@bazel_skylib//lib:paths.bzl\", \"paths\")\nfilegroup(name = \"x\", srcs = [\"x.txt\"])\n", 1},
+	} {
+		base := map[string]string{
+			"MODULE.bazel": "module(name = \"m\")\nnew_local_repository = use_repo_rule(\"@bazel_tools//tools/build_defs/repo:local.bzl\", \"new_local_repository\")\n" +
+				"new_local_repository(name = \"plain\", path = \"plain\", build_file = \"//:plain.BUILD\")\n",
+			"plain/x.txt": "x", "plain/sub/y.txt": "y", "plain.BUILD": c.build, "x.sh": "x",
+			"BUILD": "exports_files([\"plain.BUILD\"])\nsh_test(name = \"t\", srcs = [\"x.sh\"], data = [\"@plain//:x\"])\n",
+		}
+		head := maps.Clone(base)
+		head["plain/sub/y.txt"] = "z"
+		if got := len(compare(t, base, head, Options{}).Tests); got != c.want {
+			t.Errorf("%s: %d tests, want %d", c.name, got, c.want)
 		}
 	}
 }
@@ -940,7 +982,11 @@ func TestBlind(t *testing.T) {
 	}{
 		{"content", blind, content, 0},
 		{"the content of a default", blind, set("default.txt", "x"), 0},
-		{"a file that is gone", blind, del("1.txt"), 1},
+		{"a file that is gone", blind, del("1.txt"), 0},
+		{"a file that is gone, of another package", blind, func(f map[string]string) {
+			del("1.txt")(f)
+			set("1.txt/BUILD", "")(f)
+		}, 1},
 		{"another file", blind, both(set("2.txt", "1"), sub("BUILD", "\"1.txt\"", "\"2.txt\"")), 1},
 		{"a rule's implementation", blind, sub("part.bzl", "return [", "return [] + ["), 1},
 		{"a flag", blind, set(".bazelrc", "build --//:flag=b\n"), 1},

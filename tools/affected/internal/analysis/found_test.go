@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -253,36 +254,80 @@ func TestFoundOptions(t *testing.T) {
 	filtered := holding("t.sh", map[string]string{".bazelrc": "test --test_tag_filters=-slow\n"})
 	filtered["BUILD"] = strings.Replace(filtered["BUILD"], "name = \"x_test\"", "name = \"x_test\", tags = [\"slow\"]", 1)
 	try(t, "tests that a filter left out", filtered, onlyX, set(".bazelrc", ""))
+	unfiltered := with(filtered, ".bazelrc", "")
+	if answer := compare(t, unfiltered, filtered, Options{}); len(answer.Tests) != 0 || !slices.Equal(answer.Removed, []string{"//:x_test"}) {
+		t.Errorf("tests that a filter leaves out: %v affected, %v removed, want //:x_test removed", answer.Tests, answer.Removed)
+	}
+	if answer := compare(t, filtered, with(filtered, "t.sh", "#!/bin/sh\n# edited\n"), Options{}); len(answer.Removed) != 0 {
+		t.Errorf("tests that a filter leaves out before and after: %v removed, want none", answer.Removed)
+	}
 	twice := holding("t.sh", map[string]string{".bazelrc": "import %workspace%/a.rc\nbuild --copt=-DB\n", "a.rc": "build --copt=-DA\n"})
 	try(t, "imports in another order", twice, bothTests, set(".bazelrc", "build --copt=-DB\nimport %workspace%/a.rc\n"))
 }
 
 // TestFoundRefusedPackages: what Bazel refuses of one target breaks all of its package.
 func TestFoundRefusedPackages(t *testing.T) {
-	files := onWorkspace(map[string]string{"a.txt": "1",
+	files := onWorkspace(map[string]string{"a.txt": "1", "named/n.txt": "1", "target/t.txt": "1",
 		"d.bzl": echoX + "u = rule(implementation = _u, attrs = {\"must\": attr.string(mandatory = True), \"one\": attr.string(values = [\"a\", \"b\"]), \"n\": attr.int(), \"l\": attr.label()})\nX = 1\n",
-		"BUILD": "load(\":d.bzl\", \"u\")\nu(name = \"u\", must = \"1\")\nfilegroup(name = \"f\", srcs = [\"a.txt\"])\ngenrule(name = \"g\", outs = [\"g.out\"], cmd = \"x\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n"})
+		"BUILD": "load(\":d.bzl\", \"u\")\nu(name = \"u\", must = \"1\")\nfilegroup(name = \"f\", srcs = [\"a.txt\"])\ngenrule(name = \"g\", outs = [\"g.out\"], cmd = \"x\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n" +
+			"filegroup(name = \"n\", srcs = [\"named/n.txt\"])\nfilegroup(name = \"target/t\")\ngenrule(name = \"o\", outs = [\"out/o.out\"], cmd = \"x\")\n"})
 	const want = "//:x_test"
 	for name, e := range map[string]edit{
-		"a text in place of a list":            sub("BUILD", `srcs = ["a.txt"]`, `srcs = "a.txt"`),
-		"an attribute that Bazel's rule lacks": sub("BUILD", `srcs = ["a.txt"]`, `srsc = ["a.txt"]`),
-		"an attribute that a rule lacks":       sub("BUILD", `must = "1"`, `must = "1", nust = "1"`),
-		"an attribute that must be given":      sub("BUILD", `, must = "1"`, ``),
-		"a number for a text":                  sub("BUILD", `must = "1"`, `must = 1`),
-		"a value that is not among those":      sub("BUILD", `must = "1"`, `must = "1", one = "c"`),
-		"a label that is none":                 sub("BUILD", `must = "1"`, `must = "1", l = "//a:b:c"`),
-		"an output of two rules":               sub("BUILD", "sh_test(", "genrule(name = \"g2\", outs = [\"g.out\"], cmd = \"x\")\nsh_test("),
-		"an output that is named as a rule":    sub("BUILD", `outs = ["g.out"]`, `outs = ["f"]`),
-		"a genrule without outputs":            sub("BUILD", `outs = ["g.out"], `, ``),
-		"a rule without a name":                sub("BUILD", `filegroup(name = "f", `, `filegroup(`),
-		"a name that is none":                  sub("BUILD", `filegroup(name = "f", `, `filegroup(name = "a//b", `),
-		"a function in a BUILD file":           func(f map[string]string) { f["BUILD"] += "def f():\n    pass\n" },
-		"a loop in a BUILD file":               func(f map[string]string) { f["BUILD"] += "for x in [1]:\n    print(x)\n" },
-		"a condition in a BUILD file":          func(f map[string]string) { f["BUILD"] += "if True:\n    print(1)\n" },
-		"a rule that there is not":             func(f map[string]string) { f["BUILD"] += "no_such_rule(name = \"n\")\n" },
-		"keywords from a dictionary":           func(f map[string]string) { f["BUILD"] += "filegroup(**{\"name\": \"k\"})\n" },
-		"a name twice in a .bzl file":          func(f map[string]string) { f["d.bzl"] += "X = 2\n" },
-		"a loop in a .bzl file":                func(f map[string]string) { f["d.bzl"] += "for x in [1]:\n    pass\n" },
+		"a text in place of a list":              sub("BUILD", `srcs = ["a.txt"]`, `srcs = "a.txt"`),
+		"an attribute that Bazel's rule lacks":   sub("BUILD", `srcs = ["a.txt"]`, `srsc = ["a.txt"]`),
+		"an attribute that a rule lacks":         sub("BUILD", `must = "1"`, `must = "1", nust = "1"`),
+		"an attribute that must be given":        sub("BUILD", `, must = "1"`, ``),
+		"a number for a text":                    sub("BUILD", `must = "1"`, `must = 1`),
+		"a value that is not among those":        sub("BUILD", `must = "1"`, `must = "1", one = "c"`),
+		"a select for tags":                      sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], tags = select({"//conditions:default": ["a"]})`),
+		"a select for a rule's visibility":       sub("BUILD", `must = "1"`, `must = "1", visibility = select({"//conditions:default": ["//visibility:public"]})`),
+		"a select of nothing":                    sub("BUILD", `srcs = ["a.txt"]`, `srcs = select({})`),
+		"a condition that is no label":           sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"] + select({"//a//b": [], "//conditions:default": []})`),
+		"a visibility that is none":              sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"], visibility = ["//visibility:pubic"]`),
+		"packages that are none":                 func(f map[string]string) { f["BUILD"] += "package_group(name = \"pg\", packages = [\"a\"])\n" },
+		"a load after other statements":          func(f map[string]string) { f["d.bzl"] += "load(\":e.bzl\", \"E\")\n"; f["e.bzl"] = "E = 1\n" },
+		"a default of another type":              sub("d.bzl", `"n": attr.int()`, `"n": attr.int(default = "x")`),
+		"an argument that attributes lack":       sub("d.bzl", `"n": attr.int()`, `"n": attr.int(manditory = True)`),
+		"an argument that rules lack":            sub("d.bzl", `implementation = _u,`, `implementation = _u, docs = "x",`),
+		"a package where this one names a file":  set("named/BUILD", ""),
+		"a package where this one has a target":  set("target/BUILD", ""),
+		"a package where this one makes a file":  set("out/BUILD", ""),
+		"a name that there is not":               sub("BUILD", `srcs = ["a.txt"]`, `srcs = SRCS`),
+		"a name that there is not in a function": func(f map[string]string) { f["d.bzl"] += "def never():\n    return nothing_here\n" },
+		"tabs before a statement":                func(f map[string]string) { f["d.bzl"] += "def never():\n\treturn 1\n" },
+		"a number among texts":                   sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = [1]`),
+		"a number among labels":                  sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", 1]`),
+		"nothing among labels":                   sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", None]`),
+		"a number in a dictionary of texts":      sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], env = {"A": 1}`),
+		"a number in a branch":                   sub("BUILD", `srcs = ["t.sh"]`, `srcs = ["t.sh"], args = select({"//conditions:default": [1]})`),
+		"a label among others that is none":      sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "//a//b"]`),
+		"a relative label that is none":          sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "a:b"]`),
+		"a label above its package":              sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["../a.txt"]`),
+		"a link that leads to itself": func(f map[string]string) {
+			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"*.md\"], allow_empty = True))\n"
+			f["l.md"] = "-> l.md"
+		},
+		"a link that leads to where it is": func(f map[string]string) {
+			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"d/**\"], allow_empty = True))\n"
+			f["d/up"] = "-> ."
+		},
+		"a link that leads above where it is": func(f map[string]string) {
+			f["BUILD"] += "filegroup(name = \"globbed\", srcs = glob([\"d/**\"], allow_empty = True))\n"
+			f["d/e/up"] = "-> ../.."
+		},
+		"a label that is none":              sub("BUILD", `must = "1"`, `must = "1", l = "//a:b:c"`),
+		"an output of two rules":            sub("BUILD", "sh_test(", "genrule(name = \"g2\", outs = [\"g.out\"], cmd = \"x\")\nsh_test("),
+		"an output that is named as a rule": sub("BUILD", `outs = ["g.out"]`, `outs = ["f"]`),
+		"a genrule without outputs":         sub("BUILD", `outs = ["g.out"], `, ``),
+		"a rule without a name":             sub("BUILD", `filegroup(name = "f", `, `filegroup(`),
+		"a name that is none":               sub("BUILD", `filegroup(name = "f", `, `filegroup(name = "a//b", `),
+		"a function in a BUILD file":        func(f map[string]string) { f["BUILD"] += "def f():\n    pass\n" },
+		"a loop in a BUILD file":            func(f map[string]string) { f["BUILD"] += "for x in [1]:\n    print(x)\n" },
+		"a condition in a BUILD file":       func(f map[string]string) { f["BUILD"] += "if True:\n    print(1)\n" },
+		"a rule that there is not":          func(f map[string]string) { f["BUILD"] += "no_such_rule(name = \"n\")\n" },
+		"keywords from a dictionary":        func(f map[string]string) { f["BUILD"] += "filegroup(**{\"name\": \"k\"})\n" },
+		"a name twice in a .bzl file":       func(f map[string]string) { f["d.bzl"] += "X = 2\n" },
+		"a loop in a .bzl file":             func(f map[string]string) { f["d.bzl"] += "for x in [1]:\n    pass\n" },
 		"a size that is none": func(f map[string]string) {
 			f["BUILD"] += "sh_test(name = \"z_test\", srcs = [\"t.sh\"], size = \"huge\", tags = [\"manual\"])\n"
 		},
@@ -292,6 +337,49 @@ func TestFoundRefusedPackages(t *testing.T) {
 	} {
 		try(t, name, files, want, e)
 	}
+	for name, e := range map[string]edit{
+		"a package beside": set("beside/BUILD", ""),
+		"a load after a text": func(f map[string]string) {
+			f["d.bzl"], f["e.bzl"] = "\"\"\"Words.\"\"\"\nload(\":e.bzl\", \"E\")\n"+f["d.bzl"], "E = 1\n"
+		},
+		"defaults of their types": sub("d.bzl", `"n": attr.int()`, `"n": attr.int(), "o": attr.label(default = None), "p": attr.label_list(default = ["//:a.txt"]), "q": attr.string_dict(default = {"a": "b"}), "r": attr.label(default = lambda: None)`),
+		"tabs within a call":      sub("BUILD", `srcs = ["a.txt"]`, "\n\tsrcs = [\"a.txt\"]"),
+		"names that there are": func(f map[string]string) {
+			f["d.bzl"] += "def never():\n    return [DefaultInfo, cc_common, platform_common, depset, native.sh_test, len, range, fail, CcInfo]\n"
+		},
+		"a link beside it":           set("d/up", "-> ../e"),
+		"a link without a glob":      set("d/up", "-> ."),
+		"nothing in a branch":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt"] + select({"//conditions:default": None})`),
+		"a name with a space":        sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "a b.txt"]`),
+		"a repository's short label": sub("BUILD", `srcs = ["a.txt"]`, `srcs = ["a.txt", "@foo"]`),
+		"a tuple":                    sub("BUILD", `srcs = ["a.txt"]`, `srcs = ("a.txt",)`),
+	} {
+		try(t, name, files, "", e)
+	}
+	const rules = "def _t(settings, attr):\n    return {\"//command_line_option:compilation_mode\": \"opt\"}\n_t_ = transition(implementation = _t, inputs = [], outputs = [\"//command_line_option:compilation_mode\"])\n" +
+		"w = rule(implementation = lambda ctx: [], attrs = {\"d\": attr.label(cfg = _t_), \"_allowlist_function_transition\": attr.label(default = \"@bazel_tools//tools/allowlists/function_transition_allowlist\")})\n"
+	moved := onWorkspace(map[string]string{"d.bzl": rules, "BUILD": "load(\":d.bzl\", \"w\")\nw(name = \"w\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n"})
+	try(t, "an allowlist without a transition", moved, want, sub("d.bzl", "cfg = _t_", ""))
+	try(t, "a transition without an allowlist", moved, want, sub("d.bzl", `"_allowlist_function_transition"`, `"_list"`))
+	try(t, "another transition", moved, "", sub("d.bzl", `"opt"`, `"dbg"`))
+	suite := onWorkspace(map[string]string{
+		"d.bzl": "def many_tests(name):\n    native.sh_test(name = \"x_test\", srcs = [\"t.sh\"])\n    native.test_suite(name = name, tests = [\":x_test\"])\n",
+		"BUILD": "load(\":d.bzl\", \"many_tests\")\nmany_tests(name = \"many\")\n",
+	})
+	try(t, "a macro's suite", suite, want, sub("BUILD", `"many_tests")`, `"few_tests")`))
+	try(t, "a macro's suite, which is a test now", suite, "//:many "+want, func(f map[string]string) {
+		f["BUILD"] = "load(\":d.bzl\", \"few_tests\")\nsh_test(name = \"many\", srcs = [\"t.sh\"])\n"
+	})
+	try(t, "a macro's suite, and a call more", suite, "//:more "+want, func(f map[string]string) {
+		f["BUILD"] += "many_tests(name = \"more\")\nfail(1)\n"
+	})
+	circle := onWorkspace(map[string]string{
+		"p/BUILD": "load(\":a.bzl\", \"A\")\n", "p/a.bzl": "load(\":b.bzl\", \"B\")\nA = B\n", "p/b.bzl": "B = 1\n",
+		"BUILD": "sh_test(name = \"x_test\", srcs = [\"t.sh\"])\n",
+	})
+	try(t, "files that load each other", circle, want, sub("p/b.bzl", "B = 1", "load(\":a.bzl\", \"A\")\nB = 1"))
+	sub("p/b.bzl", "B = 1", "load(\":a.bzl\", \"A\")\nB = 1")(circle)
+	try(t, "files that did so before", circle, "", set("p/c.txt", "1"))
 }
 
 // TestFoundClosures: functions that decorate others count, however often.

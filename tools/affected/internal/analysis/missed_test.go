@@ -150,6 +150,9 @@ func TestRefused(t *testing.T) {
 	groups := onWorkspace(map[string]string{"BUILD": "filegroup(name = \"a\", srcs = [\"t.sh\"])\nfilegroup(name = \"b\", srcs = [\":a\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":b\"])\n"})
 	both("testonly", groups, sub("BUILD", "name = \"a\",", "name = \"a\", testonly = True,"))
 	try(t, "testonly of what only tests have", groups, "", sub("BUILD", "name = \"b\",", "name = \"b\", testonly = True,"))
+	const window = "filegroup(name = \"a\", srcs = [\"t.sh\"])\nalias(name = \"w\", actual = \":a\")\nsh_test(name = \"y_test\", srcs = [\"t.sh\"], data = [\":w\"])\n"
+	behind := onWorkspace(map[string]string{"BUILD": window + "filegroup(name = \"b\", srcs = [\":w\"])\nsh_test(name = \"x_test\", srcs = [\"t.sh\"], data = [\":b\"])\n"})
+	try(t, "testonly behind an alias", behind, "//:x_test", sub("BUILD", "name = \"a\",", "name = \"a\", testonly = True,"))
 	testonly := lib(build("package(default_testonly = False)\nfilegroup(name = \"l\", srcs = [\"l.txt\"], visibility = [\"//visibility:public\"])\n"))
 	both("default testonly", testonly, sub("lib/BUILD", "default_testonly = False", "default_testonly = True"))
 

@@ -212,3 +212,96 @@ func TestSettingsAtTheirDefault(t *testing.T) {
 	try(t, "the default is taken away", gone, "", set(".bazelrc", ""))
 	try(t, "another kind of setting", text, x, sub("d.bzl", "flag = True", "flag = True, allow_multiple = True"))
 }
+
+// TestDefaultsThatNobodyAsksFor: a flag's default counts as one of the values for which
+// settings ask, or as none of them, if nothing else has to do with the flag.
+func TestDefaultsThatNobodyAsksFor(t *testing.T) {
+	const x = "//:x_test"
+	const plain = "flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True))\n"
+	files := func(code, build string) map[string]string {
+		return onWorkspace(map[string]string{
+			"d.bzl": code,
+			"BUILD": "load(\":d.bzl\", \"flag\")\nflag(name = \"f\", build_setting_default = \"a\")\nconfig_setting(name = \"c\", flag_values = {\":f\": \"y\"})\n" + build +
+				"sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = select({\":c\": [\"1\"], \"//conditions:default\": []}))\nsh_test(name = \"y_test\", srcs = [\"t.sh\"])\n",
+		})
+	}
+	to := func(value string) edit {
+		return sub("BUILD", `build_setting_default = "a"`, `build_setting_default = "`+value+`"`)
+	}
+	base := files(plain, "")
+	try(t, "to what nobody asks for", base, "", to("b"))
+	try(t, "to what is asked for", base, x, to("y"))
+	asked := maps.Clone(base)
+	to("y")(asked)
+	try(t, "to what nobody asks for from what is", asked, x, sub("BUILD", `build_setting_default = "y"`, `build_setting_default = "a"`))
+	try(t, "and another value is asked for", base, x, to("b"), sub("BUILD", `":f": "y"`, `":f": "b"`))
+	try(t, "another one asks too", files(plain, "config_setting(name = \"d\", flag_values = {\":f\": \"b\"})\n"), x, to("b"))
+	try(t, "an alias asks", files(plain, "alias(name = \"g\", actual = \":f\")\nconfig_setting(name = \"d\", flag_values = {\":g\": \"b\"})\n"), x, to("b"))
+	try(t, "code that reads it", files("def _impl(ctx):\n    if ctx.build_setting_value not in [\"a\", \"y\"]:\n        fail(\"no\")\nflag = rule(implementation = _impl, build_setting = config.string(flag = True))\n", ""), x, to("b"))
+	try(t, "code that is not seen", files("load(\"@foo//:f.bzl\", \"impl\")\nflag = rule(implementation = impl, build_setting = config.string(flag = True))\n", ""), x, to("b"))
+	try(t, "several values", files("flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True, allow_multiple = True))\n", ""), x, to("y"))
+	given := maps.Clone(base)
+	given[".bazelrc"] = "build --//:f=b\n"
+	try(t, "an option that sets it", given, x, to("b"))
+	try(t, "an option that sets it now", base, x, to("b"), set(".bazelrc", "build --//:f=y\n"))
+	user := "u = rule(implementation = lambda ctx: [DefaultInfo(files = depset([ctx.actions.declare_file(ctx.attr.flag.label.name)]))], attrs = {\"flag\": attr.label()})\n"
+	try(t, "a rule that has it", with(files(plain+user, "load(\":d.bzl\", \"u\")\nu(name = \"u\", flag = \":f\")\n"), "z/BUILD", ""), x, to("b"))
+	transition := "def _t_impl(settings, attr):\n    return {\"//command_line_option:compilation_mode\": \"opt\" if settings[\"//:f\"] == \"b\" else \"dbg\"}\n_t = transition(implementation = _t_impl, inputs = [\"//:f\"], outputs = [\"//command_line_option:compilation_mode\"])\n" +
+		"w = rule(implementation = lambda ctx: [], attrs = {\"d\": attr.label(cfg = _t)})\n"
+	try(t, "a transition that reads it", files(plain+transition, "load(\":d.bzl\", \"w\")\nw(name = \"w\", d = \":f\")\n"), x, to("b"))
+}
+
+// TestNamesOfFlags: another name for a flag is no other value of it.
+func TestNamesOfFlags(t *testing.T) {
+	const x = "//:x_test"
+	base := onWorkspace(map[string]string{
+		"d.bzl": "flag = rule(implementation = lambda ctx: [], build_setting = config.string(flag = True))\n",
+		"BUILD": "load(\":d.bzl\", \"flag\")\nflag(name = \"f\", build_setting_default = \"a\")\nconfig_setting(name = \"c\", flag_values = {\":f\": \"y\"})\n" +
+			"sh_test(name = \"x_test\", srcs = [\"t.sh\"], args = select({\":c\": [\"1\"], \"//conditions:default\": []}))\nsh_test(name = \"y_test\", srcs = [\"t.sh\"])\n",
+	})
+	try(t, "a name", base, "", set(".bazelrc", "build --flag_alias=f=//:f\n"))
+	try(t, "a name by which it is set", base, x, set(".bazelrc", "build --flag_alias=f=//:f\nbuild --f=y\n"))
+	named := maps.Clone(base)
+	named[".bazelrc"] = "build --flag_alias=f=//:f\nbuild --f=y\n"
+	try(t, "another name by which it is set", named, "", set(".bazelrc", "build --flag_alias=g=//:f\nbuild --g=y\n"))
+	asking := with(base, "BUILD", strings.Replace(base["BUILD"], `flag_values = {":f": "y"}`, `values = {"f": "y"}`, 1))
+	try(t, "a name by which a setting asks", asking, x, set(".bazelrc", "build --flag_alias=f=//:f\n"))
+}
+
+// TestRulesOfOtherModules: a repository is made of the module that has its rule.
+func TestRulesOfOtherModules(t *testing.T) {
+	base := holding("@made//:f", map[string]string{
+		"MODULE.bazel": "bazel_dep(name = \"foo\", version = \"1.5\")\nmade = use_repo_rule(\"@foo//:r.bzl\", \"made\")\nmade(name = \"made\")\n",
+	})
+	try(t, "another version", base, onlyX, sub("MODULE.bazel", `version = "1.5"`, `version = "2"`))
+	near := holding("@made//:f", map[string]string{
+		"MODULE.bazel":      "bazel_dep(name = \"near\")\nlocal_path_override(module_name = \"near\", path = \"near\")\nmade = use_repo_rule(\"@near//:r.bzl\", \"made\")\nmade(name = \"made\")\n",
+		"near/MODULE.bazel": "module(name = \"near\")\n", "near/BUILD": "", "near/f": "1",
+		"near/r.bzl": "def _r(ctx):\n    ctx.file(\"BUILD\", \"exports_files(['f'])\")\n    ctx.file(\"f\", ctx.read(Label(\"//:f\")))\nmade = repository_rule(implementation = _r)\n",
+	})
+	try(t, "code of a module in the workspace", near, onlyX, sub("near/r.bzl", "exports_files(['f'])", "exports_files(['f', 'g'])"))
+	try(t, "a file that it names", near, onlyX, set("near/f", "2"))
+}
+
+// TestVariablesOfRepositories: a variable of repositories affects those whose code may read
+// it.
+func TestVariablesOfRepositories(t *testing.T) {
+	made := func(code string) map[string]string {
+		return holding("@made//:f", map[string]string{
+			".bazelrc": "common --noenable_workspace\ncommon --repo_env=A=1\n", "ext/BUILD": "", "ext/r.bzl": "def _r(ctx):\n    " + code + "\n    ctx.file(\"BUILD\", \"exports_files(['f'])\")\n    ctx.file(\"f\", \"\")\nmade = repository_rule(implementation = _r)\n",
+			"MODULE.bazel": "made = use_repo_rule(\"//ext:r.bzl\", \"made\")\nmade(name = \"made\")\n",
+		})
+	}
+	other := sub(".bazelrc", "A=1", "A=2")
+	for _, code := range []string{"ctx.getenv(\"A\")", "ctx.os.environ.get(\"A\")", "ctx.execute([\"x\"])", "getattr(ctx, \"o\" + \"s\")", "ctx.download(\"u\")"} {
+		try(t, code, made(code), onlyX, other)
+	}
+	plain := made("pass")
+	try(t, "code that reads none", plain, "", other)
+	try(t, "one that Bazel knows", plain, bothTests, sub(".bazelrc", "A=1", "A=1\ncommon --repo_env=BAZEL_SH=/x"))
+	try(t, "the path of programs", plain, bothTests, sub(".bazelrc", "A=1", "PATH=1"))
+	far := with(holding("@foo//:f", map[string]string{"MODULE.bazel": "bazel_dep(name = \"foo\", version = \"1.5\")\n"}), ".bazelrc", plain[".bazelrc"])
+	try(t, "a module elsewhere", far, onlyX, other)
+	old := with(plain, "WORKSPACE", "", ".bazelrc", "common --repo_env=A=1\n", ".bazelversion", "7.7.1\n")
+	try(t, "with WORKSPACE", old, bothTests, other)
+}

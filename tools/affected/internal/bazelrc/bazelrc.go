@@ -296,6 +296,8 @@ const (
 	Status
 	// Variables is targets that read make variables, or select by them.
 	Variables
+	// Repositories is what repositories are made of whose code may read variables.
+	Repositories
 	// Setting is targets that depend on the build setting that is the option's name.
 	Setting
 	// Tests is all tests, but nothing that is built.
@@ -321,6 +323,34 @@ func Defines(options []Option) map[string]string {
 		}
 	}
 	return variables
+}
+
+// ofBazel are names of variables that Bazel reads, its own repositories, or programs that all
+// may run.
+var ofBazel = regexp.MustCompile(`^$|^(?:PATH|HOME|USER|LANG|TZ|TMP|TEMP|TMPDIR|NETRC|CC|CXX|WINDIR|PROGRAMDATA|INCLUDE|LIB|SHELL|MSYS\w*)$|^(?:BAZEL|ABI_|GCOV|CC_|CPLUS|C_INCLUDE|SYSTEM|VC|VS|VISUAL|PROGRAM|JAVA|JDK|XCODE|DEVELOPER|SDK|LD_|DYLD_|LIBRARY|LC_|USE_|HOMEBREW|PYTHON|GIT|SSH|SSL|CURL)|(?i:proxy)|[^A-Za-z0-9_]`)
+
+// OfRepositories says that between two sides only such variables of repositories differ as
+// Bazel itself knows nothing of.
+func OfRepositories(base, head []Option) bool {
+	variables := func(options []Option) map[string]string {
+		all := map[string]string{}
+		for _, o := range options {
+			if o.Name == "repo_env" {
+				name, _, _ := strings.Cut(o.Value, "=")
+				all[name] = o.Value
+			}
+		}
+		return all
+	}
+	b, h := variables(base), variables(head)
+	for _, side := range []map[string]string{b, h} {
+		for name := range side {
+			if b[name] != h[name] && ofBazel.MatchString(name) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // ChangedDefines are the names of the variables that two sides define differently, in
@@ -403,6 +433,8 @@ func Classify(name string) (Scope, string) {
 	switch name {
 	case "define":
 		return Variables, "a make variable"
+	case "repo_env":
+		return Repositories, "a variable that code of repositories may read"
 	case "stamp", "workspace_status_command", "embed_label":
 		return Status, "the workspace status"
 	}

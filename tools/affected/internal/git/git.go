@@ -101,7 +101,13 @@ func (r *Repository) Commit(ctx context.Context, revision string) (string, error
 	if revision == "" || strings.HasPrefix(revision, "-") {
 		return "", fmt.Errorf("resolve revision %q: not a revision", revision)
 	}
-	out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
+	id := revision
+	if strings.HasPrefix(id, ":/") { // What follows is a text to look for, as a whole.
+		if out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", id); err == nil {
+			id = strings.TrimSpace(string(out))
+		}
+	}
+	out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", id+"^{commit}")
 	if err != nil {
 		if kind := r.kind(ctx, revision); kind != "" {
 			return "", fmt.Errorf("resolve revision %q: it is a %s, and has no history: name a commit, a branch or a tag of one", revision, kind)

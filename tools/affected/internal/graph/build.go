@@ -30,6 +30,8 @@ const (
 	// Modules is the modules whose files are elsewhere, as a whole: which of them
 	// depends on which can't be seen without fetching them.
 	Modules = "modules of other repositories"
+	// Environment is the variables that code of repositories may read.
+	Environment = "environment of repositories"
 	// ForeignToolchains is the toolchains that are registered from other repositories.
 	ForeignToolchains = "toolchains of other repositories"
 )
@@ -218,16 +220,19 @@ type Facts struct {
 func Build(ctx context.Context, base, head *Side, facts Facts) (*Graph, *Graph) {
 	base.prepare(ctx)
 	head.prepare(ctx)
-	return build(ctx, base, head, false, facts), build(ctx, head, base, true, facts)
+	b, h := build(ctx, base, head, false, facts), build(ctx, head, base, true, facts)
+	narrowDefaults(b, h)
+	return b.graph, h.graph
 }
 
-func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Graph {
+func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *builder {
 	b := &builder{ctx: ctx, isHead: isHead, side: side, other: other, parsed: map[string]load.Label{}, facts: facts, made: map[string]*made{},
 		graph: &Graph{Nodes: make(map[string]*Node, 4*len(side.targets)), Tests: map[string]*Test{}}}
 	b.node(Configuration, "configuration")
 	b.node(Status, "workspace status")
 	b.node(Variables, "make variables")
 	b.node(ForeignToolchains, "toolchains")
+	b.node(Environment, "environment")
 	b.status()
 	b.asked = asked(side, other)
 	for _, key := range sorted(side.Packages) {
@@ -246,7 +251,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *Gr
 		s.node.Edges[s.edge].To = b.shape(s.node.Edges[s.edge].To)
 	}
 	b.renamed()
-	return b.graph
+	return b
 }
 
 // Prefixes of the names of nodes that stand for what Bazel's analysis knows of others: of
@@ -278,7 +283,13 @@ func (b *builder) shape(name string) string {
 		n := b.node(shapeOf+name, whole.Kind)
 		n.Rule, n.Digest, n.Parts, n.File = whole.Rule, whole.Digest, whole.Parts, whole.File
 		for _, e := range whole.Edges {
-			n.Edges = append(n.Edges, Edge{To: b.shape(e.To), Why: e.Why})
+			to := ""
+			if b.goneBeside(name, e.To) {
+				to = b.presence(e.To)
+			} else {
+				to = b.shape(e.To)
+			}
+			n.Edges = append(n.Edges, Edge{To: to, Why: e.Why})
 		}
 		return shapeOf + name
 	case "file":
@@ -294,6 +305,34 @@ func (b *builder) shape(name string) string {
 		return shapeOf + name
 	}
 	return name
+}
+
+// goneBeside says that a target names a file of its own package that is gone: Bazel takes it
+// for a file, and looks for it only when an action reads it.
+func (b *builder) goneBeside(user, name string) bool {
+	t, p := b.side.targets[user], b.packageOf(user)
+	if !b.graph.Nodes[name].missing() || t == nil || t.Symbol != "" || t.MadeIn != "" || p == nil || p.Failed != "" || p.Doubt != "" {
+		return false
+	}
+	label := b.label(name)
+	if label.Repo != p.Repo || label.Package != p.Path {
+		return false
+	}
+	if owner, ok := b.side.Workspace.Owner(label); !ok || owner != label.Package {
+		return false
+	}
+	kind, _ := b.other.what(name, label)
+	return kind == file
+}
+
+// presence is the node of a file of which only the name counts.
+func (b *builder) presence(name string) string {
+	n := b.node(presenceOf+name, "file")
+	n.Digest = "there"
+	if where, ok := b.side.Workspace.File(b.label(name)); ok {
+		n.File = where
+	}
+	return presenceOf + name
 }
 
 // seenThrough are the targets that something other than a suite depends on, or an aspect

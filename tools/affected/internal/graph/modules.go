@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"stormgate.internal/tools/affected/internal/bazelrc"
+	"stormgate.internal/tools/affected/internal/git"
 	"stormgate.internal/tools/affected/internal/load"
 	"stormgate.internal/tools/affected/internal/module"
 )
@@ -71,6 +72,7 @@ func (b *builder) ofGoRule(label string) string {
 func (b *builder) modules() {
 	all := b.node(Modules, "modules")
 	all.Digest, all.File = "modules", ""
+	all.Edges = append(all.Edges, Edge{To: Environment, Why: "may read"})
 	b.module(b.side.Modules.Root, "")
 	for _, name := range sorted(b.side.Modules.Local) {
 		b.module(b.side.Modules.Local[name], name)
@@ -218,6 +220,11 @@ func (b *builder) module(f *module.File, name string) {
 		n.File, n.Digest = file, r.File+"%"+r.Rule+"("+r.Text+")"
 		add(n, r.Strings, nil)
 		b.code(n, r.File, r.Rule, where, repo.Mapping)
+		if label, err := load.ParseIn(r.File, where, repo.Mapping); err == nil {
+			if _, here := b.side.Workspace.Repos[label.Repo]; !here {
+				n.Edges = append(n.Edges, Edge{To: b.repository(label.Repo), Why: "defined in"})
+			}
+		}
 		if r.Path != "" && b.side.hasFolder(path.Clean(r.Path)) {
 			n.Edges = append(n.Edges, Edge{To: b.folder("folder "+path.Clean(r.Path), path.Clean(r.Path)), Why: "path"})
 		}
@@ -317,7 +324,11 @@ func (b *builder) copied(n *Node, r module.Repository) bool {
 	n.Parts = map[string]string{build: b.content(build)}
 	parts := []string{r.File, r.Rule, r.Rest, b.content(build)}
 	files := b.side.Workspace.Snapshot.Files
+	takes := b.taking(build, folder)
 	for i := b.side.lower(folder + "/"); i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+		if !takes(strings.TrimPrefix(files[i].Path, folder+"/")) {
+			continue
+		}
 		content := b.content(files[i].Path)
 		n.Parts[files[i].Path] = content
 		parts = append(parts, strings.TrimPrefix(files[i].Path, folder), content)
@@ -334,6 +345,31 @@ func (b *builder) copied(n *Node, r module.Repository) bool {
 	}
 	return true
 }
+
+// taking gives which files of a folder its BUILD file may take: all, unless it is seen, and
+// nothing in the folder says more to Bazel.
+func (b *builder) taking(build, folder string) func(file string) bool {
+	all := func(string) bool { return true }
+	content, err := b.side.Workspace.Snapshot.Read(b.ctx, build)
+	if err != nil {
+		return all
+	}
+	texts, ok := load.Taken(build, content)
+	files := b.side.Workspace.Snapshot.Files
+	for i := b.side.lower(folder + "/"); ok && i < len(files) && strings.HasPrefix(files[i].Path, folder+"/"); i++ {
+		base := path.Base(files[i].Path)
+		ok = files[i].Mode != git.Submodule && !saysMore.MatchString(base)
+	}
+	if !ok {
+		return all
+	}
+	return func(file string) bool {
+		return slices.ContainsFunc(texts, func(text string) bool { return load.Takes(text, file) })
+	}
+}
+
+// saysMore are names of files that say something to Bazel.
+var saysMore = regexp.MustCompile(`^BUILD$|^WORKSPACE|\.bazel$|\.bzl$|^\.bazelignore$`)
 
 // elsewhere connects a node with what a BUILD file of a repository of the main module names,
 // and loads, of the workspace: labels that begin with @.
@@ -611,6 +647,9 @@ func (b *builder) code(n *Node, file, name string, in load.Label, mapping map[st
 	}
 	if closure.Around {
 		b.around(n, closure)
+	}
+	if closure.Environment {
+		n.Edges = append(n.Edges, Edge{To: Environment, Why: "may read"})
 	}
 }
 

@@ -83,7 +83,7 @@ func (b *builder) forbidden(text string, p *load.Package, testOnly, wasTestOnly 
 			errors = append(errors, "may not see "+text)
 		}
 	}
-	if !testOnly && b.side.isTestOnly(text, label) && (wasTestOnly || !b.other.isTestOnly(text, label)) {
+	if !testOnly && b.side.isTestOnly(text) && (wasTestOnly || !b.other.isTestOnly(text)) {
 		errors = append(errors, "is not testonly, as "+text+" is")
 	}
 	return errors
@@ -159,18 +159,28 @@ func (s *Side) absentGroups(entries []string, depth int) []string {
 }
 
 func (s *Side) testOnly(t *load.Target, p *load.Package) bool {
+	if isAlias(t) {
+		return true // It may be an alias of anything: whoever depends on it may not.
+	}
 	if t.SaysTestOnly {
 		return t.TestOnly
 	}
 	return t.Test || p.TestOnly
 }
 
-func (s *Side) isTestOnly(text string, label load.Label) bool {
-	t, p := s.targets[text], s.Packages[Key(label.Repo, label.Package)]
-	if t == nil {
-		t = s.targets[s.outputs[text]]
-	}
-	return t != nil && p != nil && s.testOnly(t, p)
+func isAlias(t *load.Target) bool { return t.Kind == "alias" && t.Class == "" && t.Symbol == "" }
+
+// isTestOnly says so of what a label stands for.
+func (s *Side) isTestOnly(text string) bool {
+	return slices.ContainsFunc(s.Settings(text), func(name string) bool {
+		t := s.targets[name]
+		if t == nil {
+			t = s.targets[s.outputs[name]]
+		}
+		label, err := load.ParseLabel(name)
+		p := s.Packages[Key(label.Repo, label.Package)]
+		return err == nil && t != nil && p != nil && !isAlias(t) && s.testOnly(t, p)
+	})
 }
 
 // refusals are why Bazel refuses a package.
@@ -187,7 +197,48 @@ func (s *Side) refusals(p *load.Package) []string {
 			all = append(all[:len(all):len(all)], why)
 		}
 	}
+	all = append(all[:len(all):len(all)], s.acrossPackages(p)...)
+	for _, link := range s.Workspace.Snapshot.Endless { // A glob that meets one fails.
+		if label, ok := s.Workspace.LabelOf(link); ok && p.Globs && label.Repo == p.Repo && label.Package == p.Path {
+			all = append(all[:len(all):len(all)], link+" is a link that has no end")
+		}
+	}
 	s.refusing[p] = all
+	return all
+}
+
+// acrossPackages are targets and files that a package names as its own, and that are in
+// another one: Bazel refuses the package for them.
+func (s *Side) acrossPackages(p *load.Package) []string {
+	var all []string
+	own := load.Label{Repo: p.Repo, Package: p.Path}.String()
+	look := func(name string) {
+		if !strings.Contains(name, "/") {
+			return
+		}
+		if owner, ok := s.Workspace.Owner(load.Label{Repo: p.Repo, Package: p.Path, Name: name}); ok && owner != p.Path {
+			if why := name + " is in the package " + Key(p.Repo, owner); !slices.Contains(all, why) {
+				all = append(all, why)
+			}
+		}
+	}
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		if t.Symbol != "" {
+			continue
+		}
+		look(t.Name)
+		for _, a := range t.Attributes {
+			for _, o := range a.Outputs {
+				look(o)
+			}
+			for _, r := range a.Refs {
+				if name, ok := strings.CutPrefix(r.Label, own); ok && r.Sure {
+					look(name)
+				}
+			}
+		}
+	}
 	return all
 }
 

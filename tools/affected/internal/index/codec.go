@@ -185,6 +185,8 @@ func (c *codec) entry(e *entry) {
 		c.flag(&t.SaysTestOnly)
 		c.flag(&t.Asks)
 		c.flag(&t.AsksFiles)
+		c.flag(&t.Single)
+		list(c, &t.Values, c.part)
 		c.text(&t.MadeIn)
 		list(c, &t.Given, c.text)
 		list(c, &t.Quiet, c.part)

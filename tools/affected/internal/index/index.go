@@ -25,7 +25,7 @@ import (
 )
 
 // version is raised when the format or what the loader computes changes.
-const version = 17
+const version = 18
 
 const magic = "stormgate affected index\n"
 
@@ -58,9 +58,13 @@ func Open(file, builder string) *Index {
 	if file == "" {
 		return x
 	}
-	content, err := os.ReadFile(file)
+	err := x.regular()
 	if errors.Is(err, fs.ErrNotExist) {
 		return x
+	}
+	var content []byte
+	if err == nil {
+		content, err = os.ReadFile(file)
 	}
 	if err == nil {
 		var entries map[string][]*entry
@@ -74,6 +78,16 @@ func Open(file, builder string) *Index {
 	}
 	x.changed = true
 	return x
+}
+
+// regular fails for what is no regular file: a device would be replaced by the index, and a
+// pipe be waited for.
+func (x *Index) regular() error {
+	info, err := os.Stat(x.file)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", x.file)
+	}
+	return err
 }
 
 // errOther is an intact index of another version.
@@ -140,6 +154,9 @@ func id(s *snapshot.Snapshot, file string) string {
 func (x *Index) Save() error {
 	if x.file == "" || !x.changed {
 		return nil
+	}
+	if err := x.regular(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write the index: %w: name another place by --index, or none by --index=none", err)
 	}
 	for key, list := range x.entries {
 		slices.SortStableFunc(list, func(a, b *entry) int {

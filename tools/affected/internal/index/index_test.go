@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"stormgate.internal/tools/affected/internal/load"
@@ -186,4 +187,24 @@ func FuzzDecode(f *testing.F) {
 		entries, builder := map[string][]*entry{}, ""
 		c.index(&entries, &builder)
 	})
+}
+
+// A device, a pipe or a folder is not replaced by an index: to the superuser /dev/null is a
+// name like any other.
+func TestOnlyFilesAreReplaced(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x := Open(file, "")
+	if !strings.Contains(x.Problem, "is no file") {
+		t.Errorf("a pipe: the problem is %q", x.Problem)
+	}
+	load1(t, x, files)
+	if err := x.Save(); err == nil || !strings.Contains(err.Error(), "--index=none") {
+		t.Errorf("a pipe is written: %v", err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		t.Errorf("the pipe is %v, %v", info, err)
+	}
 }

@@ -455,6 +455,9 @@ func makeSelect(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw
 		return nil, err
 	}
 	if d, ok := v.(*starlark.Dict); ok {
+		if d.Len() == 0 {
+			return nil, errors.New("select of nothing")
+		}
 		return &selection{items: []starlark.Value{&branches{d}}}, nil
 	}
 	return &selection{items: []starlark.Value{v}}, nil
@@ -757,6 +760,11 @@ func (l *Loader) attrFunction(kind string) starlark.Value {
 			a.parts = append(a.parts, v)
 		}
 		for _, kv := range kwargs {
+			if name := string(kv[0].(starlark.String)); !ofAttributes[name] {
+				l.refuseIn(a.in, "attr.%s has no argument %s", kind, name)
+			} else if name == "default" && kv[1] != starlark.None && mismatch(kind, kv[1]) {
+				l.refuseIn(a.in, "%s is no default of attr.%s", l.text(kv[1]), kind)
+			}
 			switch name := string(kv[0].(starlark.String)); name {
 			case "doc":
 			case "default":
@@ -812,6 +820,9 @@ func (l *Loader) makeClass(what string) builtin {
 			c.implementation = args[0]
 		}
 		for _, kv := range kwargs {
+			if name := string(kv[0].(starlark.String)); what == "rule" && !ofRules[name] {
+				l.refuseIn(c.file, "rule() has no argument %s", name)
+			}
 			switch name := string(kv[0].(starlark.String)); name {
 			case "implementation":
 				c.implementation = kv[1]
@@ -875,6 +886,42 @@ func (l *Loader) makeClass(what string) builtin {
 			}
 		}
 		slices.Sort(c.flags)
+		if what == "rule" {
+			for _, why := range c.refusedTransitions() {
+				l.refuseIn(c.file, "%s", why)
+			}
+		}
 		return c, nil
 	}
+}
+
+// refuseIn notes that Bazel refuses a .bzl file, and so what loads it.
+func (l *Loader) refuseIn(file Label, format string, args ...any) {
+	if m := l.modules[file.String()]; m != nil {
+		m.refused = append(m.refused, fmt.Sprintf("%s: ", file)+fmt.Sprintf(format, args...))
+	}
+}
+
+// refusedTransitions says what Bazel refuses of a rule whose transitions and whose allowlist
+// of those that may have one don't fit.
+func (c *class) refusedTransitions() []string {
+	values := slices.Clone(c.extra)
+	allowed, maybe := false, c.unsure
+	for name, a := range c.attributes {
+		allowed = allowed || name == "_allowlist_function_transition" || name == "_whitelist_function_transition"
+		maybe = maybe || slices.ContainsFunc(a.flags, func(f string) bool { return strings.HasPrefix(f, "cfg=") && !strings.HasPrefix(f, `cfg="`) })
+		values = append(values, a.parts...)
+	}
+	maybe = maybe || slices.ContainsFunc(c.flags, func(f string) bool { return strings.HasPrefix(f, "cfg=") })
+	has := slices.ContainsFunc(values, func(v starlark.Value) bool {
+		u, ok := v.(*unknown)
+		return ok && strings.HasPrefix(u.text, "builtin transition(")
+	})
+	switch {
+	case allowed && !has && !maybe:
+		return []string{"a rule may have transitions, and has none"}
+	case has && !allowed && !c.unsure:
+		return []string{"a rule has a transition, and may have none"}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -41,6 +42,35 @@ func (p *loading) refuseSyntax(f *syntax.File) {
 	})
 }
 
+// builtinName is the name of what Bazel gives to .bzl files, beside what is evaluated here.
+// Some of it isn't in each version.
+var builtinName = regexp.MustCompile(`^(?:_builtins|\w*Info|\w*Provider|\w*_common|\w*_common_do_not_use|\w*_transition|\w*_aspect|\w*_internal|apple\w*|cc\w*|java\w*|py\w*|proto\w*|objc\w*|android\w*|swift\w*|config|configuration_field|native|materializer_rule|repository_rule|module_extension|tag_class|exports?|existing_rules?|rule|aspect|macro|provider|attr|struct|depset|select|Label|json|proto|set|subrule|exec_group|exec_transition|analysis_test_transition|testing|visibility|workspace|environment_group|licenses|package\w*|glob|coverage\w*|platform\w*|toolchain\w*|debug\w*|bazel\w*|internal\w*)$`)
+
+// noName is an error for a name that Bazel doesn't know, in any part of a file.
+func noName(file Label, name string) string { return fmt.Sprintf("%s: %s is not defined", file, name) }
+
+// indentedByTabs says so of a file, which Bazel refuses.
+func indentedByTabs(f *syntax.File, content []byte) bool {
+	if !bytes.Contains(content, []byte("\t")) {
+		return false
+	}
+	lines := bytes.Split(content, []byte("\n"))
+	found := false
+	syntax.Walk(f, func(n syntax.Node) bool {
+		s, ok := n.(syntax.Stmt)
+		if !ok {
+			return true
+		}
+		if start, _ := s.Span(); start.Line > 0 && int(start.Line) <= len(lines) {
+			line := lines[start.Line-1]
+			indentation := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
+			found = found || bytes.Contains(indentation, []byte("\t"))
+		}
+		return true
+	})
+	return found
+}
+
 // invalidSyntax says what a .bzl file may not have at its top.
 func invalidSyntax(file Label, f *syntax.File) []string {
 	var refused []string
@@ -68,7 +98,13 @@ func invalidSyntax(file Label, f *syntax.File) []string {
 			}
 		}
 	}
+	begun := false
 	for _, s := range f.Stmts {
+		if _, load := s.(*syntax.LoadStmt); load && begun {
+			refused = append(refused, file.String()+" loads after other statements")
+		} else if !load && !documentation(s) {
+			begun = true
+		}
 		switch s := s.(type) {
 		case *syntax.DefStmt:
 			bind(s.Name.Name)
@@ -101,6 +137,18 @@ var (
 	}
 	mandatory = map[string][]string{"alias": {"actual"}, "genrule": {"outs"}, "sh_test": {"srcs"}, "sh_binary": {"srcs"}}
 	sizes     = map[string]map[string]bool{"size": words("small medium large enormous"), "timeout": words("short moderate long eternal")}
+	// kindOf are the types of the attributes of these rules and tests.
+	kindOf = map[string]string{
+		"srcs": "label_list", "deps": "label_list", "data": "label_list", "tools": "label_list", "exec_tools": "label_list", "tests": "label_list",
+		"target_compatible_with": "label_list", "exec_compatible_with": "label_list", "toolchains": "label_list", "actual": "label",
+		"args": "string_list", "tags": "string_list", "features": "string_list", "env_inherit": "string_list", "outs": "output_list",
+		"env": "string_dict", "exec_properties": "string_dict", "cmd": "string", "size": "string", "timeout": "string", "message": "string",
+	}
+	// fixed attributes can't be chosen by a select.
+	fixed = words("name visibility tags testonly deprecation size timeout flaky local licenses distribs compatible_with restricted_to exec_compatible_with")
+	// ofAttributes are arguments of attr's functions, ofRules those of rule().
+	ofAttributes = words("default doc mandatory values allow_empty allow_files allow_single_file allow_rules executable cfg providers aspects flags configurable skip_validations for_dependency_resolution materializer single_file non_empty allow_output_label")
+	ofRules      = words("implementation test attrs outputs executable output_to_genfiles fragments host_fragments _skylark_testable skylark_testable toolchains incompatible_use_toolchain_transition doc provides dependency_resolution_rule exec_compatible_with analysis_test build_setting cfg exec_groups initializer parent extendable subrules name")
 	// listed attributes hold lists in every rule of Bazel.
 	listedOfBazel = words("srcs deps data tools tests outs hdrs tags features target_compatible_with visibility")
 )
@@ -116,6 +164,9 @@ func words(text string) map[string]bool {
 // knownOfBazel are the names of Bazel's own rules.
 var knownOfBazel = regexp.MustCompile(`^(?:(?:cc|java|py|sh|android|objc|apple|proto|aar|xcode|available|fdo|propeller|memprof|ios|config|constraint|toolchain|platform|label|environment|j2objc|xctoolrunner|starlark|test|extra|action|bind|genrule|genquery|filegroup|alias|licenses)(?:_\w+)?|propeller\w*|\w*_proto_library)$`)
 
+// OfBazel says that a rule of Bazel may have a name.
+func OfBazel(kind string) bool { return knownOfBazel.MatchString(kind) }
+
 // refuseNative notes what is wrong with a call of a rule of Bazel.
 func (p *loading) refuseNative(kind string, kwargs []starlark.Tuple) {
 	if !knownOfBazel.MatchString(kind) {
@@ -130,8 +181,14 @@ func (p *loading) refuseNative(kind string, kwargs []starlark.Tuple) {
 			continue
 		}
 		given[name] = true
+		if _, chosen := kv[1].(*selection); chosen && (fixed[name] || kind == "test_suite" && name == "tests" || kind == "genrule" && name == "outs") {
+			p.refuse("%s of %s is chosen by a select", name, p.name(kwargs))
+		}
 		if known && !own[name] && !ofEveryRule[name] && !(strings.HasSuffix(kind, "_test") && ofEveryTest[name]) {
 			p.refuse("%s has no attribute %s", kind, name)
+		}
+		if known && kindOf[name] != "" && mismatch(kindOf[name], kv[1]) {
+			p.refuse("%s of %s is no %s", name, p.name(kwargs), kindOf[name])
 		}
 		if text, ok := kv[1].(starlark.String); ok && marked(string(text)) == nil {
 			if listedOfBazel[name] {
@@ -187,10 +244,13 @@ func (p *loading) refuseRule(c *class, kwargs []starlark.Tuple) {
 		}
 		given[name] = true
 		a, ok := c.attributes[name]
+		_, chosen := kv[1].(*selection)
 		switch {
+		case chosen && (fixed[name] && !ok || ok && strings.HasPrefix(a.kind, "output")):
+			p.refuse("%s of %s is chosen by a select", name, p.name(kwargs))
 		case !ok && c.initializer == nil && !ofEveryRule[name] && !ofEveryTest[name] && name != "stamp" && name != "data":
 			p.refuse("%s has no attribute %s", c.name, name)
-		case ok && a.mismatch(kv[1]):
+		case ok && mismatch(a.kind, kv[1]):
 			p.refuse("%s of %s is no %s", name, p.name(kwargs), a.kind)
 		case ok && a.excludes(kv[1]):
 			p.refuse("%s of %s is a value that it does not take", name, p.name(kwargs))
@@ -203,38 +263,98 @@ func (p *loading) refuseRule(c *class, kwargs []starlark.Tuple) {
 	}
 }
 
-// mismatch says that an attribute can't have a value, by their types.
-func (a *attribute) mismatch(v starlark.Value) bool {
+// mismatch says that an attribute of a kind can't have a value, by their types, those of its
+// elements, and what a label may be.
+func mismatch(kind string, v starlark.Value) bool {
 	if hasUnknown(v) {
 		return false
 	}
-	if _, ok := v.(*selection); ok {
-		return false
+	if s, ok := v.(*selection); ok {
+		return slices.ContainsFunc(s.items, func(item starlark.Value) bool {
+			b, ok := item.(*branches)
+			return !ok && mismatch(kind, item) || ok && slices.ContainsFunc(b.Items(), func(kv starlark.Tuple) bool {
+				condition, text := kv[0].(starlark.String)
+				return text && noLabel(string(condition)) || kv[1] != starlark.None && mismatch(kind, kv[1])
+			})
+		})
 	}
 	text, isText := v.(starlark.String)
 	_, isList := v.(*starlark.List)
-	_, isDict := v.(*starlark.Dict)
+	dict, isDict := v.(*starlark.Dict)
 	_, isInt := v.(starlark.Int)
 	_, isBool := v.(starlark.Bool)
+	_, isLabel := v.(labelValue)
+	_, isTuple := v.(starlark.Tuple)
+	element, many := strings.CutSuffix(kind, "_list")
 	switch {
-	case a.kind == "string":
-		return isList || isDict || isInt || isBool
-	case a.kind == "int":
-		return isList || isDict || isText
-	case a.kind == "bool":
-		return isList || isDict || isText
-	case a.kind == "label" || a.kind == "output":
-		return isList || isDict || isInt || isBool || isText && twoColons.MatchString(string(text))
-	case strings.HasSuffix(a.kind, "_list"):
-		return isText || isInt || isBool || isDict
-	case strings.HasSuffix(a.kind, "_dict"):
-		return isText || isInt || isBool || isList
+	case kind == "string":
+		return isList || isDict || isInt || isBool || isLabel || v == starlark.None
+	case kind == "int":
+		return isList || isDict || isText || isLabel || v == starlark.None
+	case kind == "bool":
+		return isList || isDict || isText || isLabel || v == starlark.None
+	case kind == "label":
+		return isList || isDict || isInt || isBool || v == starlark.None || isText && noLabel(string(text))
+	case kind == "output":
+		return isList || isDict || isInt || isBool || v == starlark.None
+	case many:
+		if isList || isTuple {
+			for x := range starlark.Elements(v.(starlark.Iterable)) {
+				if mismatch(element, x) {
+					return true
+				}
+			}
+			return false
+		}
+		return isText || isInt || isBool || isDict || isLabel
+	case strings.HasSuffix(kind, "_dict"):
+		if !isDict {
+			return isText || isInt || isBool || isList || isTuple || isLabel
+		}
+		keys, values := dictKinds(kind)
+		return slices.ContainsFunc(dict.Items(), func(kv starlark.Tuple) bool {
+			return keys != "" && mismatch(keys, kv[0]) || values != "" && mismatch(values, kv[1])
+		})
 	}
 	return false
 }
 
-// twoColons is no label.
-var twoColons = regexp.MustCompile(`^(?:@+[^/]*)?//[^:]*:[^:]*:`)
+// dictKinds are the kinds of the keys and values of an attribute that is a dictionary.
+func dictKinds(kind string) (keys, values string) {
+	switch kind {
+	case "string_dict":
+		return "string", "string"
+	case "string_list_dict":
+		return "string", "string_list"
+	case "label_keyed_string_dict":
+		return "label", "string"
+	case "string_keyed_label_dict":
+		return "string", "label"
+	}
+	return "", ""
+}
+
+// onlyDots is a part of a package's name that none may have.
+var onlyDots = regexp.MustCompile(`(?:^|/)\.+(?:/|$)`)
+
+// noLabel says that a text can't be a label.
+func noLabel(text string) bool {
+	rest := text
+	if strings.HasPrefix(rest, "@") {
+		repo, after, ok := strings.Cut(strings.TrimLeft(rest, "@"), "//")
+		if !ok {
+			return strings.ContainsAny(repo, "/:")
+		}
+		rest = "//" + after
+	}
+	after, ok := strings.CutPrefix(rest, "//")
+	if !ok {
+		return text != "." && invalidName.MatchString(strings.TrimPrefix(text, ":"))
+	}
+	pkg, name, named := strings.Cut(after, ":")
+	return strings.HasPrefix(pkg, "/") || strings.HasSuffix(pkg, "/") || strings.Contains(pkg, "//") || onlyDots.MatchString(pkg) ||
+		named && name != "." && invalidName.MatchString(name)
+}
 
 // excludes says that an attribute takes some texts only, of which this is none.
 func (a *attribute) excludes(v starlark.Value) bool {

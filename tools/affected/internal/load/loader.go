@@ -148,7 +148,12 @@ func (l *Loader) Package(repo, pkg string) (*Package, error) {
 	} else {
 		thread := l.thread(file, modules)
 		thread.SetLocal(localKey, p)
-		err := l.exec(thread, parsed, l.buildNames(), func(name string) starlark.Value { return nativeRule{name} }, nil)
+		err := l.exec(thread, parsed, l.buildNames(), func(name string) starlark.Value {
+			if !knownOfBazel.MatchString(name) {
+				p.refuse("%s", noName(p.label, name))
+			}
+			return nativeRule{name}
+		}, nil)
 		if err == nil {
 			err = p.finalize(thread)
 		}
@@ -294,11 +299,15 @@ func (l *Loader) load(s *syntax.LoadStmt, in Label, file string) (starlark.Strin
 	return m.globals, m, nil
 }
 
+// CycleOfLoads is in a package's Failed if files load each other in a circle: Bazel then
+// gives up all that it was asked for, whatever it is to keep going for.
+const CycleOfLoads = "cycle of loads"
+
 // module evaluates a .bzl file.
 func (l *Loader) module(label Label) *module {
 	if m, ok := l.modules[label.String()]; ok {
 		if m.loading {
-			m.err = errors.New("cycle of loads")
+			m.err = errors.New(CycleOfLoads)
 		}
 		return m
 	}
@@ -319,6 +328,9 @@ func (l *Loader) module(label Label) *module {
 		return m
 	}
 	m.refused = invalidSyntax(label, parsed)
+	if indentedByTabs(parsed, content) {
+		m.refused = append(m.refused, label.String()+" is indented by tabs")
+	}
 	m.outline = newOutline(parsed)
 	outer, outerConditions := l.doubts, l.conditions
 	l.doubts, l.conditions = "", nil
@@ -352,6 +364,9 @@ func (l *Loader) module(label Label) *module {
 	}
 	thread := l.thread(m.file, modules)
 	err = l.exec(thread, parsed, l.bzlNames(), func(name string) starlark.Value {
+		if !builtinName.MatchString(name) {
+			l.refuseIn(label, "%s", noName(label, name))
+		}
 		return &unknown{loader: l, text: "builtin " + name}
 	}, &m.globals)
 	if err != nil {
@@ -396,6 +411,9 @@ type Closure struct {
 	// Around says that, as code of a repository, it may get at files of the workspace by
 	// where another one is, Listing that it may so get at any.
 	Around, Listing bool
+	// Environment says that, as code of a repository, it may read variables of the environment:
+	// by itself, or by programs or code of others that it runs.
+	Environment bool
 }
 
 // Closure follows a name of a .bzl file. It fails if the file can't be evaluated, and
@@ -426,9 +444,11 @@ func (l *Loader) Closure(label Label, name string) (*Closure, error) {
 			out.Around = out.Around || around.MatchString(t)
 			out.Listing = out.Listing || listing.MatchString(t)
 			inside = inside || within.MatchString(t)
+			out.Environment = out.Environment || environment.MatchString(t)
 		}
 	}
 	out.Around, out.Listing = out.Around && inside, out.Listing && inside
+	out.Environment = out.Environment || len(c.repos) > 0
 	return out, m.err
 }
 
@@ -436,6 +456,8 @@ var (
 	// within is a path of the workspace, around a way from one path to another.
 	within = regexp.MustCompile(`(?:^|[^.] )\w+ \. workspace_root\b|\. path call\( (?:[^s]|s[^t])`)
 	around = regexp.MustCompile(`\. (?:workspace_root|dirname|get_child|readdir|watch_tree)\b`)
+	// environment is what gets at variables, if only by a program.
+	environment = regexp.MustCompile(`\bgetattr\b|\. (?:getenv|environ|os|execute|download\w*)\b`)
 	// listing is a folder's content, or a path of which no part is written.
 	listing = regexp.MustCompile(`\. (?:readdir|watch_tree)\b|\. get_child call\( (?:[^s]|s[^t])`)
 )

@@ -150,7 +150,7 @@ func (p *loading) rule(thread *starlark.Thread, c *class, kwargs []starlark.Tupl
 		p.addClass(result)
 	}
 	kind := cmp.Or(c.name, "rule")
-	t := Target{Name: p.name(kwargs), Kind: kind, Class: result.Digest, Test: c.test}
+	t := Target{Name: p.name(kwargs), Kind: kind, Class: result.Digest, Test: c.test, Single: c.single(kwargs)}
 	p.declare(t, kwargs, func(name string) string {
 		if a, ok := c.attributes[name]; ok {
 			if c.transits() && strings.HasPrefix(a.kind, "string") {
@@ -185,11 +185,56 @@ func (a *attribute) declared() string {
 // buildSetting is before what kind of a build setting a rule is.
 const buildSetting = "build_setting="
 
+// singleText is build_setting_default of a flag whose values are single texts.
+var singleText = &attribute{kind: "string", flags: []string{buildSetting + "builtin config.string(flag=True,)"}}
+
 // DefaultDigest is the Digest of build_setting_default of a flag whose values are single
 // texts, if it is this one.
 func DefaultDigest(value string) string {
-	a := &attribute{kind: "string", flags: []string{buildSetting + "builtin config.string(flag=True,)"}}
-	return digest(fmt.Sprintf("%q", value) + a.declared())
+	return digest(fmt.Sprintf("%q", value) + singleText.declared())
+}
+
+// single says that a rule makes such a flag, of a default that is known.
+func (c *class) single(kwargs []starlark.Tuple) bool {
+	a, ok := c.attributes["build_setting_default"]
+	return ok && a.declared() == singleText.declared() && slices.ContainsFunc(kwargs, func(kv starlark.Tuple) bool {
+		_, text := kv[1].(starlark.String)
+		return kv[0] == starlark.String("build_setting_default") && text && !isUnknown(kv[1])
+	})
+}
+
+// askedOptions are the options for which values of a config_setting asks, as "--name".
+func askedOptions(v starlark.Value) []Part {
+	var asked []Part
+	if d, ok := v.(*starlark.Dict); ok {
+		for _, key := range d.Keys() {
+			if name, ok := starlark.AsString(key); ok {
+				asked = append(asked, Part{File: "--" + name})
+			}
+		}
+	}
+	return asked
+}
+
+// asked are the values for which flag_values of a config_setting asks; none of what isn't a
+// single text.
+func (p *loading) asked(v starlark.Value) []Part {
+	d, ok := v.(*starlark.Dict)
+	if !ok || hasUnknown(d) {
+		return nil
+	}
+	var asked []Part
+	for _, kv := range d.Items() {
+		label, isLabel := kv[0].(labelValue)
+		if text, ok := starlark.AsString(kv[0]); ok {
+			parsed, err := parseLabel(text, p.label, p.loader.mapping(p.label.Repo))
+			label.label, isLabel = parsed, err == nil
+		}
+		if value, ok := starlark.AsString(kv[1]); ok && isLabel {
+			asked = append(asked, Part{label.label.String(), DefaultDigest(value)})
+		}
+	}
+	return asked
 }
 
 func (p *loading) addClass(c *Class) {
@@ -476,6 +521,12 @@ func (p *loading) fill(t *Target, kwargs []starlark.Tuple, typeOf, declared func
 		t.Variables = append(t.Variables, variables(e.b.String())...)
 		if t.Kind == "config_setting" {
 			t.Variables = append(t.Variables, defined(name, kv[1])...)
+			switch name {
+			case "flag_values":
+				t.Values = append(t.Values, p.asked(kv[1])...)
+			case "values":
+				t.Values = append(t.Values, askedOptions(kv[1])...)
+			}
 		}
 		if t.Kind == "genquery" && t.Symbol == "" && queries.MatchString(text) {
 			t.Asks = true

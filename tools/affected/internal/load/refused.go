@@ -33,6 +33,9 @@ func (p *loading) refuse(format string, args ...any) {
 	}
 }
 
+// visibilities are those that Bazel has a name for.
+var visibilities = words("public private legacy_public")
+
 // entries are those of a visibility, as labels. What is not known begins with a question mark.
 func (p *loading) entries(v starlark.Value) []string {
 	out := []string{}
@@ -45,6 +48,9 @@ func (p *loading) entries(v starlark.Value) []string {
 		if label, err := parseLabel(text, p.label, p.loader.mapping(p.label.Repo)); err == nil {
 			if label.Package == "visibility" {
 				label.Repo = ""
+				if !visibilities[label.Name] {
+					p.refuse("there is no %s", label)
+				}
 			}
 			out = append(out, label.String())
 		} else {
@@ -142,6 +148,11 @@ func (p *loading) group(_ *starlark.Thread, _ starlark.Tuple, kwargs []starlark.
 			var found collector
 			found.value(kv[1])
 			g.Packages = found.strings
+			for _, spec := range found.strings {
+				if text := strings.TrimPrefix(spec, "-"); text != "public" && text != "private" && !strings.HasPrefix(text, "//") && !strings.HasPrefix(text, "@") {
+					p.refuse("a package group with the package %q", spec)
+				}
+			}
 			if hasUnknown(kv[1]) {
 				g.Packages = append(g.Packages, "?"+p.loader.text(kv[1]))
 			}

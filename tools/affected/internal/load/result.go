@@ -61,6 +61,11 @@ type Target struct {
 	// Asks says that it is a query that may print what attributes of others say, AsksFiles
 	// that it may print the files that packages are made of.
 	Asks, AsksFiles bool
+	// Single says that it is a flag whose values are single texts. Values are, of a
+	// config_setting, the values for which it asks of flags, by their labels, as DefaultDigest
+	// gives them, and the options for which it asks, as "--name" alone.
+	Single bool
+	Values []Part
 	// MadeIn is the package, as a label, of the symbolic macro that makes it: what the macro
 	// names has to be visible there. Given are the labels that the macro was given.
 	MadeIn string

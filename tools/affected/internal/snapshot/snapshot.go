@@ -63,6 +63,8 @@ type Snapshot struct {
 	Unseen []string
 	// Files are in the order of their paths.
 	Files []Entry
+	// Endless are symbolic links that lead to themselves, or to a folder that they are in.
+	Endless []string
 
 	byPath  map[string]int
 	closers []func() error
@@ -512,11 +514,17 @@ func (s *Snapshot) finish(ctx context.Context) (*Snapshot, error) {
 		}
 		final, ok := follow(links, e.Path)
 		if !ok {
+			if final == "" {
+				s.Endless = append(s.Endless, e.Path)
+			}
 			continue
 		}
 		if real, ok := s.Lookup(final); ok {
 			s.Files[i].Mode, s.Files[i].ID, s.Files[i].Link, s.Files[i].read = real.Mode, real.ID, final, real.read
 			continue
+		}
+		if final == "." || strings.HasPrefix(e.Path, final+"/") {
+			s.Endless = append(s.Endless, e.Path)
 		}
 		s.folder(links, final, e.Path, 0, &added)
 	}
@@ -551,7 +559,8 @@ func (s *Snapshot) folder(links map[string]string, from, to string, depth int, a
 	}
 }
 
-// follow resolves all links in a path. It fails where the path is absolute or never ends.
+// follow resolves all links in a path. It fails where the path is absolute, which it returns,
+// or never ends.
 func follow(links map[string]string, name string) (string, bool) {
 	for range 40 { // As many as Linux follows.
 		replaced := false
@@ -563,7 +572,7 @@ func follow(links map[string]string, name string) (string, bool) {
 				continue
 			}
 			if path.IsAbs(target) {
-				return "", false
+				return target, false
 			}
 			name = path.Join(path.Dir(at), target, strings.Join(parts[i+1:], "/")) // Outside: see addOutside.
 			replaced = true

@@ -19,6 +19,9 @@ import (
 //go:embed workspace/*.txtar
 var workspace embed.FS
 
+//go:embed setups/*.txtar
+var setups embed.FS
+
 // SubmodulePath is where the workspace has a submodule.
 const SubmodulePath = "vendor/lib"
 
@@ -88,6 +91,9 @@ sh_test(
 // Change is one change of the workspace.
 type Change struct {
 	Kind, Name string
+	// Setup makes of the workspace the one that this change starts from; nil if that is the
+	// workspace itself. What few changes need is no part of what all others are tried on.
+	Setup func(*gittree.Editor)
 	// Commits are the edits that it is made of, first to last.
 	Commits []func(*gittree.Editor)
 	// Uncommitted says that the last of them stays in the work tree.
@@ -99,10 +105,25 @@ type Change struct {
 	ElsewhereTests []string
 }
 
+// Start returns the workspace before the change.
+func (c Change) Start(base gittree.Tree) (gittree.Tree, error) {
+	if c.Setup == nil {
+		return base, nil
+	}
+	tree, err := gittree.Edit(base, c.Setup)
+	if err != nil {
+		return nil, fmt.Errorf("set-up of change %q: %w", c.Name, err)
+	}
+	return tree, nil
+}
+
 // Trees returns the workspace after each of the change's commits.
 func (c Change) Trees(base gittree.Tree) ([]gittree.Tree, error) {
+	tree, err := c.Start(base)
+	if err != nil {
+		return nil, err
+	}
 	var trees []gittree.Tree
-	tree := base
 	for i, edits := range c.Commits {
 		next, err := gittree.Edit(tree, edits)
 		if err != nil {
@@ -121,6 +142,7 @@ func Changes() []Change {
 		contents(), additions(), deletions(), renames(), modes(), links(), submodules(), outside(), packages(),
 		builds(), testAttributes(), starlark(), aspectsAndToolchains(), configuration(),
 		modules(), repositories(), golang(), rcFiles(), programs(), histories(), uncommitted(), broken(), pullRequests(),
+		refusals(), lines(), onSetups(),
 	} {
 		all = append(all, some...)
 	}
@@ -131,6 +153,31 @@ func Changes() []Change {
 func kind(name string, changes ...Change) []Change {
 	for i := range changes {
 		changes[i].Kind = name
+	}
+	return changes
+}
+
+// on are changes that start from a set-up: a file of setups, of which each part is a file
+// of the workspace, or with + before its name what comes at the end of one.
+func on(setup string, changes ...Change) []Change {
+	content, err := setups.ReadFile("setups/" + setup + ".txtar")
+	if err != nil {
+		panic(err) // It is in this program.
+	}
+	edits := func(e *gittree.Editor) {
+		for _, f := range txtar.Parse(content).Files {
+			if name, more := strings.CutPrefix(f.Name, "+"); more {
+				e.Append(name, string(f.Data))
+				continue
+			}
+			e.Write(f.Name, string(f.Data))
+			if strings.HasPrefix(string(f.Data), "#!") {
+				e.Chmod(f.Name, gittree.Executable)
+			}
+		}
+	}
+	for i := range changes {
+		changes[i].Setup = edits
 	}
 	return changes
 }

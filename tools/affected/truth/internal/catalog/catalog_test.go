@@ -52,14 +52,19 @@ func TestEveryChangeAppliesAndChangesWhatItSays(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		before := base
+		start, err := c.Start(base)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		before := start
 		for i, tree := range trees {
 			if len(gittree.Difference(before, tree)) == 0 {
 				t.Errorf("change %q: commit %d changes nothing", c.Name, i+1)
 			}
 			before = tree
 		}
-		if same := len(gittree.Difference(base, before)) == 0; same != nothing[c.Name] {
+		if same := len(gittree.Difference(start, before)) == 0; same != nothing[c.Name] {
 			t.Errorf("change %q: that all is as before is %v, want %v", c.Name, same, nothing[c.Name])
 		}
 	}
