@@ -40,9 +40,11 @@ func StartCluster(tb testing.TB, masters int, replicas bool) *Cluster {
 	}
 	for range total {
 		port, bus := FreePort(tb), FreePort(tb)
+		// A replica stands for election however long its master has been gone: on a busy machine it
+		// may not get the votes in the minute after which it would never try again.
 		c.servers = append(c.servers, StartWith(tb, "--port", port, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port", bus,
 			"--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "5000", "--repl-diskless-sync-delay", "0",
-			"--cluster-allow-replica-migration", "no"))
+			"--cluster-allow-replica-migration", "no", "--cluster-replica-validity-factor", "0"))
 		c.Addrs = append(c.Addrs, "127.0.0.1:"+port)
 		// The others learn of it from the first one.
 		if n := len(c.servers) - 1; n > 0 {

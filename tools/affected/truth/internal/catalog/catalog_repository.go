@@ -27,7 +27,6 @@ func modules() []Change {
 		change("a module under another name here", replace("MODULE.bazel", `bazel_dep(name = "fourth")`, `bazel_dep(name = "fourth", repo_name = "four")`), replace("ext/BUILD.bazel", `"@fourth//:lib"`, `"@four//:lib"`)),
 		change("a module under another name in another module", replace("third/MODULE.bazel", `"quarter"`, `"four"`), replace("third/BUILD.bazel", "@quarter//", "@four//")),
 		change("a module has a name for this one", appendTo("third/MODULE.bazel", "bazel_dep(name = \"mill\")\n")),
-		change("a repository by one name more", replace("MODULE.bazel", `use_repo(seeds, "alpha_seed", "beta_seed")`, `use_repo(seeds, "alpha_seed", "beta_seed", another_seed = "alpha_seed")`)),
 		change("the spelling of a statement", replace("MODULE.bazel", "use_repo(\n    go_deps,\n    \"test_example_alpha\",\n    \"test_example_beta\",\n)", `use_repo(go_deps, "test_example_beta", "test_example_alpha")`)),
 	)
 }
