@@ -919,7 +919,7 @@ func (c *comparison) tests() {
 		was := c.base.Tests[label]
 		now, ok := c.head.Tests[label]
 		if !ok || c.listed(was) && !c.listed(now) ||
-			c.filtered(1, now) && !c.filtered(0, was) && !slices.ContainsFunc(c.Tests, func(t Test) bool { return t.Label == label }) {
+			c.listed(was) && c.filtered(1, now) && !c.filtered(0, was) && !slices.ContainsFunc(c.Tests, func(t Test) bool { return t.Label == label }) {
 			c.Removed = append(c.Removed, label)
 		}
 	}

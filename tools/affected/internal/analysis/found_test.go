@@ -360,7 +360,7 @@ func TestFoundRefusedPackages(t *testing.T) {
 		"w = rule(implementation = lambda ctx: [], attrs = {\"d\": attr.label(cfg = _t_), \"_allowlist_function_transition\": attr.label(default = \"@bazel_tools//tools/allowlists/function_transition_allowlist\")})\n"
 	moved := onWorkspace(map[string]string{"d.bzl": rules, "BUILD": "load(\":d.bzl\", \"w\")\nw(name = \"w\")\nsh_test(name = \"x_test\", srcs = [\"t.sh\"])\n"})
 	try(t, "an allowlist without a transition", moved, want, sub("d.bzl", "cfg = _t_", ""))
-	try(t, "a transition without an allowlist", moved, want, sub("d.bzl", `"_allowlist_function_transition"`, `"_list"`))
+	try(t, "a transition without an allowlist", moved, "", sub("d.bzl", `"_allowlist_function_transition"`, `"_list"`)) // Bazel 6 refused it.
 	try(t, "another transition", moved, "", sub("d.bzl", `"opt"`, `"dbg"`))
 	suite := onWorkspace(map[string]string{
 		"d.bzl": "def many_tests(name):\n    native.sh_test(name = \"x_test\", srcs = [\"t.sh\"])\n    native.test_suite(name = name, tests = [\":x_test\"])\n",

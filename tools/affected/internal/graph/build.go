@@ -243,6 +243,7 @@ func build(ctx context.Context, side, other *Side, isHead bool, facts Facts) *bu
 	b.modules()
 	b.legacy()
 	b.visited()
+	b.queried()
 	seen := b.seenThrough()
 	for _, s := range b.shapes {
 		if seen[s.name] {
@@ -382,7 +383,7 @@ var plainRules = map[string]bool{
 func (s *Side) blind(label string) bool {
 	t := s.targets[label]
 	if t == nil || t.Class == "" {
-		return false
+		return t != nil && t.Kind == "genquery" && t.Symbol == "" // It prints names.
 	}
 	c := s.classes[t.Class]
 	return c != nil && c.Blind && !c.Status

@@ -66,7 +66,7 @@ func (b *builder) askedFor(flag string, users map[string][]user) ([]string, bool
 	return asked, true
 }
 
-// isSet says that options or platforms may set a flag.
+// isSet says that options or platforms may set a flag, or that a query may print it.
 func (b *builder) isSet(flag string) bool {
 	for _, o := range b.side.RC {
 		if o.Name == "platform_mappings" {
@@ -84,6 +84,9 @@ func (b *builder) isSet(flag string) bool {
 		return true
 	}
 	for _, t := range b.side.targets {
+		if t.Asks {
+			return true // It may print the default.
+		}
 		if t.Kind == "platform" && slices.ContainsFunc(t.Attributes, func(a load.Attribute) bool { return a.Name == "flags" }) {
 			return true
 		}

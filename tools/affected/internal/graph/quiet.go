@@ -9,7 +9,7 @@ import (
 	"stormgate.internal/tools/affected/internal/load"
 )
 
-// asked are the names of attributes that aspects and queries of either side may ask for.
+// asked are the names of attributes that aspects of either side may ask for.
 func asked(sides ...*Side) []string {
 	names := map[string]bool{}
 	for _, s := range sides {
@@ -21,11 +21,6 @@ func asked(sides ...*Side) []string {
 				for _, name := range c.Reads {
 					names[name] = true
 				}
-			}
-		}
-		for _, t := range s.targets {
-			if t.Asks {
-				names[load.Anything] = true
 			}
 		}
 		if slices.ContainsFunc(s.RC, func(o bazelrc.Option) bool { return o.Name == "aspects" }) {
@@ -62,7 +57,43 @@ func (b *builder) packageOf(name string) *load.Package {
 	return b.side.Packages[Key(l.Repo, l.Package)]
 }
 
-// visited adds to targets, and to their rules, what aspects and queries may ask them for:
+// queried adds to queries what they may print of the targets below them.
+func (b *builder) queried() {
+	for name, t := range b.side.targets {
+		root := b.graph.Nodes[name]
+		if !t.Asks || root == nil {
+			continue
+		}
+		var parts []string
+		seen := map[string]bool{Configuration: true}
+		queue := []string{name}
+		for len(queue) > 0 {
+			at := queue[0]
+			queue = queue[1:]
+			n := b.graph.Nodes[at]
+			if seen[at] || n == nil {
+				continue
+			}
+			seen[at] = true
+			if p := b.packageOf(at); t.AsksFiles && p != nil {
+				parts = append(parts, at+" is made of "+digest(p.LoadLabels...))
+			}
+			if below := b.side.targets[at]; below != nil {
+				for _, q := range below.Quiet {
+					parts = append(parts, at+" "+q.File+" "+q.Digest)
+				}
+			}
+			for _, e := range n.Edges {
+				queue = append(queue, e.To)
+			}
+		}
+		slices.Sort(parts)
+		root.Parts["what a query may print"] = digest(parts...)
+		root.Digest = digest(root.Digest, root.Parts["what a query may print"])
+	}
+}
+
+// visited adds to targets, and to their rules, what aspects may ask them for:
 // to all that is below a target that has one. Along which attributes an aspect goes is not
 // followed.
 func (b *builder) visited() {
@@ -70,13 +101,9 @@ func (b *builder) visited() {
 		return
 	}
 	all := slices.ContainsFunc(b.side.RC, func(o bazelrc.Option) bool { return o.Name == "aspects" })
-	files := false
-	for _, t := range b.side.targets {
-		files = files || t.AsksFiles
-	}
 	var queue []string
 	for name, t := range b.side.targets {
-		if c := b.side.classes[t.Class]; all || t.Asks || c != nil && (c.Foreign || len(c.Aspects) > 0) {
+		if c := b.side.classes[t.Class]; all || c != nil && (c.Foreign || len(c.Aspects) > 0) {
 			queue = append(queue, name)
 		}
 	}
@@ -90,10 +117,6 @@ func (b *builder) visited() {
 		}
 		seen[name] = true
 		var parts []string
-		if p := b.packageOf(name); files && p != nil {
-			n.Parts["files that its package loads"] = digest(p.LoadLabels...)
-			parts = append(parts, n.Parts["files that its package loads"])
-		}
 		if t := b.side.targets[name]; t != nil {
 			for _, q := range t.Quiet {
 				if load.Reads(b.asked, q.File) {

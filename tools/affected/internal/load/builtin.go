@@ -886,10 +886,8 @@ func (l *Loader) makeClass(what string) builtin {
 			}
 		}
 		slices.Sort(c.flags)
-		if what == "rule" {
-			for _, why := range c.refusedTransitions() {
-				l.refuseIn(c.file, "%s", why)
-			}
+		if what == "rule" && c.withoutTransition() {
+			l.refuseIn(c.file, "a rule has an allowlist for transitions, and none")
 		}
 		return c, nil
 	}
@@ -902,26 +900,14 @@ func (l *Loader) refuseIn(file Label, format string, args ...any) {
 	}
 }
 
-// refusedTransitions says what Bazel refuses of a rule whose transitions and whose allowlist
-// of those that may have one don't fit.
-func (c *class) refusedTransitions() []string {
-	values := slices.Clone(c.extra)
-	allowed, maybe := false, c.unsure
+// withoutTransition says that Bazel refuses a rule: it has the allowlist of those that may have
+// transitions, and none.
+func (c *class) withoutTransition() bool {
+	chosen := func(flag string) bool { return strings.HasPrefix(flag, "cfg=") && !strings.HasPrefix(flag, `cfg="`) }
+	allowed, maybe := false, c.unsure || slices.ContainsFunc(c.flags, chosen)
 	for name, a := range c.attributes {
 		allowed = allowed || name == "_allowlist_function_transition" || name == "_whitelist_function_transition"
-		maybe = maybe || slices.ContainsFunc(a.flags, func(f string) bool { return strings.HasPrefix(f, "cfg=") && !strings.HasPrefix(f, `cfg="`) })
-		values = append(values, a.parts...)
+		maybe = maybe || slices.ContainsFunc(a.flags, chosen)
 	}
-	maybe = maybe || slices.ContainsFunc(c.flags, func(f string) bool { return strings.HasPrefix(f, "cfg=") })
-	has := slices.ContainsFunc(values, func(v starlark.Value) bool {
-		u, ok := v.(*unknown)
-		return ok && strings.HasPrefix(u.text, "builtin transition(")
-	})
-	switch {
-	case allowed && !has && !maybe:
-		return []string{"a rule may have transitions, and has none"}
-	case has && !allowed && !c.unsure:
-		return []string{"a rule has a transition, and may have none"}
-	}
-	return nil
+	return allowed && !maybe
 }

@@ -29,21 +29,20 @@ func onRegistry() []Change {
 	return on("registry", kind("MODULE.bazel",
 		change("another version of a module", replace("MODULE.bazel", `name = "foo", version = "1.0"`, `name = "foo", version = "1.1"`)),
 		change("another version of a module, which asks for another one of a module", replace("MODULE.bazel", `name = "bar", version = "1.0"`, `name = "bar", version = "1.1"`)),
-		change("another version, by an override", appendTo("MODULE.bazel", "single_version_override(module_name = \"foo\", version = \"1.1\")\n")),
 		change("one version of two, in a test", replace("reg/BUILD.bazel", "@twin1//", "@twin2//")),
 		change("what a name stands for of two versions", replace("MODULE.bazel", `version = "1.0", repo_name = "twin1"`, `version = "1.0", repo_name = "twin"`), replace("MODULE.bazel", `version = "2.0", repo_name = "twin2"`, `version = "2.0", repo_name = "twin1"`)),
 		change("a file of a module of a registry", appendTo("registry/foo-1.0/lib.txt", "edited\n")),
-		change("a module's place in a registry", rename("registry/foo-1.0", "registry/foo"), replace("registry/modules/foo/1.0/source.json", "foo-1.0", "foo"), appendTo("registry/foo/lib.txt", "edited\n")),
 	)...)
 }
 
 func onRepositories() []Change {
-	return on("repositories", kind("repository",
-		change("a file that code goes to by paths", appendTo("repos/versions.txt", "2.0\n")),
-		change("a variable that code reads", replace(".bazelrc", "SEED=1", "SEED=2")),
+	return append(on("listing", kind("repository",
 		change("a file of a directory that code lists", appendTo("repos/tree/a.txt", "edited\n")),
 		change("a new file of a directory that code lists", write("repos/tree/c.txt", "c\n")),
 		change("a file less of a directory that code lists", remove("repos/tree/b.txt")),
+	)...), on("repositories", kind("repository",
+		change("a file that code goes to by paths", appendTo("repos/versions.txt", "2.0\n")),
+		change("a variable that code reads", replace(".bazelrc", "SEED=1", "SEED=2")),
 		change("a file that a written BUILD file names", appendTo("repos/named.txt", "edited\n")),
 		change("a file that code links", appendTo("repos/linked.txt", "edited\n")),
 		change("a template", appendTo("repos/page.tpl", "edited\n")),
@@ -55,16 +54,16 @@ func onRepositories() []Change {
 		change("code of one of several rules", replace("repos/defs.bzl", `ctx.getenv("SEED", "none")`, `ctx.getenv("SEED", "none") + "!"`)),
 		change("a comment among code for repositories", appendTo("repos/defs.bzl", "# No more.\n")),
 		change("the package of code for repositories", rename("repos", "code"), func(e *gittree.Editor) {
-			for _, name := range []string{"by_path", "by_env", "by_tree", "by_alias", "by_link", "by_template", "by_command", "of_made"} {
+			for _, name := range []string{"by_path", "by_env", "by_alias", "by_link", "by_template", "by_command", "of_made"} {
 				e.Replace("MODULE.bazel", `use_repo_rule("//repos:defs.bzl", "`+name+`")`, `use_repo_rule("//code:defs.bzl", "`+name+`")`)
 			}
-			for _, label := range []string{"place.txt", "linked.txt", "page.tpl", "printed.txt"} {
+			for _, label := range []string{"linked.txt", "page.tpl", "printed.txt"} {
 				e.Replace("code/defs.bzl", `"//repos:`+label, `"//code:`+label)
 			}
 			e.Replace("code/defs.bzl", "@@//repos:", "@@//code:")
 			e.Replace("code/defs.bzl", `get_child("repos")`, `get_child("code")`)
 		}),
-	)...)
+	)...)...)
 }
 
 func onAttributes() []Change {
