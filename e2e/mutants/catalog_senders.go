@@ -60,7 +60,7 @@ var senderMutants = []mutant{
 		name:    "late-search-believed",
 		promise: "a search that took longer than its claim is no answer (D51)",
 		test:    dedupTests, specs: "^TestSearchThatTookTooLongIsNoAnswer$",
-		edits: []edit{{file: "gateway/dedup/check.go", text: "case !ours, registered:", replacement: "case !ours && registered && false:"}},
+		edits: []edit{{file: "gateway/dedup/check.go", text: "case !claim.unbroken(), registered:", replacement: "case !claim.unbroken() && registered && false:"}},
 	},
 	{
 		name:    "claims-expire",
@@ -75,10 +75,22 @@ var senderMutants = []mutant{
 		edits: []edit{{file: "gateway/dedup/scripts/renew.lua", text: "if holder and holder ~= ARGV[1]", replacement: "if holder ~= ARGV[1]"}},
 	},
 	{
+		name:    "interruption-forgotten",
+		promise: "a search during which a lock may have expired is no answer, though the lock is held again (D51)",
+		test:    dedupTests, specs: "^TestSearchThatTookTooLongIsNoAnswer$",
+		edits: []edit{{file: "gateway/dedup/flights.go", text: "time.Since(f.asked) > lockTime", replacement: "time.Since(f.asked) > time.Hour"}},
+	},
+	{
+		name:    "updates-unbounded",
+		promise: "few updates are sent to the API server at once (D50)",
+		test:    remediationTests, specs: "^TestUpdatesAtOnceAreBounded$",
+		edits: []edit{{file: "gateway/remediation/store.go", text: "semaphore.NewWeighted(maxUpdating)", replacement: "semaphore.NewWeighted(100_000)"}},
+	},
+	{
 		name:    "silent-server-keeps-all-claims",
 		promise: "a silent server of a Redis Cluster keeps no claims of the others from being kept (D51)",
 		test:    dedupTests, specs: "^TestSilentServerKeepsOnlyItsOwnClaims$",
-		edits: []edit{{file: "gateway/dedup/keeper.go", text: "context.WithTimeout(ctx, renewInterval)", replacement: "context.WithTimeout(ctx, time.Hour)"}},
+		edits: []edit{{file: "gateway/dedup/keeper.go", text: "context.WithTimeout(ctx, renewTime)", replacement: "context.WithTimeout(ctx, time.Hour)"}},
 	},
 	{
 		name:    "panic-keeps-the-claim",

@@ -38,6 +38,7 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 			return Verdict{}, &BusyError{fmt.Errorf("others have been handling it for more than %s", d.wait)}
 		}
 		name := d.name(sig.Fingerprint, after(proposal(sig.Fingerprint, d.now()), finished...))
+		asked := time.Now()
 		start, err := d.index.begin(ctx, i, token, name)
 		if err != nil {
 			return Verdict{}, err
@@ -49,7 +50,7 @@ func (d *Deduplicator) Check(ctx context.Context, sig *signal.Signal) (Verdict, 
 		case known: // which says nothing of the lock
 		default:
 			var other *flight
-			own, other = d.flights.start(i, token)
+			own, other = d.flights.start(i, token, asked)
 			locked = other != nil && !d.handOver(ctx, other, token)
 		}
 		if start.standing != known && own == nil {
@@ -119,11 +120,11 @@ func (d *Deduplicator) search(ctx context.Context, claim *Claim, why standing) (
 		return types.NamespacedName{}, err
 	}
 	if len(found) == 0 || !d.stands(&found[0]) {
-		ours, registered, err := d.index.renew(ctx, claim.flight, "")
+		registered, err := d.index.renew(ctx, claim.flight, "")
 		switch {
 		case err != nil:
 			return types.NamespacedName{}, err
-		case !ours, registered:
+		case !claim.unbroken(), registered:
 			return types.NamespacedName{}, errOvertaken
 		}
 		goesOn = true
@@ -236,7 +237,7 @@ func (d *Deduplicator) handOver(ctx context.Context, to *flight, token string) b
 	if to.ending.Load() {
 		return false
 	}
-	if _, _, err := d.index.renew(ctx, to, token); err != nil {
+	if _, err := d.index.renew(ctx, to, token); err != nil {
 		return false
 	}
 	if to.ending.Load() {

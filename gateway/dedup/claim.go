@@ -38,7 +38,11 @@ func (c *Claim) Guard() Guard {
 	if c.incident.partition != "" {
 		return Guard{}
 	}
-	return Guard{c.incident.key(), c.incident.lock(), c.token}
+	token := c.token
+	if !c.unbroken() {
+		token = "lost" // whoever has the lock
+	}
+	return Guard{c.incident.key(), c.incident.lock(), token}
 }
 
 // avoid moves on from names that finished objects have. The next holder of the claim

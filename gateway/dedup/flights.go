@@ -29,15 +29,41 @@ type flight struct {
 	// though the token may still get it.
 	ending atomic.Bool
 	over   chan struct{}
+
+	mu sync.Mutex
+	// asked is when the call was made that last found the lock to be its own.
+	asked time.Time
+	// interrupted says that others may have had the lock meanwhile.
+	interrupted bool
 }
 
 // keys are those of the scripts about locks.
 func (f *flight) keys() []string { return []string{f.incident.key(), f.incident.lock()} }
 
+// confirm notes the answer to a call about the lock, and when that was made. An answer that
+// comes after the time for which the lock held from the call before says nothing: the lock may
+// have expired, and the answer to the call that took it again may have been lost.
+func (f *flight) confirm(asked time.Time, ours bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !ours || time.Since(f.asked) > lockTime {
+		f.interrupted = true
+	}
+	f.asked = asked
+}
+
+// unbroken reports whether nobody else can have had the lock since the flight began.
+func (f *flight) unbroken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.interrupted
+}
+
 // start begins a flight, or returns that of another signal if there is one of the incident.
 // A lock may expire while its holder goes on, since Redis or the cluster is slow. Another
-// one would not see what that holder is about to store.
-func (f *flights) start(i incident, token string) (own, other *flight) {
+// one would not see what that holder is about to store. The token's call for the lock was made
+// at the time asked.
+func (f *flights) start(i incident, token string, asked time.Time) (own, other *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if other := f.current[i.lock()]; other != nil {
@@ -46,7 +72,7 @@ func (f *flights) start(i incident, token string) (own, other *flight) {
 	if f.current == nil {
 		f.current = make(map[string]*flight)
 	}
-	own = &flight{incident: i, token: token, since: time.Now(), over: make(chan struct{})}
+	own = &flight{incident: i, token: token, since: time.Now(), asked: asked, over: make(chan struct{})}
 	f.current[i.lock()] = own
 	return own, nil
 }

@@ -151,21 +151,30 @@ func (x *index) release(ctx context.Context, i incident, token string, discard b
 }
 
 // renew prolongs a flight's lock, or takes it again if it has expired and is nobody's, or
-// another token's. Ours is false if it is somebody else's. Registered says that an object
-// stands for the incident by now.
-func (x *index) renew(ctx context.Context, f *flight, from string) (ours, registered bool, err error) {
+// another token's. The flight knows then whether it is unbroken. Registered says that an
+// object stands for the incident by now.
+func (x *index) renew(ctx context.Context, f *flight, from string) (registered bool, err error) {
+	asked := time.Now()
 	reply, err := run(ctx, x, opCheck, renewScript, (*redis.Cmd).Int, f.keys(), f.token, lockTime.Milliseconds(), from)
-	return reply > 0, reply > 1, err
+	if err == nil {
+		f.confirm(asked, reply > 0)
+	}
+	return reply > 1, err
 }
 
 // renewAll does so for many flights, which need not go on. It is no operation of metrics.
 func (x *index) renewAll(ctx context.Context, flights []*flight) error {
 	prolong, giveBack := x.client.Pipeline(), x.client.Pipeline()
-	for _, f := range flights {
-		prolong.Eval(ctx, renewSource, f.keys(), f.token, lockTime.Milliseconds(), "")
+	replies := make([]*redis.Cmd, len(flights))
+	for n, f := range flights {
+		replies[n] = prolong.Eval(ctx, renewSource, f.keys(), f.token, lockTime.Milliseconds(), "")
 	}
+	asked := time.Now()
 	_, err := prolong.Exec(ctx)
-	for _, f := range flights {
+	for n, f := range flights {
+		if reply, failed := replies[n].Int(); failed == nil {
+			f.confirm(asked, reply > 0)
+		}
 		// Its lock may have been given back before, and have been taken for nobody.
 		if f.ending.Load() {
 			giveBack.Eval(ctx, releaseSource, f.keys(), f.token, "")

@@ -279,7 +279,7 @@ func TestEndOfAClaimLeavesTheStormInPlace(t *testing.T) {
 		if err != nil || start.standing != unsure && start.standing != certain {
 			t.Fatalf("%+v, %v", start, err)
 		}
-		own, _ := d.flights.start(d.incidentOf(sig), "token")
+		own, _ := d.flights.start(d.incidentOf(sig), "token", time.Now())
 		claim := d.claim(sig, start, own)
 		if err := d.Register(t.Context(), s.only(t)); err != nil {
 			t.Fatal(err)

@@ -91,7 +91,7 @@ func (d *Deduplicator) keepClaims(ctx context.Context) {
 // of a Cluster is asked by itself, and for a short time: a server that is silent keeps only
 // its own locks from that, and those of the others only once.
 func (d *Deduplicator) renewClaims(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, renewInterval)
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
 	byPartition := make(map[redisclient.Partition][]*flight)
 	for _, f := range d.flights.lasting(renewInterval) {

@@ -40,9 +40,10 @@ const (
 	// second object, since the reservation outlives it. But a storm's object may get the
 	// signal from one holder, and the next storm's object from another.
 	lockTime = 5 * time.Second
-	// renewInterval is how often the locks of claims are prolonged. A round that fails leaves
-	// time for the next one.
+	// renewInterval is how often the locks of claims are prolonged, and renewTime how long that
+	// may take. The next round still comes in time then.
 	renewInterval = lockTime / 5
+	renewTime     = lockTime / 2
 	// turnTime is how long the others wait for a replica that died in its turn. It
 	// must exceed the time to read a page of objects.
 	turnTime = 15 * time.Second

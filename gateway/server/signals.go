@@ -225,9 +225,10 @@ const (
 	// Redis, in the object, and in what is sent to the API server.
 	signalCopies = 4
 	// signalBytes is what a signal is reckoned to take beside that while it is handled, most
-	// of it the stack of its goroutine, with the call that it waits for. It is an estimate:
-	// with it, 2,700 signals wait at most by default, which the gateway's 256 MiB were seen
-	// to hold in scenario 09.
+	// of it the stack of its goroutine, with the call that it waits for. It is an estimate: of
+	// 2,000 small ones that wait for the Kubernetes API each takes 22.2 KiB, by
+	// BenchmarkWaitingSignal of package app. With it, 2,700 signals wait at most by default,
+	// which the gateway's 256 MiB were seen to hold in scenario 09.
 	signalBytes = 24 << 10
 )
 
