@@ -31,7 +31,7 @@ func onRegistry() []Change {
 		change("another version of a module, which asks for another one of a module", replace("MODULE.bazel", `name = "bar", version = "1.0"`, `name = "bar", version = "1.1"`)),
 		change("one version of two, in a test", replace("reg/BUILD.bazel", "@twin1//", "@twin2//")),
 		change("what a name stands for of two versions", replace("MODULE.bazel", `version = "1.0", repo_name = "twin1"`, `version = "1.0", repo_name = "twin"`), replace("MODULE.bazel", `version = "2.0", repo_name = "twin2"`, `version = "2.0", repo_name = "twin1"`)),
-		change("a file of a module of a registry", appendTo("registry/foo-1.0/lib.txt", "edited\n")),
+		change("a file of a module of a registry", appendTo("registry/foo-1.0/lib-1.0.txt", "edited\n")),
 	)...)
 }
 
