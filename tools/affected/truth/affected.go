@@ -72,11 +72,13 @@ func ask(ctx context.Context, program, workspace, index, base, head string) (sel
 // outcome is how affected's answer compares with the truth, for one change.
 type outcome struct {
 	kind, name string
-	selected   int
-	truth      int
-	missed     []string
-	beyond     []beyond
-	took       time.Duration
+	// setup says that the change starts from a set-up of its own.
+	setup    bool
+	selected int
+	truth    int
+	missed   []string
+	beyond   []beyond
+	took     time.Duration
 	// remembered says that the truth was found out in an earlier run.
 	remembered bool
 	err        error
