@@ -50,6 +50,8 @@ func (b *bazel) test(ctx context.Context, targets []string, flags ...string) (te
 		"--experimental_convenience_symlinks=ignore",
 		// Static analysis is left out, since the code is wrong on purpose.
 		"--norun_validations",
+		// rules_go names each function of a Go test in its report only when it is verbose.
+		"--test_env=GO_TEST_WRAP_TESTV=1",
 	}
 	args = append(append(append(args, flags...), "--"), targets...)
 	output, err := b.run(ctx, args...)
