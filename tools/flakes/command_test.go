@@ -333,6 +333,20 @@ func TestBisectRange(t *testing.T) {
 	}
 }
 
+// Promise: a spec that the bad end does not have ends the search at once, with what to do.
+func TestBisectWithoutTheSpec(t *testing.T) {
+	p := newPerson(t)
+	ids := p.line(4, 4, 0)
+	p.commit("rename the spec", fakebazel.Behaviour{Targets: []fakebazel.Target{{Label: "//e2e:storm_test", Specs: []fakebazel.Spec{{Name: "Another one"}}}}})
+	stdout, stderr, err := p.runs(t.Context(), append(search16, "--good="+ids[0], "//e2e:storm_test")...)
+	if err == nil || !strings.Contains(err.Error(), "rename the spec does not have the spec: no spec matches the filter") || !strings.Contains(err.Error(), "--spec is the full text") {
+		t.Errorf("%v\n%s\n%s", err, stdout, stderr)
+	}
+	if calls := len(p.fake.Calls()); calls > 6 {
+		t.Errorf("%d calls of Bazel", calls)
+	}
+}
+
 // Promise: a spec that does not fail, or fails at the good end, has no answer, but a reason.
 func TestBisectNoAnswer(t *testing.T) {
 	p := newPerson(t)

@@ -5,11 +5,11 @@
 //	tools/bazel run //tools/affected/truth -- --all  # both, in one table
 //
 // The first makes a small workspace with a little of everything, and some six hundred
-// changes of it over all kinds (package catalog). A third of them start from a set-up of
-// their own: the small workspace with something that few have. For each, Bazel tests the base, then
-// the change, with one output base: the tests whose keys Bazel's action cache does not
-// have then are the truth, with those that are new and those that no longer run. The
-// action graph gives the same answer in another way (package actionkeys), and the two
+// changes of it over all kinds (package catalog). A fifth of them start from a set-up of
+// their own: the small workspace with something that few have. For each, Bazel tests the
+// base, then the change, with one output base: the tests whose keys Bazel's action cache
+// does not have then are the truth, with those that are new and those that no longer run.
+// The action graph gives the same answer in another way (package actionkeys), and the two
 // must agree but for early cut-off.
 //
 // The second does it for changes of this repository. Executing is too dear there, so
@@ -19,8 +19,7 @@
 // a change: after an edit of affected alone, a run takes seconds.
 //
 // A test that affected misses fails the program. So do, with --all, more than 5 % of
-// selections beyond truth, set-ups aside: these were made to find what is missed, and most
-// of their changes affect one test or none. It is a program and no test: a test may not use the network, which
+// selections beyond truth. It is a program and no test: a test may not use the network, which
 // Bazel's repositories come from, nor keep an output base for the next time.
 package main
 

@@ -94,12 +94,12 @@ func report(out io.Writer, outcomes []outcome, whole bool) error {
 	}
 	switch {
 	case !whole:
-	case plain.beyond*100 > plain.selected*mostBeyond:
+	case all.beyond*100 > all.selected*mostBeyond:
 		failed++
-		fmt.Fprintf(out, "FAILED %d of %d selections are beyond truth, more than %d %%\n", plain.beyond, plain.selected, mostBeyond)
+		fmt.Fprintf(out, "FAILED %d of %d selections are beyond truth, more than %d %%\n", all.beyond, all.selected, mostBeyond)
 	default:
 		passed++
-		fmt.Fprintf(out, "passed %d of %d selections are beyond truth, at most %d %%\n", plain.beyond, plain.selected, mostBeyond)
+		fmt.Fprintf(out, "passed %d of %d selections are beyond truth, at most %d %%\n", all.beyond, all.selected, mostBeyond)
 	}
 	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
 	if failed > 0 {

@@ -286,8 +286,21 @@ func (e *BlankError) Error() string {
 	return fmt.Sprintf("test %s: %d runs in a row said nothing of the spec, the last one because of this: %s", e.Commit, e.Runs, e.Why)
 }
 
-// Apply takes a result in. The error is a *BlankError; the state is valid then as well, and
-// the commit has another blankLimit of runs.
+// NoSpecError says that the bad end, which is to show how the spec fails, does not have it.
+type NoSpecError struct {
+	Bad Commit
+	Why string
+}
+
+var _ error = (*NoSpecError)(nil)
+
+// Error says which commit, and what to do.
+func (e *NoSpecError) Error() string {
+	return fmt.Sprintf("the bad end %s does not have the spec: %s\n--spec is the full text of a spec, or the name of a Go test, as the table of a sample has it", e.Bad, e.Why)
+}
+
+// Apply takes a result in. The error is a *BlankError, and the commit then has another
+// blankLimit of runs, or a *NoSpecError; the state is valid then as well.
 func (s *State) Apply(commit int, r Result) error {
 	t := &s.Tallies[commit]
 	t.Calls++
@@ -315,6 +328,9 @@ func (s *State) Apply(commit int, r Result) error {
 				continue
 			}
 			t.Blank = 0
+			if o.Kind == Missing && commit == s.bad() {
+				return &NoSpecError{Bad: s.Commits[commit], Why: o.Why}
+			}
 			if o.Kind == Missing {
 				t.Untestable = fmt.Sprintf("%d runs in a row did not show the spec: %s", blankLimit, o.Why)
 				return nil
