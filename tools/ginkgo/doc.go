@@ -159,6 +159,12 @@
 //   - --flaky_test_attempts: every attempt is a run of its own.
 //   - --test_arg takes -test.v, -test.failfast and -test.timeout as with go test, and
 //     -ginkgo.* as with Ginkgo. Of two timeouts the shorter one holds.
+//   - -ginkgo.sleep-on-failure=10m pauses a spec that failed, before its cleanup, for that long.
+//     The lease and all that the spec made stay, and the log says how to reach them. Under
+//     "bazel run --test_sharding_strategy=disabled TARGET -- -ginkgo.sleep-on-failure=10m" the
+//     log shows at once, there is no timeout, and a person can connect. With --test_arg it takes
+//     --test_output=streamed and a --test_timeout that is long enough. A signal ends the pause
+//     and the suite.
 //   - --test_timeout: Setup and the specs have it all, except up to 15 s at the end for
 //     cleanup and reports. Ginkgo's own limit holds only if it is given
 //     (-ginkgo.timeout). SIGTERM prints a progress report and cancels the running spec.

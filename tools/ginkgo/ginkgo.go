@@ -131,8 +131,9 @@ func Run(options Options) int {
 	options.SetupName = cmp.Or(options.SetupName, "set up")
 	options.Bazel = cmp.Or(options.Bazel, "bazel")
 	r := &run{options: options, bazel: bazel, out: os.Stdout}
-	r.startedAt(time.Now())
+	began := time.Now()
 	r.suite, r.reporter, err = configuration(bazel, flag.CommandLine)
+	r.startedAt(began)
 	switch role {
 	case rolePreview:
 		return r.preview()
@@ -163,9 +164,13 @@ type run struct {
 	written      *os.File // runner: where the running spec's GinkgoWriter goes besides
 }
 
-// startedAt sets when the budget began to run.
+// startedAt sets when the budget began to run. Under "bazel run" nobody holds a test to
+// its timeout, and one that pauses at a failure doesn't either.
 func (r *run) startedAt(began time.Time) {
 	r.started = began
+	if r.suite.SleepOnFailure > 0 && r.bazel.target != "" && !r.bazel.keepsVerdict {
+		return
+	}
 	if limit := budget(r.bazel, flag.CommandLine); limit > 0 {
 		r.deadline = began.Add(limit)
 		r.specsDeadline = r.deadline.Add(-reserve(limit))

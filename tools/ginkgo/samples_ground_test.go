@@ -68,6 +68,19 @@ func init() {
 			}})
 			serialSpecs()
 		},
+		"ground is looked at": func(o *Options) {
+			o.Setup = lending(ground.Ground{Attest: honest, Reach: func(context.Context) string {
+				trace("looked at")
+				return "  the gateway is at 127.0.0.1:8081\n"
+			}})
+			Describe("pauses", func() {
+				It("fails", func() {
+					DeferCleanup(func() { trace("cleaned up") })
+					Fail("broken")
+				})
+				traced("goes on")
+			})
+		},
 		"ground is measured":       measured(nil),
 		"ground can't be measured": measured(componentError{errors.New("no coverage of gateway-0")}),
 		"ground is shared only": func(o *Options) {

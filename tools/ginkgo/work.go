@@ -156,6 +156,9 @@ func (r *run) runSpecs(specs []spec) {
 	if r.written != nil {
 		ginkgo.GinkgoWriter.TeeTo(r.written)
 	}
+	if config.SleepOnFailure > 0 {
+		ginkgo.AttachProgressReporter(r.reach)
+	}
 	alone := newSolitude(specs, r.options.Exclusive)
 	alone.announce = func(spec string, waited time.Duration) {
 		fmt.Fprintf(r.out, "\nalone with the environment after %s s: %s\n", seconds(waited), oneLine(spec))

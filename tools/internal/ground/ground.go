@@ -30,6 +30,9 @@ type Ground struct {
 	// Exclusive waits until nobody else uses the ground. It returns share, which ends
 	// that. Nil means that the ground can't be had exclusively.
 	Exclusive func(ctx context.Context) (share func(context.Context) error, err error)
+	// Reach says, in lines, how a person gets at the ground and at what the test made there,
+	// while a failed spec is paused. Nil means that there is nothing to say.
+	Reach func(ctx context.Context) string
 }
 
 var (
