@@ -69,8 +69,10 @@ type Options struct {
 	Attest func(ctx context.Context) (properties map[string]string, err error)
 
 	// Collect saves what helps to understand the run into dir, which exists. It
-	// is called once after the specs of a successful Setup, passed or failed,
-	// unless Bazel wants no outputs. An error is logged and does not fail the run.
+	// is called after the specs of a successful Setup, passed or failed, and also
+	// before what Exclusive took is shared after a failure, as the environment may be
+	// replaced then: it adds to what it has saved. It isn't called if Bazel wants no
+	// outputs. An error is logged and does not fail the run.
 	Collect func(ctx context.Context, dir string) error
 
 	// Release undoes Setup. It is called once, last, if Setup succeeded. An error

@@ -74,6 +74,18 @@ func init() {
 				traced("never comes to this")
 			})
 		},
+		"exclusive, failing and saved": func(o *Options) {
+			exclusively(o)
+			o.Collect = func(context.Context, string) error {
+				trace("saved")
+				return nil
+			}
+			Describe("repair", Ordered, Serial, func() {
+				It("breaks", func() { Fail("broken") })
+				traced("never comes to this")
+			})
+			Describe("another", Serial, func() { traced("works") })
+		},
 		"not exclusive": func(o *Options) {
 			o.Exclusive = refusing(errors.New("the others don't go away"))
 			serialSpecs()

@@ -64,6 +64,8 @@ const (
 type solitude struct {
 	take     func(context.Context) (func(context.Context) error, error)
 	announce func(spec string, waited time.Duration)
+	// save keeps what tells of the environment: it may be replaced when it is shared.
+	save func()
 
 	units map[string]string // text of a spec -> its unit
 	alone map[string]bool   // units that need it
@@ -71,6 +73,7 @@ type solitude struct {
 
 	mu     sync.Mutex
 	held   string // a unit, or empty
+	broken bool   // a spec of it has failed
 	share  func(context.Context) error
 	failed map[string]error // units that did not get it
 	times  int
@@ -127,6 +130,9 @@ func (s *solitude) after(ctx context.Context, report types.SpecReport) error {
 	if !mine {
 		return nil
 	}
+	s.mu.Lock()
+	s.broken = s.broken || s.held == unit && report.Failed()
+	s.mu.Unlock()
 	if s.left[unit]--; s.left[unit] > 0 || s.holder() != unit {
 		return nil
 	}
@@ -178,11 +184,14 @@ func (s *solitude) acquire(ctx context.Context, unit string) error {
 // giveBack does nothing if nothing is held.
 func (s *solitude) giveBack(ctx context.Context) error {
 	s.mu.Lock()
-	share := s.share
-	s.held, s.share = "", nil
+	share, broken := s.share, s.broken
+	s.held, s.share, s.broken = "", nil, false
 	s.mu.Unlock()
 	if share == nil {
 		return nil
+	}
+	if broken && s.save != nil {
+		s.save()
 	}
 	ctx, cancel := context.WithTimeout(ctx, hookLimit)
 	defer cancel()

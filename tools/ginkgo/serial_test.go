@@ -46,6 +46,9 @@ func TestSerialSpecsAreAlone(t *testing.T) {
 		{"other specs", shard{sample: "exclusive", filter: "calm"}, 0, "calm reigns", ""},
 		{"pending", shard{sample: "exclusive and skipped"}, 0, "calm reigns", ""},
 		{"failing", shard{sample: "exclusive and failing"}, ExitFailure, "alone, shared", "1"},
+		// What is shared may be replaced, and with it what says why the spec failed.
+		{"failing, saved", shard{sample: "exclusive, failing and saved"}, ExitFailure,
+			"alone, saved, shared, alone, another works, shared, saved", "2"},
 		{"after the wait", shard{sample: "exclusive takes long"}, 0, "", "1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

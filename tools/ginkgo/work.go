@@ -70,10 +70,14 @@ func (r *run) work(specs []spec) {
 			r.results.problem(kindInfrastructure, err)
 		}
 	}
+	r.collect()
+	r.hook("release", r.options.Release != nil, r.options.Release)
+}
+
+func (r *run) collect() {
 	r.hook("collect artifacts", r.bazel.outputsDir != "" && r.options.Collect != nil, func(ctx context.Context) error {
 		return r.options.Collect(ctx, r.bazel.outputsDir)
 	})
-	r.hook("release", r.options.Release != nil, r.options.Release)
 }
 
 // setUp calls Setup.
@@ -160,6 +164,7 @@ func (r *run) runSpecs(specs []spec) {
 		ginkgo.AttachProgressReporter(r.reach)
 	}
 	alone := newSolitude(specs, r.options.Exclusive)
+	alone.save = r.collect
 	alone.announce = func(spec string, waited time.Duration) {
 		fmt.Fprintf(r.out, "\nalone with the environment after %s s: %s\n", seconds(waited), oneLine(spec))
 	}

@@ -99,6 +99,17 @@ func TestStrips(t *testing.T) {
 	}
 }
 
+// Promise: what broke, or was mended, is not called flaky.
+func TestFlaky(t *testing.T) {
+	for results, want := range map[string]bool{
+		"pppp": false, "ffff": false, "pppf": false, "pppfff": false, "fffpp": false, "ppfip": true, "pfffp": true, "fpf": true, "pipp": false,
+	} {
+		if got := Strips(records(results))[0].Flaky(); got != want {
+			t.Errorf("%s: flaky is %v", results, got)
+		}
+	}
+}
+
 // Promise: the bound is the rule of three without a failure, and Clopper's and Pearson's with
 // some (values of their table, one-sided 95 %).
 func TestBound(t *testing.T) {

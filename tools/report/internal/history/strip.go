@@ -27,8 +27,9 @@ type Strip struct {
 	Bound float64
 }
 
-// Flaky reports whether it has both passed and failed, more than once changing.
-func (s Strip) Flaky() bool { return s.Failures > 0 && s.Failures < s.Runs && s.Flips > 0 }
+// Flaky reports whether it went from one result to the other and back. With a single flip it
+// broke, or was mended.
+func (s Strip) Flaky() bool { return s.Flips > 1 }
 
 // Trend is a measure over runs.
 type Trend struct {

@@ -311,7 +311,8 @@ func symbol(verdict any) string {
 }
 
 func firstRunes(text string, n int) string {
-	if len(text) <= n {
+	const note = 20 // bytes, about: what is left out for it is longer
+	if len(text) <= n+note {
 		return text
 	}
 	cut := n

@@ -217,3 +217,16 @@ func TestEmpty(t *testing.T) {
 		t.Error("no headline")
 	}
 }
+
+// Promise: what is left out of a text is longer than the note that says so.
+func TestFirstRunes(t *testing.T) {
+	for text, want := range map[string]string{
+		"0123456789":                           "0123456789",
+		"0123456789 and the rest":              "0123456789 and the rest",
+		"0123456789" + strings.Repeat("ü", 20): "0123456789… (40 more bytes)",
+	} {
+		if got := firstRunes(text, 10); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -105,18 +105,21 @@ func differing(d *difference.Difference, side, whole string) string {
 	return shorten(beginning(whole, 1))
 }
 
-// beginning is the first n lines that are not blank, as one.
+// beginning is the first n lines that are not blank, as one. One that leads to the next, such
+// as "want these, but", has that with it.
 func beginning(text string, n int) string {
 	var kept []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
-			if kept = append(kept, line); len(kept) == n {
+			if kept = append(kept, line); len(kept) >= n && (len(kept) == n+3 || !leading.MatchString(line)) {
 				break
 			}
 		}
 	}
 	return strings.Join(kept, " ")
 }
+
+var leading = regexp.MustCompile(`(:|,|\bbut)$`)
 
 // shorten keeps a line of a brief in its place.
 func shorten(text string) string {

@@ -32,6 +32,9 @@ type Options struct {
 	// Program is how Bazel is called in commands; default: as the shards' own logs have it,
 	// else "bazel".
 	Program string
+
+	// written is when the build events were written last.
+	written time.Time
 }
 
 // Load makes the model of the run whose build events are in the file.
@@ -44,6 +47,9 @@ func Load(events string, options Options) (*Run, error) {
 	stream, err := buildevent.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", events, err)
+	}
+	if info, err := file.Stat(); err == nil {
+		options.written = info.ModTime()
 	}
 	return assemble(stream, options)
 }
@@ -151,6 +157,24 @@ func (l *loader) shard(t buildevent.Test, of int) {
 	}
 }
 
+// queued takes the time before the test's process from the shard's, but for what its set-up
+// may have taken: all that Bazel measured beside the suite.
+func (l *loader) queued(s *Shard, suite testxml.Suite) {
+	if suite.Began.IsZero() {
+		return
+	}
+	beside := max(0, s.Duration-suite.Duration.Seconds())
+	waited := suite.Began.Sub(s.Began).Seconds() - beside
+	if waited < 1 { // a suite's beginning has whole seconds
+		return
+	}
+	s.Queued = waited
+	s.Began = s.Began.Add(time.Duration(waited * float64(time.Second)))
+	if !l.run.Started.IsZero() {
+		s.Start = l.run.since(s.Began)
+	}
+}
+
 // digest is of files whose digests are known.
 func digest(files []buildevent.File) string {
 	var all []string
@@ -200,12 +224,21 @@ func (l *loader) readXML(s *Shard, name string, t buildevent.Test) {
 	if err != nil {
 		l.problem("%s: %v: what it has before that is shown", s.Name(), err)
 	}
+	// Bazel's start is that of the wait for resources, whose end no event says. What began
+	// when this run was over is another's.
+	end := l.stream.Ended
+	if end.IsZero() {
+		end = l.written
+	}
 	for _, suite := range report.Suites {
 		if b := suite.Began; !b.IsZero() && !t.Start.IsZero() && t.Host == "" &&
-			(b.Before(t.Start.Add(-clockSlack)) || b.After(t.Start.Add(t.Duration+clockSlack))) {
+			(b.Before(t.Start.Add(-clockSlack)) || !end.IsZero() && b.Add(suite.Duration).After(end.Add(clockSlack))) {
 			l.problem("%s: test.xml is of another run, which began at %s: a later run has written over it, so it was not read", s.Name(), b.Format(time.RFC3339))
 			return
 		}
+	}
+	if len(report.Suites) == 1 && !t.Start.IsZero() && t.Host == "" {
+		l.queued(s, report.Suites[0])
 	}
 	for _, suite := range report.Suites {
 		for _, c := range suite.Cases {

@@ -125,7 +125,9 @@ type Shard struct {
 	// Duration is that of the run that was kept.
 	Start, Duration float64
 	Began           time.Time
-	Cases           []*Case
+	// Queued is for how long Bazel had it wait for resources before Start, in seconds.
+	Queued float64
+	Cases  []*Case
 	// Lease is nil for a test without an environment.
 	Lease *Lease
 	// Rerun runs the whole shard's target again, or what the shard's log says.

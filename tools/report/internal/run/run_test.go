@@ -153,6 +153,27 @@ func TestOtherRun(t *testing.T) {
 	}
 }
 
+// Promise: a shard that Bazel had wait for resources is read, and stands where it ran: Bazel's
+// start is that of the wait, its duration is without it.
+func TestQueued(t *testing.T) {
+	for name, finished := range map[string]bool{"a whole run": true, "a run without an end": false} {
+		t.Run(name, func(t *testing.T) {
+			r := load(t, Options{}, func(name, content string) string {
+				content = strings.ReplaceAll(content, `"1796040022400", "testAttemptStart": "2026-11-30T12:00:22.400Z"`, `"1796040007400", "testAttemptStart": "2026-11-30T12:00:07.400Z"`)
+				if !finished {
+					content = strings.ReplaceAll(content, `{"id": {"buildFinished": {}}`, `{"id": {"nothing": {}}`)
+				}
+				return content
+			})
+			s := r.find(t, "//e2e:own_test")
+			// The suite's beginning has whole seconds: 22, of which 0.1 is the set-up's.
+			if len(s.Cases) == 0 || math.Abs(s.Queued-14.5) > 0.001 || math.Abs(s.Start-21.9) > 0.001 || s.Duration != 2 {
+				t.Errorf("%d cases, start %v, queued %v, took %v; problems %q", len(s.Cases), s.Start, s.Queued, s.Duration, r.Problems)
+			}
+		})
+	}
+}
+
 // Promise: each file that can't be read is named.
 func TestMissingFiles(t *testing.T) {
 	dir := t.TempDir()
