@@ -41,7 +41,7 @@ func Markdown(w io.Writer, r *run.Run) error {
 		fmt.Fprintf(&b, "\n%s\n%s\n", fence(cut(first.Message, 2000)), fence(first.Rerun))
 	}
 	for _, f := range r.Builds {
-		fmt.Fprintf(&b, "\n### build: %s of %s\n\n%s\n", mark(f.Mnemonic), mark(f.Label), fence(cut(f.Message, 1000)))
+		fmt.Fprintf(&b, "\n### build: %s of %s\n\n%s\n", mark(f.Mnemonic), mark(f.Label), fence(cut(f.First, 1000)))
 	}
 	if len(r.NotRun) > 0 {
 		fmt.Fprintf(&b, "\n%d tests did not run:\n\n", len(r.NotRun))

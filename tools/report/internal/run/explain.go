@@ -74,6 +74,10 @@ func (f *Failure) describe() {
 		if place != "" {
 			f.Place = place
 		}
+		// A panic's place is in the runtime: whose line it was is on the stack.
+		if strings.HasPrefix(place, "GOROOT/") || strings.HasPrefix(place, "/") {
+			f.Place = cmp.Or(ownFrame(stack), place)
+		}
 	}
 	if m := leadingPlace.FindStringSubmatch(f.Message); m != nil && f.Place == "" {
 		f.Place, f.Message = m[1], m[2]
@@ -92,17 +96,19 @@ func (f *Failure) brief() string {
 		parts := []string{beginning(d.Before, 1), "Expected " + differing(d, difference.Actual, d.Actual), d.Relation, differing(d, difference.Expected, d.Expected)}
 		return strings.Join(strings.Fields(strings.Join(parts, " ")), " ")
 	}
-	return beginning(f.Message, 2)
+	return beginning(strings.TrimPrefix(f.Message, "infrastructure failure: "), 2) // the verdict is beside it
 }
 
-// differing is the first line of a side that the other one lacks.
+// differing is the first line of a side that the other one lacks, and what follows it there
+// where that line only opens a list.
 func differing(d *difference.Difference, side, whole string) string {
+	text := ""
 	for _, line := range d.Lines {
 		if line.Side == side {
-			return shorten(strings.TrimSpace(line.Text()))
+			text += line.Text() + "\n"
 		}
 	}
-	return shorten(beginning(whole, 1))
+	return shorten(beginning(cmp.Or(text, whole), 1))
 }
 
 // beginning is the first n lines that are not blank, as one. One that leads to the next, such
@@ -119,7 +125,7 @@ func beginning(text string, n int) string {
 	return strings.Join(kept, " ")
 }
 
-var leading = regexp.MustCompile(`(:|,|\bbut)$`)
+var leading = regexp.MustCompile(`(:|,|\bbut|[({[]|^pod \S+: phase \w+)$`)
 
 // shorten keeps a line of a brief in its place.
 func shorten(text string) string {
@@ -146,6 +152,20 @@ func splitDetails(details string) (message, place, rest string) {
 		}
 	}
 	return details, "", ""
+}
+
+// frame is a place on a stack.
+var frame = regexp.MustCompile(`(?m)^\s*(\S+\.go:\d+)(?:\s|$)`)
+
+// ownFrame is the first place of a stack that is in the workspace; empty if none is.
+func ownFrame(stack string) string {
+	for _, m := range frame.FindAllStringSubmatch(stack, -1) {
+		place := sourcePath(m[1])
+		if !strings.HasPrefix(place, "/") && !strings.HasPrefix(place, "GOROOT/") && !strings.HasPrefix(place, "external/") {
+			return place
+		}
+	}
+	return ""
 }
 
 // sourcePath drops what is before the workspace's own part of a path.

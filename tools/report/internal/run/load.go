@@ -448,6 +448,8 @@ func (l *loader) buildFailures() {
 				l.problem("%s: standard error of %s: %v", a.Label, a.Mnemonic, err)
 			}
 		}
+		b.First = cmp.Or(beginning(b.Output.text, 1), beginning(b.Message, 1), a.Mnemonic+" failed")
+		b.Same = slices.ContainsFunc(l.run.Builds, func(before BuildFailure) bool { return before.Label == b.Label })
 		l.run.Builds = append(l.run.Builds, b)
 	}
 	for _, w := range l.stream.Work {

@@ -232,7 +232,12 @@ type Group struct {
 // BuildFailure is an action that failed.
 type BuildFailure struct {
 	Label, Mnemonic, Message string
-	Output                   Text
+	// First says in a line what is wrong: of what it wrote, if it wrote anything, since
+	// Message is Bazel's own, which names a command.
+	First  string
+	Output Text
+	// Same is set if one before it has the same label: it most likely follows from that.
+	Same bool
 }
 
 // NotRun is a test without a result.

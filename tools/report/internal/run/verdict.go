@@ -70,8 +70,13 @@ func (s *Shard) judge() {
 	}
 	if s.Verdict == Environment || s.Verdict == Infrastructure {
 		for _, c := range s.Cases {
-			if c.Verdict == Product {
+			switch {
+			case c.Verdict == Product:
 				c.Verdict = s.Verdict
+			// Ginkgo calls each signal the user's. This one the shard has sent itself, for what
+			// it ran on was lost.
+			case c.Verdict == Interrupted && s.Verdict == Infrastructure:
+				c.Verdict, c.Message, c.Details = s.Verdict, "ended early, for the infrastructure failed", ""
 			}
 		}
 	}
