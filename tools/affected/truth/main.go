@@ -83,22 +83,19 @@ func command() *cobra.Command {
 			case all:
 				grounds = []bool{false, true}
 			}
+			if list {
+				for _, own := range grounds {
+					listChanges(cmd.OutOrStdout(), own)
+				}
+				return nil
+			}
 			var outcomes []outcome
 			for _, own := range grounds {
-				if list {
-					if err := listChanges(cmd.OutOrStdout(), own); err != nil {
-						return err
-					}
-					continue
-				}
 				tried, err := try(cmd.Context(), cmd.OutOrStdout(), o, own, pattern)
 				if err != nil {
 					return err
 				}
 				outcomes = append(outcomes, tried...)
-			}
-			if list {
-				return nil
 			}
 			if len(outcomes) == 0 {
 				return errors.New("no change matches --only")
@@ -165,15 +162,12 @@ func (o *options) complete(own bool) (err error) {
 	return os.MkdirAll(o.dir, 0o777)
 }
 
-func listChanges(out io.Writer, own bool) error {
+func listChanges(out io.Writer, own bool) {
+	changes := catalog.Changes()
 	if own {
-		for _, c := range ownChanges() {
-			fmt.Fprintf(out, "%s: %s\n", c.Kind, c.Name)
-		}
-		return nil
+		changes = ownChanges()
 	}
-	for _, c := range catalog.Changes() {
+	for _, c := range changes {
 		fmt.Fprintf(out, "%s: %s\n", c.Kind, c.Name)
 	}
-	return nil
 }

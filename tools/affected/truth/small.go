@@ -69,7 +69,7 @@ func newSmall(ctx context.Context, opts options, changes []catalog.Change) (*sma
 		if err != nil {
 			return nil, err
 		}
-		trees, err := c.Trees(base)
+		trees, err := c.Trees(start)
 		if err != nil {
 			return nil, err
 		}
@@ -196,8 +196,8 @@ func (s *small) present(ctx context.Context, i int, c catalog.Change) error {
 	return gittree.WriteOut(s.Root, committed, trees[len(trees)-1])
 }
 
-// find tests what the change starts from, and then the change. It fails if Bazel runs a test again whose key in
-// the action graph is the same: one of the two is wrong then.
+// find tests what the change starts from, and then the change. It fails if Bazel runs a
+// test again whose key in the action graph is the same: one of the two is wrong then.
 func (s *small) find(ctx context.Context, i int, c catalog.Change) (f finding, err error) {
 	base, err := s.settle(ctx, s.start(i))
 	if err != nil {

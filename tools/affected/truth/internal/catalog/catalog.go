@@ -117,12 +117,9 @@ func (c Change) Start(base gittree.Tree) (gittree.Tree, error) {
 	return tree, nil
 }
 
-// Trees returns the workspace after each of the change's commits.
-func (c Change) Trees(base gittree.Tree) ([]gittree.Tree, error) {
-	tree, err := c.Start(base)
-	if err != nil {
-		return nil, err
-	}
+// Trees returns the workspace after each of the change's commits, from its Start on.
+func (c Change) Trees(start gittree.Tree) ([]gittree.Tree, error) {
+	tree := start
 	var trees []gittree.Tree
 	for i, edits := range c.Commits {
 		next, err := gittree.Edit(tree, edits)

@@ -47,12 +47,12 @@ func TestEveryChangeAppliesAndChangesWhatItSays(t *testing.T) {
 		"a mode, and back": true, "a submodule, and back": true, "a commit, taken back": true,
 	}
 	for _, c := range Changes() {
-		trees, err := c.Trees(base)
+		start, err := c.Start(base)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		start, err := c.Start(base)
+		trees, err := c.Trees(start)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -85,7 +85,11 @@ func TestSubmoduleBranchesHaveWhatChangesPin(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range append(Changes(), Change{Name: "base"}) {
-		trees, err := c.Trees(base)
+		start, err := c.Start(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trees, err := c.Trees(start)
 		if err != nil {
 			t.Fatal(err)
 		}
